@@ -1,0 +1,268 @@
+"""What can happen to a room: heard from a device, or said by the clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from agent.core.model import NO_MEETING, BookingId, DeviceId, Meeting, MeetingId, RequestId
+
+# Times in events are UTC. `at` is when the device says that it happened; None where it does not say.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConnected:
+    """A conversation stands and the device has said who it is. Its listing and current values follow."""
+
+    device: DeviceId
+    product: str
+    serial: str
+    firmware: str
+    transport: str
+    uptime_s: int | None = None
+    answers_requests: bool = False
+    booking_timeout_s: int = 60
+    shortcomings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLost:
+    """The conversation is over, or could not begin; it will be tried again."""
+
+    device: DeviceId
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRefused:
+    """The device turned us away (password, certificate, service off): a person must act."""
+
+    device: DeviceId
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UptimeRead:
+    """How long the device has been up; less than before means that it was restarted."""
+
+    device: DeviceId
+    uptime_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingTimeoutRead:
+    """The device's `AdhocBooking BookingTimeout`, at connect or when somebody changes it."""
+
+    device: DeviceId
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortcomingsFound:
+    """The device's configuration hides something from us; empty when it has been mended."""
+
+    device: DeviceId
+    shortcomings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingRequested:
+    """Somebody asked for the room on the device."""
+
+    device: DeviceId
+    request_id: RequestId | None
+    starts_at: datetime
+    ends_at: datetime
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingCreated:
+    """A booking exists; `request_id` only if it was asked for on a device."""
+
+    device: DeviceId
+    booking_id: BookingId
+    meeting_id: MeetingId | None
+    starts_at: datetime
+    ends_at: datetime
+    request_id: RequestId | None = None
+    title: str | None = None
+    organizer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingFailed:
+    """The backend refused a request; `cause` in the contract's words."""
+
+    device: DeviceId
+    request_id: RequestId | None
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingMoved:
+    """A booking has other times now."""
+
+    device: DeviceId
+    booking_id: BookingId | None
+    meeting_id: MeetingId | None
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingStarted:
+    """The device says that a booking's time has come."""
+
+    device: DeviceId
+    booking_id: BookingId | None
+    meeting_id: MeetingId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingCheckedIn:
+    """Somebody confirmed on the device that the booking is used."""
+
+    device: DeviceId
+    booking_id: BookingId | None
+    meeting_id: MeetingId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingEnded:
+    """The device says that a booking is over; newer firmware says the times too."""
+
+    device: DeviceId
+    booking_id: BookingId | None
+    meeting_id: MeetingId | None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingDeleted:
+    """A booking was taken off the calendar; `cause` in the contract's words."""
+
+    device: DeviceId
+    booking_id: BookingId | None
+    meeting_id: MeetingId | None
+    cause: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingsTouched:
+    """Something about the bookings changed (`Updated`, an extension or edit asked for): look again."""
+
+    device: DeviceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncRequired:
+    """The device itself says that what we know may be wrong (RoomOS 11.24 and newer)."""
+
+    device: DeviceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedBooking:
+    """One entry of a device's `Bookings List`."""
+
+    booking_id: BookingId
+    meeting_id: MeetingId | None
+    starts_at: datetime
+    ends_at: datetime
+    meeting: Meeting = NO_MEETING
+    from_webex: bool = False  # carries the marks of Webex Hybrid Calendar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingsListed:
+    """The device's whole list from the moment of asking to `covers_until`: the truth for this span."""
+
+    device: DeviceId
+    bookings: tuple[ListedBooking, ...]
+    asked_at: datetime
+    covers_until: datetime
+    unreadable: frozenset[BookingId] = frozenset()  # entries with impossible times: there, but not understood
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleCounted:
+    """Heads in the room; None where the device says −1: standby, or the feature is off."""
+
+    device: DeviceId
+    people: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresenceSensed:
+    """Whether anybody is there, by head and ultrasound; clears up to two minutes late."""
+
+    device: DeviceId
+    presence: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseSensed:
+    """`RoomInUse`: presence, a call or sharing, as the device itself concludes (RoomOS 11 and newer)."""
+
+    device: DeviceId
+    in_use: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsCounted:
+    """How many calls the device is in."""
+
+    device: DeviceId
+    calls: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharingSensed:
+    """Whether somebody shares a screen, in a call or in the room."""
+
+    device: DeviceId
+    sharing: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentValuesRead:
+    """Every sensor's value, read anew: closes a gap in what was heard of people."""
+
+    device: DeviceId
+    people: int | None
+    presence: bool | None
+    in_use: bool | None
+    calls: int | None
+    sharing: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStruck:
+    """A deadline of this room has come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStepped:
+    """The wall clock jumped by so much against the steady one; spans that are running move with it."""
+
+    by: timedelta
+
+
+SensorEvent = PeopleCounted | PresenceSensed | UseSensed | CallsCounted | SharingSensed | CurrentValuesRead
+BookingEvent = (
+    BookingRequested
+    | BookingCreated
+    | BookingFailed
+    | BookingMoved
+    | BookingStarted
+    | BookingCheckedIn
+    | BookingEnded
+    | BookingDeleted
+    | BookingsTouched
+    | SyncRequired
+    | BookingsListed
+)
+DeviceEvent = DeviceConnected | DeviceLost | DeviceRefused | UptimeRead | BookingTimeoutRead | ShortcomingsFound
+RoomEvent = DeviceEvent | BookingEvent | SensorEvent | ClockStruck | ClockStepped

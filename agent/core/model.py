@@ -1,0 +1,193 @@
+"""What a site is made of: rooms, their devices, bookings and the people in them, as values that never change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
+from pathlib import Path
+from typing import NewType
+
+SiteId = NewType("SiteId", str)
+AgentId = NewType("AgentId", str)
+RoomId = NewType("RoomId", str)
+DeviceId = NewType("DeviceId", str)
+BookingKey = NewType("BookingKey", str)  # ours: one per booking, from its request to its end
+RequestId = NewType("RequestId", str)  # `BookingRequestUUID`
+BookingId = NewType("BookingId", str)  # `Id` as one device gives it; a reboot may renumber it
+MeetingId = NewType("MeetingId", str)  # what the calendar backend calls it; never ""
+
+
+# ── what is configured ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A user and the file that holds the password: the secret itself is read when it is needed, and not kept."""
+
+    username: str
+    password_file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """How a device's certificate is judged: by a pin, else by an authority, else by the system's authorities."""
+
+    fingerprint: str | None = None  # "sha256:" and 64 hexadecimal digits of the DER certificate
+    ca_file: Path | None = None
+    unverified: bool = False  # only where the configuration says so in so many words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One codec, board or navigator, and how to reach it."""
+
+    id: DeviceId
+    room: RoomId
+    host: str
+    port: int
+    credential: Credential
+    trust: Trust
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the site wants of the core; the same for all its rooms."""
+
+    timezone: tzinfo = UTC
+    relist_every: timedelta = timedelta(minutes=10)  # a safety listing, should every hint have been lost
+
+
+# ── what is known ─────────────────────────────────────────────────────────────────────────────────
+
+
+class CalendarKind(StrEnum):
+    """Where a booking's word comes from."""
+
+    HYBRID = "hybrid"  # Webex Hybrid Calendar: `webex-N` at once, the meeting id up to a minute later
+    ON_DEVICE = "on_device"  # the device's own calendar
+    PUSHED = "pushed"  # TMS or `Bookings Put`: no meeting id, ever
+    MICROSOFT = "microsoft"
+    GOOGLE = "google"
+
+
+class BookingPhase(StrEnum):
+    """Where a booking is in its life."""
+
+    REQUESTED = "requested"  # asked for on a device, no answer yet
+    PENDING = "pending"  # has a booking id, and waits for the meeting id
+    CONFIRMED = "confirmed"  # has an identity that lasts
+    STARTED = "started"  # its time has come
+    ENDED = "ended"  # its time is over
+    DELETED = "deleted"  # taken off the calendar before its end
+    FAILED = "failed"  # the backend refused the request
+    EXPIRED = "expired"  # nobody answered the request
+
+
+LIVE_PHASES = frozenset(
+    {BookingPhase.REQUESTED, BookingPhase.PENDING, BookingPhase.CONFIRMED, BookingPhase.STARTED}
+)
+UNANSWERED_PHASES = frozenset({BookingPhase.REQUESTED, BookingPhase.PENDING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting:
+    """The gathering itself, as far as a calendar tells. No description and no invitees: they never touch the disk."""
+
+    title: str | None = None
+    organizer: str | None = None
+    platform: str | None = None
+    join: str | None = None
+    ical_uid: str | None = None
+    private: bool = False
+
+
+NO_MEETING = Meeting()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booking:
+    """A reserved interval of a room, half open: it holds `starts_at` and not `ends_at`. Times are UTC."""
+
+    key: BookingKey
+    phase: BookingPhase
+    starts_at: datetime
+    ends_at: datetime
+    since: datetime  # when it entered this phase
+    calendar: CalendarKind | None = None
+    request_id: RequestId | None = None
+    requested_on: DeviceId | None = None
+    requested_at: datetime | None = None
+    meeting_id: MeetingId | None = None
+    booking_ids: Mapping[DeviceId, BookingId] = field(default_factory=dict)
+    meeting: Meeting = NO_MEETING
+    all_day: bool = False
+    checked_in_at: datetime | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether it still stands, asked for or granted."""
+        return self.phase in LIVE_PHASES
+
+    @property
+    def booking_id(self) -> BookingId | None:
+        """The id by which the first of its devices knows it."""
+        return next(iter(self.booking_ids.values()), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occupancy:
+    """What sensors say. None is unknown, never empty and never no."""
+
+    people: int | None = None
+    presence: bool | None = None
+    in_use: bool | None = None
+    in_call: bool | None = None
+    sharing: bool | None = None
+
+
+NOTHING_KNOWN = Occupancy()
+
+
+class DevicePhase(StrEnum):
+    """Whether a device is heard."""
+
+    UNHEARD = "unheard"  # configured, and never reached
+    CONNECTED = "connected"
+    LOST = "lost"  # not reached; dialled again and again
+    REFUSED = "refused"  # it turned us away: a person must act
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceState:
+    """What the room knows of one of its devices."""
+
+    id: DeviceId
+    phase: DevicePhase = DevicePhase.UNHEARD
+    since: datetime
+    why: str | None = None
+    product: str | None = None
+    serial: str | None = None
+    firmware: str | None = None
+    transport: str | None = None
+    booted_at: datetime | None = None
+    answers_requests: bool = False  # sends BookingCreated and BookingFailed (RoomOS 11.23 and newer)
+    booking_timeout: timedelta = timedelta(seconds=60)  # its `AdhocBooking BookingTimeout`
+    shortcomings: tuple[str, ...] = ()  # what is misconfigured on it, in words
+    recovering: bool = False  # a gap lies behind us, and no listing has closed it yet
+    list_at: datetime | None = None  # the next listing is due then
+    asked_at: datetime | None = None  # a listing has been asked for and has not come yet
+    listed_at: datetime | None = None  # when the last listing came
+    sensors: Occupancy = NOTHING_KNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """A room's whole state: what a restart must find again."""
+
+    id: RoomId
+    devices: Mapping[DeviceId, DeviceState] = field(default_factory=dict)
+    bookings: Mapping[BookingKey, Booking] = field(default_factory=dict)  # with those that are just over
+    occupancy: Occupancy = NOTHING_KNOWN  # as the cloud was told last
+    occupancy_since: datetime | None = None
