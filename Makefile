@@ -1,0 +1,104 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+BIN := .venv/bin
+FAST := -m "not slow" tests/agent/core tests/device_adapters tests/cloud_link
+step = @printf '\n── %s\n' "$(1)"
+
+.PHONY: help
+help: ## Says what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: ready
+ready: ## Makes .venv and brings missing Debian packages; the other targets do it themselves
+	@scripts/bootstrap
+
+.PHONY: judges
+judges: ## Brings the independent clients and parsers that judge our devices and documents
+	$(call step,judges)
+	@scripts/bootstrap --judges
+	@scripts/judges-install
+
+# ── to see it
+
+.PHONY: demo
+demo: ready ## A site of simulated devices, a broker and roomd, told as it happens
+	@$(BIN)/python -m tests.demo
+
+# ── to check it
+
+.PHONY: test
+test: ready unformatted lint types imports schema-check judges pytest fast-others ## Everything that must hold before a push
+
+.PHONY: unformatted
+unformatted: ready
+	$(call step,format)
+	@$(BIN)/ruff format --check .
+
+.PHONY: lint
+lint: ready ## Ruff's rules
+	$(call step,ruff)
+	@$(BIN)/ruff check .
+
+.PHONY: types
+types: ready ## Types, strictly
+	$(call step,mypy)
+	@$(BIN)/mypy
+
+.PHONY: imports
+imports: ready ## Who may import whom
+	$(call step,import-linter)
+	@$(BIN)/lint-imports
+
+.PHONY: schema-check
+schema-check: ready ## The committed contract is the one the code publishes
+	$(call step,schema)
+	@$(BIN)/roomd schema --check
+
+.PHONY: pytest
+pytest: ready
+	$(call step,pytest)
+	@$(BIN)/python -m pytest
+
+.PHONY: fast
+fast: ready ## The tests that need no broker, process or socket
+	$(call step,pytest fast)
+	@$(BIN)/python -m pytest $(FAST)
+
+.PHONY: fast-others
+fast-others: ready ## The same under Python 3.12 and 3.13, where they are found
+	$(call step,pytest fast with other Pythons)
+	@scripts/fast-others $(FAST)
+
+.PHONY: fresh
+fresh: ## A fresh clone of what is committed passes `make test`
+	@scripts/fresh-clone
+
+# ── to prove it, and to measure it
+
+.PHONY: prove
+prove: judges ## The promises, one by one, against real brokers, crashes and cuts
+	@$(BIN)/python -m tests.prove
+
+.PHONY: bench
+bench: ready ## How fast, how much memory, how far from the limits
+	@$(BIN)/python -m tests.bench
+
+# ── to change it
+
+.PHONY: format
+format: ready ## Formats the code and mends what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock: ready ## Locks the dependencies anew; UPGRADE=1 takes newer versions
+	@scripts/lock $(if $(UPGRADE),--upgrade)
+
+.PHONY: clean
+clean: ## Removes everything that was made
+	@rm -rf .venv .venv-* .venv.lock build dist node_modules
+	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

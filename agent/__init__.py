@@ -1,0 +1,1 @@
+"""The daemon: hears the devices of a site, decides, writes down, and tells the cloud."""

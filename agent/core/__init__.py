@@ -1,0 +1,1 @@
+"""What roomd knows and decides: values in, values out, nothing else."""
