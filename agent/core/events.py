@@ -188,7 +188,7 @@ class BookingsListed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleCounted:
-    """Heads in the room; None where the device says −1: standby, or the feature is off."""
+    """Heads in the room; None where the device says -1: standby, or the feature is off."""
 
     device: DeviceId
     people: int | None
@@ -264,5 +264,7 @@ BookingEvent = (
     | SyncRequired
     | BookingsListed
 )
-DeviceEvent = DeviceConnected | DeviceLost | DeviceRefused | UptimeRead | BookingTimeoutRead | ShortcomingsFound
+DeviceEvent = (
+    DeviceConnected | DeviceLost | DeviceRefused | UptimeRead | BookingTimeoutRead | ShortcomingsFound
+)
 RoomEvent = DeviceEvent | BookingEvent | SensorEvent | ClockStruck | ClockStepped

@@ -85,3 +85,4 @@ class Step:
     room: Room
     facts: tuple[Fact, ...] = ()
     requests: tuple[Request, ...] = ()
+    ignored: int = 0  # moves that the tables do not know: counted, never followed

@@ -1,4 +1,4 @@
-"""What a site is made of: rooms, their devices, bookings and the people in them, as values that never change."""
+"""What a site is made of: rooms, devices, bookings and people, as values that never change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MeetingId = NewType("MeetingId", str)  # what the calendar backend calls it; nev
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """A user and the file that holds the password: the secret itself is read when it is needed, and not kept."""
+    """A user, and the file that holds the password: the secret is read when it is needed, and not kept."""
 
     username: str
     password_file: Path
@@ -32,7 +32,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """How a device's certificate is judged: by a pin, else by an authority, else by the system's authorities."""
+    """How a device's certificate is judged: by a pin, else an authority, else the system's authorities."""
 
     fingerprint: str | None = None  # "sha256:" and 64 hexadecimal digits of the DER certificate
     ca_file: Path | None = None
@@ -93,7 +93,7 @@ UNANSWERED_PHASES = frozenset({BookingPhase.REQUESTED, BookingPhase.PENDING})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
-    """The gathering itself, as far as a calendar tells. No description and no invitees: they never touch the disk."""
+    """The gathering, as a calendar tells it; without description and invitees, which never touch the disk."""
 
     title: str | None = None
     organizer: str | None = None
@@ -124,6 +124,7 @@ class Booking:
     meeting: Meeting = NO_MEETING
     all_day: bool = False
     checked_in_at: datetime | None = None
+    seen_at: datetime  # when somebody's word last changed it: a listing asked for before that knows less
 
     @property
     def live(self) -> bool:
@@ -176,10 +177,10 @@ class DeviceState:
     booking_timeout: timedelta = timedelta(seconds=60)  # its `AdhocBooking BookingTimeout`
     shortcomings: tuple[str, ...] = ()  # what is misconfigured on it, in words
     recovering: bool = False  # a gap lies behind us, and no listing has closed it yet
-    list_at: datetime | None = None  # the next listing is due then
+    renumbered: bool = False  # restarted, and its booking ids mean nothing until the next listing
+    list_at: datetime | None = None  # something changed: list it then
     asked_at: datetime | None = None  # a listing has been asked for and has not come yet
-    listed_at: datetime | None = None  # when the last listing came
-    sensors: Occupancy = NOTHING_KNOWN
+    listed_at: datetime | None = None  # when the listing was asked for that came last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,5 +190,6 @@ class Room:
     id: RoomId
     devices: Mapping[DeviceId, DeviceState] = field(default_factory=dict)
     bookings: Mapping[BookingKey, Booking] = field(default_factory=dict)  # with those that are just over
+    sensors: Mapping[DeviceId, Occupancy] = field(default_factory=dict)  # as each device says
     occupancy: Occupancy = NOTHING_KNOWN  # as the cloud was told last
     occupancy_since: datetime | None = None

@@ -1,0 +1,42 @@
+"""One agenda per room: its bookings in order, the one that is on and the one that comes next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from agent.core.model import Booking, BookingPhase, CalendarKind, DevicePhase, Room
+
+GRANTED = frozenset({BookingPhase.CONFIRMED, BookingPhase.STARTED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agenda:
+    """What is booked, as far as it is known."""
+
+    bookings: tuple[Booking, ...]  # all that stand, asked for or granted, by start
+    current: Booking | None
+    next: Booking | None
+    believed: CalendarKind | None  # the calendar whose word this is; None while none has spoken
+    as_of: datetime | None  # when that calendar was last compared as a whole
+    fresh: bool  # whether somebody would tell us of a change
+
+
+def agenda(room: Room, *, now: datetime) -> Agenda:
+    """The room's agenda; of overlapping bookings the one that started first is the current one."""
+    bookings = tuple(
+        sorted(
+            (b for b in room.bookings.values() if b.live and b.ends_at > now),
+            key=lambda b: (b.starts_at, b.key),
+        )
+    )
+    granted = [b for b in bookings if b.phase in GRANTED]
+    current = next((b for b in granted if b.starts_at <= now), None)
+    return Agenda(
+        bookings=bookings,
+        current=current,
+        next=next((b for b in granted if b.starts_at > now), None),
+        believed=next((b.calendar for b in reversed(granted) if b.calendar), None),
+        as_of=max((d.listed_at for d in room.devices.values() if d.listed_at), default=None),
+        fresh=any(d.phase is DevicePhase.CONNECTED and not d.recovering for d in room.devices.values()),
+    )

@@ -1,0 +1,130 @@
+"""The life of a room's devices: heard, lost, refused, restarted, upgraded, misconfigured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from agent.core.events import (
+    BookingTimeoutRead,
+    DeviceConnected,
+    DeviceEvent,
+    DeviceLost,
+    DeviceRefused,
+    ShortcomingsFound,
+    UptimeRead,
+)
+from agent.core.facts import DeviceFact, FactKind, Step
+from agent.core.model import Device, DevicePhase, DeviceState, Room, RoomId
+
+UPTIME_TOLERANCE = timedelta(seconds=60)  # uptime is read seconds late, and clocks drift
+
+
+def attend(room: Room, event: DeviceEvent, *, now: datetime) -> Step:
+    """Follow a device's life; facts are told once for each change, not for each attempt."""
+    state = room.devices.get(event.device) or DeviceState(id=event.device, since=now)
+    match event:
+        case DeviceConnected():
+            return _connected(room, state, event, now)
+        case DeviceLost(why=why):
+            return _gone(room, state, DevicePhase.LOST, FactKind.DEVICE_LOST, why, now)
+        case DeviceRefused(why=why):
+            return _gone(room, state, DevicePhase.REFUSED, FactKind.DEVICE_REFUSED, why, now)
+        case UptimeRead(uptime_s=uptime_s):
+            booted_at = now - timedelta(seconds=uptime_s)
+            if not _restarted(state, booted_at):
+                return Step(room=room)
+            state = _after_restart(replace(state, booted_at=booted_at, recovering=True, list_at=now))
+            fact = DeviceFact(kind=FactKind.DEVICE_REBOOTED, at=booted_at, device=state)
+            return Step(room=_with(room, state), facts=(fact,))
+        case BookingTimeoutRead(seconds=seconds):
+            return Step(room=_with(room, replace(state, booking_timeout=timedelta(seconds=seconds))))
+        case ShortcomingsFound(shortcomings=shortcomings):
+            facts = _misconfigured(state, shortcomings, now)
+            return Step(room=_with(room, replace(state, shortcomings=shortcomings)), facts=facts)
+        case _:
+            assert_never(event)
+
+
+def furnish(room: Room | None, room_id: RoomId, devices: tuple[Device, ...], *, now: datetime) -> Room:
+    """The room when the agent starts: its state from disk, with exactly the configured devices.
+
+    Nothing was heard while the agent was down: no device counts as connected, every gap is to be closed.
+    """
+    room = room or Room(id=room_id)
+    states = {
+        device.id: _unheard(room.devices[device.id], now)
+        if device.id in room.devices
+        else DeviceState(id=device.id, since=now, recovering=True)
+        for device in devices
+    }
+    sensors = {device: sensed for device, sensed in room.sensors.items() if device in states}
+    return replace(room, devices=states, sensors=sensors)
+
+
+def _unheard(state: DeviceState, now: datetime) -> DeviceState:
+    phase = DevicePhase.UNHEARD if state.phase is DevicePhase.CONNECTED else state.phase
+    return replace(state, phase=phase, since=now, recovering=True, asked_at=None, list_at=None)
+
+
+def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: datetime) -> Step:
+    booted_at = before.booted_at if event.uptime_s is None else now - timedelta(seconds=event.uptime_s)
+    state = replace(
+        before,
+        phase=DevicePhase.CONNECTED,
+        since=now,
+        why=None,
+        product=event.product,
+        serial=event.serial,
+        firmware=event.firmware,
+        transport=event.transport,
+        booted_at=booted_at,
+        answers_requests=event.answers_requests,
+        booking_timeout=timedelta(seconds=event.booking_timeout_s),
+        shortcomings=event.shortcomings,
+        recovering=True,
+        asked_at=now,  # whoever connects lists: the listing is on its way
+        list_at=None,
+    )
+    facts: tuple[DeviceFact, ...] = ()
+    if booted_at is not None and _restarted(before, booted_at):
+        state = _after_restart(state)
+        facts += (DeviceFact(kind=FactKind.DEVICE_REBOOTED, at=booted_at, device=state, recovered=True),)
+    if before.firmware is not None and before.firmware != event.firmware:
+        was = f"was {before.firmware}"
+        facts += (DeviceFact(kind=FactKind.DEVICE_UPGRADED, at=now, device=state, cause=was, recovered=True),)
+    facts += (DeviceFact(kind=FactKind.DEVICE_CONNECTED, at=now, device=state),)
+    return Step(room=_with(room, state), facts=facts + _misconfigured(before, event.shortcomings, now, state))
+
+
+def _gone(
+    room: Room, before: DeviceState, phase: DevicePhase, kind: FactKind, why: str, now: datetime
+) -> Step:
+    if before.phase is phase and (before.why == why or phase is DevicePhase.LOST):
+        return Step(room=room)
+    since = before.since if before.phase is phase else now
+    state = replace(before, phase=phase, since=since, why=why, recovering=True, asked_at=None, list_at=None)
+    return Step(room=_with(room, state), facts=(DeviceFact(kind=kind, at=now, device=state, cause=why),))
+
+
+def _misconfigured(
+    before: DeviceState, shortcomings: tuple[str, ...], now: datetime, state: DeviceState | None = None
+) -> tuple[DeviceFact, ...]:
+    if shortcomings == before.shortcomings or not shortcomings:
+        return ()
+    state = state or replace(before, shortcomings=shortcomings)
+    cause = "; ".join(shortcomings)
+    return (DeviceFact(kind=FactKind.DEVICE_MISCONFIGURED, at=now, device=state, cause=cause),)
+
+
+def _restarted(before: DeviceState, booted_at: datetime) -> bool:
+    return before.booted_at is not None and booted_at > before.booted_at + UPTIME_TOLERANCE
+
+
+def _after_restart(state: DeviceState) -> DeviceState:
+    return replace(state, renumbered=True)  # `webex-7` may be another booking now
+
+
+def _with(room: Room, device: DeviceState) -> Room:
+    return replace(room, devices={**room.devices, device.id: device})

@@ -1,0 +1,133 @@
+"""What the sensors of a room's devices say, made into people, presence and use; unknown stays unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+from agent.core.events import (
+    CallsCounted,
+    CurrentValuesRead,
+    PeopleCounted,
+    PresenceSensed,
+    SensorEvent,
+    SharingSensed,
+    UseSensed,
+)
+from agent.core.facts import FactKind, OccupancyFact, Step
+from agent.core.model import NOTHING_KNOWN, DeviceId, DevicePhase, Occupancy, Room
+
+SENSORS_LAST = timedelta(seconds=120)  # what a lost device said last holds for so long; then nobody knows
+
+
+def sense(room: Room, event: SensorEvent, *, now: datetime) -> Step:
+    """Take over what a device senses; a fact follows if that changes what is known of the room."""
+    before = room.sensors.get(event.device, NOTHING_KNOWN)
+    match event:
+        case PeopleCounted(people=people):
+            after = replace(before, people=people)
+        case PresenceSensed(presence=presence):
+            after = replace(before, presence=presence)
+        case UseSensed(in_use=in_use):
+            after = replace(before, in_use=in_use)
+        case CallsCounted(calls=calls):
+            after = replace(before, in_call=None if calls is None else calls > 0)
+        case SharingSensed(sharing=sharing):
+            after = replace(before, sharing=sharing)
+        case CurrentValuesRead():
+            after = Occupancy(
+                people=event.people,
+                presence=event.presence,
+                in_use=event.in_use,
+                in_call=None if event.calls is None else event.calls > 0,
+                sharing=event.sharing,
+            )
+        case _:
+            assert_never(event)
+    if after == before:
+        return Step(room=room)
+    room = replace(room, sensors={**room.sensors, event.device: after})
+    return weigh(room, now=now, recovered=isinstance(event, CurrentValuesRead))
+
+
+def weigh(room: Room, *, now: datetime, recovered: bool = False) -> Step:
+    """Put together what all devices sense; a fact follows if the cloud was told otherwise."""
+    occupancy = _together(_heard(room, now))
+    if occupancy == room.occupancy:
+        return Step(room=room)
+    fact = OccupancyFact(
+        kind=FactKind.OCCUPANCY_CHANGED,
+        at=now,
+        occupancy=occupancy,
+        previous=room.occupancy,
+        recovered=recovered,
+    )
+    return Step(room=replace(room, occupancy=occupancy, occupancy_since=now), facts=(fact,))
+
+
+def next_weighing(room: Room) -> datetime | None:
+    """When the word of a lost device runs out; None while there is nothing to run out."""
+    return min(
+        (_lasts_until(room, device) for device in room.sensors if not _connected(room, device)), default=None
+    )
+
+
+def forget_silent(room: Room, *, now: datetime) -> Room:
+    """The room without what devices said that have been away for too long."""
+    sensors = {d: o for d, o in room.sensors.items() if _connected(room, d) or _lasts_until(room, d) > now}
+    return room if len(sensors) == len(room.sensors) else replace(room, sensors=sensors)
+
+
+def _heard(room: Room, now: datetime) -> Iterable[Occupancy]:
+    """Each device's sensors, in the order of the configuration: the codec stands first."""
+    if len(room.sensors) == 1 and _connected(room, only := next(iter(room.sensors))):
+        return (room.sensors[only],)
+    return tuple(
+        room.sensors[device]
+        for device in room.devices
+        if device in room.sensors and (_connected(room, device) or _lasts_until(room, device) > now)
+    )
+
+
+def _connected(room: Room, device: DeviceId) -> bool:
+    state = room.devices.get(device)
+    return state is not None and state.phase is DevicePhase.CONNECTED
+
+
+def _lasts_until(room: Room, device: DeviceId) -> datetime:
+    state = room.devices.get(device)
+    return datetime.min.replace(tzinfo=UTC) if state is None else state.since + SENSORS_LAST
+
+
+def _together(sensors: Iterable[Occupancy]) -> Occupancy:
+    match tuple(sensors):
+        case ():
+            return NOTHING_KNOWN
+        case (alone,):
+            return _used(alone)
+        case several:
+            return Occupancy(
+                people=next((o.people for o in several if o.people is not None), None),
+                presence=_any(o.presence for o in several),
+                in_use=_any(_used(o).in_use for o in several),
+                in_call=_any(o.in_call for o in several),
+                sharing=_any(o.sharing for o in several),
+            )
+
+
+def _used(sensed: Occupancy) -> Occupancy:
+    """With `in_use` concluded, where firmware before RoomOS 11 does not, from people, a call or sharing."""
+    if sensed.in_use is not None:
+        return sensed
+    in_use = _any((sensed.presence, None if sensed.people is None else sensed.people > 0))
+    if sensed.in_call or sensed.sharing:
+        in_use = True
+    return sensed if in_use is None else replace(sensed, in_use=in_use)
+
+
+def _any(values: Iterable[bool | None]) -> bool | None:
+    """True if anyone says yes, False if somebody says no and nobody yes, None if nobody knows."""
+    known = [value for value in values if value is not None]
+    return any(known) if known else None

@@ -1,0 +1,100 @@
+"""The core's one door: a room and an event in; the room, its facts and its requests out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from agent.core.correlation import correlate, next_strike, strike
+from agent.core.devices import attend
+from agent.core.events import (
+    BookingTimeoutRead,
+    CallsCounted,
+    ClockStepped,
+    ClockStruck,
+    CurrentValuesRead,
+    DeviceConnected,
+    DeviceLost,
+    DeviceRefused,
+    PeopleCounted,
+    PresenceSensed,
+    RoomEvent,
+    SharingSensed,
+    ShortcomingsFound,
+    UptimeRead,
+    UseSensed,
+)
+from agent.core.facts import Step
+from agent.core.model import Booking, DeviceState, Policy, Room
+from agent.core.occupancy import forget_silent, next_weighing, sense, weigh
+
+
+def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step:
+    """Take one event into the room. `now` is UTC by the wall clock and never earlier than in the step before.
+
+    Returns the same `room` object if nothing changed. Never raises: what cannot be is ignored and counted.
+    """
+    match event:
+        case (
+            PeopleCounted()
+            | PresenceSensed()
+            | UseSensed()
+            | CallsCounted()
+            | SharingSensed()
+            | CurrentValuesRead()
+        ):
+            return sense(room, event, now=now)
+        case (
+            DeviceConnected()
+            | DeviceLost()
+            | DeviceRefused()
+            | UptimeRead()
+            | BookingTimeoutRead()
+            | ShortcomingsFound()
+        ):
+            return attend(room, event, now=now)
+        case ClockStruck():
+            struck = strike(Step(room=room), now=now, policy=policy)
+            weighed = weigh(forget_silent(struck.room, now=now), now=now)
+            return replace(struck, room=weighed.room, facts=struck.facts + weighed.facts)
+        case ClockStepped(by=by):
+            return Step(room=_shifted(room, by))
+        case _:
+            return correlate(room, event, now=now, policy=policy)
+
+
+def next_deadline(room: Room, policy: Policy) -> datetime | None:
+    """When the clock has something to say to this room; derived from its state, so a restart loses none."""
+    return min(
+        (due for due in (next_strike(room, policy), next_weighing(room)) if due is not None), default=None
+    )
+
+
+def _shifted(room: Room, by: timedelta) -> Room:
+    """Move the spans that are running with a clock that jumped: a minute of waiting stays a minute.
+
+    The times of bookings are said by calendars and stay as they are.
+    """
+
+    def moved(instant: datetime | None) -> datetime | None:
+        return None if instant is None else instant + by
+
+    def device(state: DeviceState) -> DeviceState:
+        return replace(
+            state,
+            since=state.since + by,
+            booted_at=moved(state.booted_at),
+            list_at=moved(state.list_at),
+            asked_at=moved(state.asked_at),
+            listed_at=moved(state.listed_at),
+        )
+
+    def booking(b: Booking) -> Booking:
+        return replace(b, since=b.since + by, seen_at=b.seen_at + by, requested_at=moved(b.requested_at))
+
+    return replace(
+        room,
+        devices={key: device(state) for key, state in room.devices.items()},
+        bookings={key: booking(b) for key, b in room.bookings.items()},
+        occupancy_since=moved(room.occupancy_since),
+    )
