@@ -50,7 +50,7 @@ types: ready ## Types, strictly
 .PHONY: imports
 imports: ready ## Who may import whom
 	$(call step,import-linter)
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 .PHONY: schema-check
 schema-check: ready ## The committed contract is the one the code publishes
