@@ -1,0 +1,620 @@
+"""The published models: what the cloud's developers read, and the wire carries, attribute by attribute."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from agent.core.model import BookingPhase, CalendarKind, DevicePhase
+
+# Names and meanings hold still: additions are free, a change of meaning needs `v2`. What is not known is null
+# and not left out, so that a consumer can tell "unknown" from "a word that this version does not say".
+
+SLUG = "[a-z0-9][a-z0-9-]{0,62}"
+
+# ── words ─────────────────────────────────────────────────────────────────────────────────────────
+
+Time = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+RoomSlug = Annotated[str, Meta(pattern=f"^{SLUG}$", description="The room's id, as configured on the site.")]
+AgentSlug = Annotated[
+    str, Meta(pattern=f"^{SLUG}$", description="The id of the agent (the daemon) at the site.")
+]
+Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0)]
+StreamName = Annotated[
+    str,
+    Meta(
+        pattern=f"^(rooms|agents)/{SLUG}$",
+        description="Whose numbers are meant: `rooms/{room}` or `agents/{agent}`.",
+    ),
+]
+Private = Annotated[
+    str | None,
+    Meta(
+        description=(
+            "Private: a compact JWE (ECDH-ES+A256KW, A256GCM) for the site's recipient key where privacy is "
+            "sealed, the text itself where it is plain, and null where it is dropped or not known."
+        )
+    ),
+]
+Title = Annotated[Private, Meta(description="What the meeting is called. Null for a meeting marked private.")]
+Organizer = Annotated[Private, Meta(description="Who called the meeting, as the calendar names them.")]
+Attendees = Annotated[
+    Private,
+    Meta(description="The invitees: a JWE over a JSON array of addresses, never plain; null without a key."),
+]
+Join = Annotated[Private, Meta(description="How to join the call: a link or a dial string.")]
+Description = Annotated[
+    Private, Meta(description="The body of the invitation, as a JWE; never in plain, and null without a key.")
+]
+BookingKeyText = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description=(
+            "roomd's own key: one per booking, from its request to its end, also when the booking id changes "
+            "because the device was restarted."
+        ),
+    ),
+]
+
+
+class ClockState(StrEnum):
+    """Whether the agent's wall clock was in step with the world's."""
+
+    SYNCED = "synced"
+    UNSYNCED = "unsynced"
+
+
+class RoomReach(StrEnum):
+    """Whether a room is heard.
+
+    `available`: every device is connected and well configured. `degraded`: some device is not.
+    `unavailable`: no device is connected. `unknown`: none has been reached yet, or the room has none.
+    """
+
+    AVAILABLE = "available"
+    DEGRADED = "degraded"
+    UNAVAILABLE = "unavailable"
+    UNKNOWN = "unknown"
+
+
+class AgentState(StrEnum):
+    """Whether the agent is connected to the broker."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+# ── bookings ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class BookingData(Struct, frozen=True, kw_only=True):
+    """A reserved interval of the room, as it is after what happened."""
+
+    key: BookingKeyText
+    request_id: Annotated[
+        str | None,
+        Meta(description="The device's `BookingRequestUUID`. Null for a booking not asked for on a device."),
+    ]
+    booking_id: Annotated[
+        str | None,
+        Meta(description="The `Id` by which a device knows it. It may change when the device is restarted."),
+    ]
+    meeting_id: Annotated[
+        str | None,
+        Meta(
+            description="What the calendar backend calls it. Null until accepted; always null for `pushed`."
+        ),
+    ]
+    ical_uid: Annotated[
+        str | None, Meta(description="The iCalendar UID, the same in every attendee's calendar.")
+    ]
+    calendar: Annotated[
+        CalendarKind | None,
+        Meta(description="Where the booking's word comes from. Null until a calendar has answered."),
+    ]
+    starts_at: Annotated[Time, Meta(description="Its first moment.")]
+    ends_at: Annotated[Time, Meta(description="The first moment that is free again.")]
+    all_day: Annotated[bool, Meta(description="Whether the calendar marks it as lasting all day.")]
+    platform: Annotated[
+        str | None,
+        Meta(description="What the call runs on, as the device names it: Webex, MicrosoftTeams, Zoom, …"),
+    ]
+    private: Annotated[
+        bool, Meta(description="Whether its organizer marked it private: it then has no title.")
+    ]
+    phase: Annotated[BookingPhase, Meta(description="Where it is in its life.")]
+    title: Title
+    organizer: Organizer
+    attendees: Attendees
+    join: Join
+    description: Description
+
+
+class BookingConfirmedData(BookingData, frozen=True, kw_only=True):
+    """The booking, and how long the answer took."""
+
+    after_s: Annotated[
+        Seconds | None,
+        Meta(description="Seconds since it was asked for. Null where it came from the calendar unasked."),
+    ]
+
+
+class BookingFailedData(BookingData, frozen=True, kw_only=True):
+    """The booking that did not come to be, and why."""
+
+    cause: Annotated[
+        str | None,
+        Meta(
+            description="Why: timeout, declined, config, http, encryption, … Null if not known.",
+            examples=["timeout", "declined", "config", "http", "encryption"],
+        ),
+    ]
+
+
+class BookingDeletedData(BookingData, frozen=True, kw_only=True):
+    """The booking that is gone, and why."""
+
+    cause: Annotated[
+        str | None,
+        Meta(
+            description="Why: checked_out, no_show, deleted, declined, … Null if not known.",
+            examples=["checked_out", "no_show", "deleted", "declined"],
+        ),
+    ]
+
+
+class PreviousBooking(Struct, frozen=True, kw_only=True):
+    """What has changed, as it was before: an attribute is here only if its value was another one.
+
+    A private field is treated as in the booking itself: null may stand for a value that is dropped.
+    """
+
+    request_id: Annotated[str | None, Meta(description="The request id before.")] | UnsetType = UNSET
+    booking_id: Annotated[str | None, Meta(description="The booking id before.")] | UnsetType = UNSET
+    meeting_id: Annotated[str | None, Meta(description="The meeting id before.")] | UnsetType = UNSET
+    ical_uid: Annotated[str | None, Meta(description="The iCalendar UID before.")] | UnsetType = UNSET
+    calendar: Annotated[CalendarKind | None, Meta(description="The calendar before.")] | UnsetType = UNSET
+    starts_at: Annotated[Time, Meta(description="When it would have started.")] | UnsetType = UNSET
+    ends_at: Annotated[Time, Meta(description="When it would have ended.")] | UnsetType = UNSET
+    all_day: Annotated[bool, Meta(description="Whether it was to last all day.")] | UnsetType = UNSET
+    platform: Annotated[str | None, Meta(description="The platform before.")] | UnsetType = UNSET
+    private: Annotated[bool, Meta(description="Whether it was marked private.")] | UnsetType = UNSET
+    phase: Annotated[BookingPhase, Meta(description="The phase before.")] | UnsetType = UNSET
+    title: Title | UnsetType = UNSET
+    organizer: Organizer | UnsetType = UNSET
+    join: Join | UnsetType = UNSET
+
+
+class BookingChangedData(BookingData, frozen=True, kw_only=True):
+    """The booking as it is now, and what it was."""
+
+    previous: Annotated[
+        PreviousBooking | None,
+        Meta(description="What has changed, as it was before. Null where that is not known."),
+    ]
+
+
+# ── people ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class OccupancyValues(Struct, frozen=True, kw_only=True):
+    """What sensors say. Null is unknown: never empty, and never no."""
+
+    people: Annotated[
+        Count | None, Meta(description="How many people are seen. Null if no device can count now.")
+    ]
+    presence: Annotated[
+        bool | None, Meta(description="Whether anybody is there; clears up to two minutes late.")
+    ]
+    in_use: Annotated[
+        bool | None,
+        Meta(description="Whether the room is used, as the device concludes from all that it senses."),
+    ]
+    in_call: Annotated[bool | None, Meta(description="Whether a device of the room is in a call.")]
+    sharing: Annotated[
+        bool | None, Meta(description="Whether somebody shares a screen, in a call or in the room.")
+    ]
+
+
+class OccupancyData(OccupancyValues, frozen=True, kw_only=True):
+    """What sensors say now, and said before."""
+
+    previous: Annotated[OccupancyValues, Meta(description="As the cloud was told before.")]
+
+
+# ── devices ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class DeviceValues(Struct, frozen=True, kw_only=True):
+    """One codec, board or navigator of the room."""
+
+    device: Annotated[str, Meta(min_length=1, description="The device's id, as configured on the site.")]
+    phase: Annotated[DevicePhase, Meta(description="Whether it is heard.")]
+    since: Annotated[Time, Meta(description="When it entered this phase.")]
+    product: Annotated[str | None, Meta(description="The product, as the device names itself.")]
+    serial: Annotated[str | None, Meta(description="The serial number of its hardware.")]
+    firmware: Annotated[str | None, Meta(description="The version of its RoomOS.")]
+    transport: Annotated[str | None, Meta(description="How it is heard: websocket, ssh or http.")]
+    shortcomings: Annotated[
+        tuple[str, ...],
+        Meta(description="What is misconfigured on it, in words that a technician can act on."),
+    ]
+
+
+class DeviceData(DeviceValues, frozen=True, kw_only=True):
+    """The device, and what became of it."""
+
+    booted_at: Annotated[Time | None, Meta(description="When it was started last, by its own uptime.")]
+    cause: Annotated[str | None, Meta(description="Why, in words that a technician can act on.")]
+
+
+class DeviceReach(DeviceValues, frozen=True, kw_only=True):
+    """The device, and why it is not heard."""
+
+    why: Annotated[str | None, Meta(description="Why it is not heard. Null while it is.")]
+
+
+# ── the agent's own facts ─────────────────────────────────────────────────────────────────────────
+
+
+class OutboxGapData(Struct, frozen=True, kw_only=True):
+    """Events that will never come: a reader who misses these numbers need not wait for them."""
+
+    stream: StreamName
+    epoch: Annotated[str, Meta(min_length=1, description="The epoch of the numbers.")]
+    first: Annotated[Count, Meta(description="The first number of the span in which something was dropped.")]
+    last: Annotated[Count, Meta(description="The last number of the span, itself dropped.")]
+    count: Annotated[
+        int,
+        Meta(
+            ge=1, description="How many were dropped: fewer than the span is long if others in it were kept."
+        ),
+    ]
+    reason: Annotated[str, Meta(min_length=1, description="Why they were dropped.")]
+
+
+class OutboxResetData(Struct, frozen=True, kw_only=True):
+    """The agent's database was rescued: every stream counts anew, under a new epoch."""
+
+    epoch: Annotated[
+        str, Meta(min_length=1, description="The new epoch: ids and sequences start anew with it.")
+    ]
+    previous_epoch: Annotated[
+        str | None, Meta(description="The epoch that is over. Null if it cannot be read.")
+    ]
+    salvaged: Annotated[
+        Count, Meta(description="How many unsent events could be saved; they keep their old ids.")
+    ]
+    reason: Annotated[str, Meta(min_length=1, description="What was wrong with the database.")]
+
+
+# ── the envelopes ─────────────────────────────────────────────────────────────────────────────────
+
+
+class CloudEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """A CloudEvents 1.0 envelope in structured JSON (`application/cloudevents+json`)."""
+
+    specversion: Annotated[Literal["1.0"], Meta(description="The version of CloudEvents.")]
+    id: Annotated[
+        str,
+        Meta(
+            pattern=r"^.+-[0-9]+$",
+            description="`{epoch}-{number}`; together with `source` the key for removing repeats.",
+        ),
+    ]
+    source: Annotated[
+        str,
+        Meta(
+            pattern=f"^/sites/{SLUG}/(rooms|agents)/{SLUG}$",
+            description="`/sites/{site}/rooms/{room}`; for the agent's own `/sites/{site}/agents/{agent}`.",
+        ),
+    ]
+    subject: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description=(
+                "What it is about: a booking's key, a device's id, the room's id for occupancy, the "
+                "stream of a gap, the agent's id for a reset."
+            ),
+        ),
+    ]
+    time: Annotated[
+        Time,
+        Meta(description="When it happened, as the device or the calendar says, else when it was heard."),
+    ]
+    sequence: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9]+$",
+            description="The source's gapless number, as a decimal string; starts anew with a new epoch.",
+        ),
+    ]
+    recordedtime: Annotated[Time, Meta(description="When the agent wrote it to its disk.")]
+    recovered: Annotated[
+        bool, Meta(description="Whether it was found by comparing after a gap, and not heard as it happened.")
+    ]
+    clock: Annotated[ClockState, Meta(description="The agent's clock when it was recorded.")]
+
+
+class BookingRequested(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.requested.v1"):
+    """Somebody asked for the room on a device."""
+
+    data: BookingData
+
+
+class BookingConfirmed(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.confirmed.v1"):
+    """A booking has an identity that lasts.
+
+    A meeting id, or its booking id on an on-device or pushed calendar. Also told of bookings that arrive
+    from the calendar unasked.
+    """
+
+    data: BookingConfirmedData
+
+
+class BookingFailed(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.failed.v1"):
+    """The calendar backend refused a request."""
+
+    data: BookingFailedData
+
+
+class BookingExpired(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.expired.v1"):
+    """Nobody answered a request within the device's booking timeout, and a listing shows it gone."""
+
+    data: BookingData
+
+
+class BookingMoved(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.moved.v1"):
+    """A booking has other times now."""
+
+    data: BookingChangedData
+
+
+class BookingUpdated(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.updated.v1"):
+    """Something about a booking other than its times changed."""
+
+    data: BookingChangedData
+
+
+class BookingStarted(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.started.v1"):
+    """A booking's time has come."""
+
+    data: BookingData
+
+
+class BookingCheckedIn(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.checked_in.v1"):
+    """Somebody confirmed on a device that the booking is used."""
+
+    data: BookingData
+
+
+class BookingEnded(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.ended.v1"):
+    """A booking's time is over."""
+
+    data: BookingData
+
+
+class BookingDeleted(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.deleted.v1"):
+    """A booking was taken off the calendar before its end."""
+
+    data: BookingDeletedData
+
+
+class OccupancyChanged(CloudEvent, frozen=True, kw_only=True, tag="roomd.occupancy.changed.v1"):
+    """The people of the room, or what is known of them, changed."""
+
+    data: OccupancyData
+
+
+class DeviceConnected(CloudEvent, frozen=True, kw_only=True, tag="roomd.device.connected.v1"):
+    """A device is heard."""
+
+    data: DeviceData
+
+
+class DeviceLost(CloudEvent, frozen=True, kw_only=True, tag="roomd.device.lost.v1"):
+    """A device is not heard any more; it is dialled again and again."""
+
+    data: DeviceData
+
+
+class DeviceRefused(CloudEvent, frozen=True, kw_only=True, tag="roomd.device.refused.v1"):
+    """A device turned the agent away: a person must act."""
+
+    data: DeviceData
+
+
+class DeviceRebooted(CloudEvent, frozen=True, kw_only=True, tag="roomd.device.rebooted.v1"):
+    """A device was restarted."""
+
+    data: DeviceData
+
+
+class DeviceUpgraded(CloudEvent, frozen=True, kw_only=True, tag="roomd.device.upgraded.v1"):
+    """A device runs another firmware now."""
+
+    data: DeviceData
+
+
+class DeviceMisconfigured(CloudEvent, frozen=True, kw_only=True, tag="roomd.device.misconfigured.v1"):
+    """A device's configuration hides something from the agent, or does so no longer."""
+
+    data: DeviceData
+
+
+class OutboxGap(CloudEvent, frozen=True, kw_only=True, tag="roomd.outbox.gap.v1"):
+    """Events were dropped: which numbers of which stream, and why."""
+
+    data: OutboxGapData
+
+
+class OutboxReset(CloudEvent, frozen=True, kw_only=True, tag="roomd.outbox.reset.v1"):
+    """The agent's database was rescued, and a new epoch began."""
+
+    data: OutboxResetData
+
+
+RoomFactEvent = (
+    BookingRequested
+    | BookingConfirmed
+    | BookingFailed
+    | BookingExpired
+    | BookingMoved
+    | BookingUpdated
+    | BookingStarted
+    | BookingCheckedIn
+    | BookingEnded
+    | BookingDeleted
+    | OccupancyChanged
+    | DeviceConnected
+    | DeviceLost
+    | DeviceRefused
+    | DeviceRebooted
+    | DeviceUpgraded
+    | DeviceMisconfigured
+)
+AgentFactEvent = OutboxGap | OutboxReset
+Event = RoomFactEvent | AgentFactEvent
+
+
+# ── retained: the agent ───────────────────────────────────────────────────────────────────────────
+
+
+class AgentStatus(Struct, frozen=True, kw_only=True):
+    """Birth and death of the agent's connection to the broker.
+
+    Ignore a death whose `connection` is older than that of the last birth: it comes late.
+    """
+
+    agent: AgentSlug
+    state: AgentState
+    connection: Annotated[Count, Meta(description="Counts the agent's connections, across restarts.")]
+    since: Annotated[
+        Time | None,
+        Meta(
+            description="When it came or went. Null in a death that the broker tells: nobody saw the moment."
+        ),
+    ]
+    version: Annotated[str, Meta(min_length=1, description="The agent's version.")]
+    reason: Annotated[
+        str | None,
+        Meta(
+            description="Why it is offline: `stop` (on purpose), `lost`, … Null while online.",
+            examples=["stop", "lost"],
+        ),
+    ]
+
+
+class OutboxHealth(Struct, frozen=True, kw_only=True):
+    """What waits to be acknowledged by the broker."""
+
+    depth: Annotated[Count, Meta(description="How many events wait.")]
+    oldest_age_s: Annotated[
+        Seconds | None, Meta(description="How long the oldest has waited. Null if none waits.")
+    ]
+    bytes: Annotated[Count, Meta(description="How much of the disk they take.")]
+    drops: Annotated[Count, Meta(description="How many were dropped since this epoch began.")]
+
+
+class DeviceCounts(Struct, frozen=True, kw_only=True):
+    """The site's devices by phase."""
+
+    unheard: Annotated[Count, Meta(description="Configured, and never reached.")]
+    connected: Annotated[Count, Meta(description="Heard.")]
+    lost: Annotated[Count, Meta(description="Not reached now.")]
+    refused: Annotated[Count, Meta(description="Turned the agent away: a person must act.")]
+
+
+class AgentHealth(Struct, frozen=True, kw_only=True):
+    """How the agent does, every 60 seconds. Older than three periods: take the agent for dead."""
+
+    agent: AgentSlug
+    at: Annotated[Time, Meta(description="When this was measured.")]
+    outbox: OutboxHealth
+    devices: DeviceCounts
+    acknowledged_at: Annotated[
+        Time | None,
+        Meta(description="When the broker last acknowledged an event. Null if not since the start."),
+    ]
+    clock: ClockState
+    disk_free_bytes: Annotated[Count | None, Meta(description="Free space where the outbox lives.")]
+    memory_bytes: Annotated[Count | None, Meta(description="Resident memory of the agent.")]
+    loop_lag_s: Annotated[
+        Seconds | None, Meta(description="The worst delay of the agent's event loop this period.")
+    ]
+
+
+# ── retained: a room ──────────────────────────────────────────────────────────────────────────────
+
+
+class RoomAvailability(Struct, frozen=True, kw_only=True):
+    """Whether the room is heard.
+
+    It holds only while the agent's status is online and its health is younger than three periods.
+    """
+
+    room: RoomSlug
+    state: RoomReach
+    since: Annotated[
+        Time | None,
+        Meta(description="The last change of any device of the room. Null for a room without devices."),
+    ]
+    why: Annotated[str | None, Meta(description="What is wrong, in words. Null while available.")]
+    devices: Annotated[tuple[DeviceReach, ...], Meta(description="Every configured device of the room.")]
+
+
+class RoomOccupancy(OccupancyValues, frozen=True, kw_only=True):
+    """What sensors say, and since when."""
+
+    since: Annotated[Time | None, Meta(description="When it last changed. Null if nothing is known yet.")]
+
+
+class RoomCalendar(Struct, frozen=True, kw_only=True):
+    """The calendar that is believed for this room, and how fresh the agenda is."""
+
+    believed: Annotated[
+        CalendarKind | None, Meta(description="The calendar. Null while no booking has told it.")
+    ]
+    listed_at: Annotated[
+        Time | None, Meta(description="When the whole agenda was read last. Null if it never was.")
+    ]
+    fresh: Annotated[
+        bool,
+        Meta(
+            description="Whether changes are heard as they happen. False after a cut, until it was read anew."
+        ),
+    ]
+
+
+class RoomState(Struct, frozen=True, kw_only=True):
+    """The latest of everything: coalesced, and not an event. The same state is the same bytes."""
+
+    room: RoomSlug
+    agenda: Annotated[
+        tuple[BookingData, ...],
+        Meta(description="Bookings that stand, asked for or granted, by their start."),
+    ]
+    current: Annotated[
+        BookingData | None,
+        Meta(description="The granted booking whose time it is: one of the agenda, or null."),
+    ]
+    next: Annotated[
+        BookingData | None,
+        Meta(description="The granted booking that starts next: one of the agenda, or null."),
+    ]
+    occupancy: RoomOccupancy
+    hold: Annotated[
+        None, Meta(description="The hold that is on the room's screens. Null: there are no holds yet.")
+    ]
+    calendar: RoomCalendar

@@ -1,0 +1,584 @@
+"""Seals what the cloud is told as bytes: a fact as a CloudEvent, and the latest of a room or the agent."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, Protocol, TypeVar, assert_never
+
+from msgspec import UNSET, UnsetType
+from msgspec.json import Encoder
+
+from agent.core.agenda import agenda
+from agent.core.facts import BookingFact, DeviceFact, Fact, FactKind, OccupancyFact
+from agent.core.model import (
+    AgentId,
+    Booking,
+    BookingKey,
+    DevicePhase,
+    DeviceState,
+    Occupancy,
+    Room,
+    RoomId,
+    SiteId,
+)
+from cloud_link import contract
+from cloud_link.contract import AgentState, ClockState, RoomReach
+
+SLUG: Final = re.compile(contract.SLUG)
+ROOT: Final = re.compile(r"[^\s/+#$\x00][^\s/+#\x00]*(/[^\s/+#\x00]+)*")
+SLASHES_AT_MOST: Final = 7  # AWS IoT Core
+BYTES_AT_MOST: Final = 256  # AWS IoT Core and Azure Event Grid
+LONGEST_TAIL: Final = (
+    f"rooms/{'r' * 63}/commands/{'c' * 32}"  # no topic of the contract is longer below its base
+)
+
+_encode = Encoder().encode
+
+
+# ── where things go ───────────────────────────────────────────────────────────────────────────────
+
+
+def _slug(what: str, value: str) -> str:
+    if SLUG.fullmatch(value) is None:
+        raise ValueError(
+            f"{what} {value!r} cannot stand in a topic: use 1 to 63 of a-z, 0-9 and -, and no - at the start"
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Whose topics these are. Refuses names that no broker could carry."""
+
+    site: SiteId
+    agent: AgentId
+    root: str = "roomd"
+
+    def __post_init__(self) -> None:
+        _slug("site", self.site)
+        _slug("agent", self.agent)
+        if ROOT.fullmatch(self.root) is None:
+            raise ValueError(
+                f"root {self.root!r} cannot begin a topic: use words with / between them, without spaces, "
+                "+ or #, and no $ at the start"
+            )
+        longest = f"{self.base}/{LONGEST_TAIL}"
+        if longest.count("/") > SLASHES_AT_MOST or len(longest.encode()) > BYTES_AT_MOST:
+            raise ValueError(
+                f"root {self.root!r} makes topics that some brokers refuse (at most {SLASHES_AT_MOST} "
+                f"slashes and {BYTES_AT_MOST} bytes): use a shorter one"
+            )
+
+    @property
+    def base(self) -> str:
+        """What every topic of the site begins with."""
+        return f"{self.root}/v1/{self.site}"
+
+    @property
+    def status(self) -> str:
+        """Where the agent's birth and death are kept."""
+        return f"{self.base}/agents/{self.agent}/status"
+
+    @property
+    def health(self) -> str:
+        """Where the agent's health is kept."""
+        return f"{self.base}/agents/{self.agent}/health"
+
+    def availability(self, room: RoomId) -> str:
+        """Where it is kept whether a room is heard."""
+        return f"{self.base}/rooms/{_slug('room', room)}/availability"
+
+    def state(self, room: RoomId) -> str:
+        """Where a room's latest state is kept."""
+        return f"{self.base}/rooms/{_slug('room', room)}/state"
+
+    def room_events(self, room: RoomId, noun: str) -> str:
+        """Where a room's events about such a thing go."""
+        return f"{self.base}/rooms/{_slug('room', room)}/events/{noun}"
+
+    def agent_events(self, noun: str) -> str:
+        """Where the agent's events about such a thing go."""
+        return f"{self.base}/agents/{self.agent}/events/{noun}"
+
+
+def room_stream(room: RoomId) -> str:
+    """The name under which a room's events are numbered."""
+    return f"rooms/{room}"
+
+
+def agent_stream(agent: AgentId) -> str:
+    """The name under which the agent's own events are numbered."""
+    return f"agents/{agent}"
+
+
+# ── what is sealed ────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """A fact as bytes: every retry sends the same."""
+
+    stream: str  # `rooms/{room}` or `agents/{agent}`: numbered without gaps, sent in order
+    number: int
+    id: str  # `{epoch}-{number}`: unique within its stream
+    topic: str
+    payload: bytes
+    kind: str  # `noun.past`
+
+
+class AgentFactKind(StrEnum):
+    """`noun.past` of what the agent tells about itself."""
+
+    OUTBOX_GAP = "outbox.gap"
+    OUTBOX_RESET = "outbox.reset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxGap:
+    """Envelopes were dropped: `count` of those numbered `first` to `last`."""
+
+    at: datetime
+    stream: str
+    epoch: str
+    first: int
+    last: int
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxReset:
+    """The database was rescued: numbers start anew, under the epoch that this is sealed with."""
+
+    at: datetime
+    previous_epoch: str | None
+    salvaged: int
+    reason: str
+
+
+AgentFact = OutboxGap | OutboxReset
+
+
+class PrivateField(StrEnum):
+    """The fields of a booking that tell about people; descriptions and invitees do not reach us yet."""
+
+    TITLE = "title"
+    ORGANIZER = "organizer"
+    JOIN = "join"
+
+
+class Privacy(Protocol):
+    """What becomes of a private field on its way out."""
+
+    def __call__(self, field: PrivateField, value: str, *, booking: BookingKey, private: bool) -> str | None:
+        """The value as the cloud may have it; the same for the same arguments while it is remembered."""
+        ...
+
+
+EVENTS: Final[Mapping[FactKind | AgentFactKind, Callable[..., contract.CloudEvent]]] = {
+    FactKind.BOOKING_REQUESTED: contract.BookingRequested,
+    FactKind.BOOKING_CONFIRMED: contract.BookingConfirmed,
+    FactKind.BOOKING_FAILED: contract.BookingFailed,
+    FactKind.BOOKING_EXPIRED: contract.BookingExpired,
+    FactKind.BOOKING_MOVED: contract.BookingMoved,
+    FactKind.BOOKING_UPDATED: contract.BookingUpdated,
+    FactKind.BOOKING_STARTED: contract.BookingStarted,
+    FactKind.BOOKING_CHECKED_IN: contract.BookingCheckedIn,
+    FactKind.BOOKING_ENDED: contract.BookingEnded,
+    FactKind.BOOKING_DELETED: contract.BookingDeleted,
+    FactKind.OCCUPANCY_CHANGED: contract.OccupancyChanged,
+    FactKind.DEVICE_CONNECTED: contract.DeviceConnected,
+    FactKind.DEVICE_LOST: contract.DeviceLost,
+    FactKind.DEVICE_REFUSED: contract.DeviceRefused,
+    FactKind.DEVICE_REBOOTED: contract.DeviceRebooted,
+    FactKind.DEVICE_UPGRADED: contract.DeviceUpgraded,
+    FactKind.DEVICE_MISCONFIGURED: contract.DeviceMisconfigured,
+    AgentFactKind.OUTBOX_GAP: contract.OutboxGap,
+    AgentFactKind.OUTBOX_RESET: contract.OutboxReset,
+}
+
+
+def seal(
+    fact: Fact,
+    *,
+    room: RoomId,
+    site: Site,
+    epoch: str,
+    number: int,
+    recorded_at: datetime,
+    clock: ClockState,
+    privacy: Privacy,
+) -> Envelope:
+    """The fact as it will be sent, however often."""
+    subject: str
+    data: contract.BookingData | contract.OccupancyData | contract.DeviceData
+    match fact:
+        case BookingFact():
+            subject, data = fact.booking.key, _booking_data(fact, privacy)
+        case OccupancyFact():
+            subject, data = room, _occupancy_data(fact)
+        case DeviceFact():
+            subject, data = fact.device.id, _device_data(fact)
+        case _:
+            assert_never(fact)
+    kind = fact.kind.value
+    noun = kind.partition(".")[0]
+    event = EVENTS[fact.kind](
+        specversion="1.0",
+        id=f"{epoch}-{number}",
+        source=f"/sites/{site.site}/rooms/{room}",
+        subject=subject,
+        time=_time(fact.at),
+        sequence=str(number),
+        recordedtime=_time(recorded_at),
+        recovered=fact.recovered,
+        clock=clock,
+        data=data,
+    )
+    return Envelope(
+        stream=room_stream(room),
+        number=number,
+        id=event.id,
+        topic=site.room_events(room, noun),
+        payload=_encode(event),
+        kind=kind,
+    )
+
+
+def seal_own(
+    fact: AgentFact,
+    *,
+    site: Site,
+    epoch: str,
+    number: int,
+    recorded_at: datetime,
+    clock: ClockState,
+) -> Envelope:
+    """What the agent tells about itself, as it will be sent, however often."""
+    kind: AgentFactKind
+    data: contract.OutboxGapData | contract.OutboxResetData
+    match fact:
+        case OutboxGap():
+            kind, subject = AgentFactKind.OUTBOX_GAP, fact.stream
+            data = contract.OutboxGapData(
+                stream=fact.stream,
+                epoch=fact.epoch,
+                first=fact.first,
+                last=fact.last,
+                count=fact.count,
+                reason=fact.reason,
+            )
+        case OutboxReset():
+            kind, subject = AgentFactKind.OUTBOX_RESET, site.agent
+            data = contract.OutboxResetData(
+                epoch=epoch,
+                previous_epoch=fact.previous_epoch,
+                salvaged=fact.salvaged,
+                reason=fact.reason,
+            )
+        case _:
+            assert_never(fact)
+    noun = kind.value.partition(".")[0]
+    event = EVENTS[kind](
+        specversion="1.0",
+        id=f"{epoch}-{number}",
+        source=f"/sites/{site.site}/agents/{site.agent}",
+        subject=subject,
+        time=_time(fact.at),
+        sequence=str(number),
+        recordedtime=_time(recorded_at),
+        recovered=False,
+        clock=clock,
+        data=data,
+    )
+    return Envelope(
+        stream=agent_stream(site.agent),
+        number=number,
+        id=event.id,
+        topic=site.agent_events(noun),
+        payload=_encode(event),
+        kind=kind.value,
+    )
+
+
+# ── the parts of a fact ───────────────────────────────────────────────────────────────────────────
+
+Value = TypeVar("Value")
+BookingShape = TypeVar("BookingShape", bound=contract.BookingData)
+OccupancyShape = TypeVar("OccupancyShape", bound=contract.OccupancyValues)
+DeviceShape = TypeVar("DeviceShape", bound=contract.DeviceValues)
+
+
+def _time(at: datetime) -> str:
+    if at.tzinfo is not UTC:
+        if at.tzinfo is None:
+            raise ValueError(f"{at.isoformat()} has no time zone: nobody could tell when that was")
+        at = at.astimezone(UTC)
+    return at.isoformat(timespec="milliseconds")[:-6] + "Z"  # without its "+00:00"
+
+
+def _time_or_none(at: datetime | None) -> str | None:
+    return None if at is None else _time(at)
+
+
+def _booking_data(fact: BookingFact, privacy: Privacy) -> contract.BookingData:
+    booking = fact.booking
+    match fact.kind:
+        case FactKind.BOOKING_CONFIRMED:
+            return _booking(contract.BookingConfirmedData, booking, privacy, after_s=_after_s(fact))
+        case FactKind.BOOKING_FAILED:
+            return _booking(contract.BookingFailedData, booking, privacy, cause=fact.cause)
+        case FactKind.BOOKING_DELETED:
+            return _booking(contract.BookingDeletedData, booking, privacy, cause=fact.cause)
+        case FactKind.BOOKING_MOVED | FactKind.BOOKING_UPDATED:
+            previous = None if fact.previous is None else _previous(fact.previous, booking, privacy)
+            return _booking(contract.BookingChangedData, booking, privacy, previous=previous)
+        case _:
+            return _booking(contract.BookingData, booking, privacy)
+
+
+def _after_s(fact: BookingFact) -> float | None:
+    asked_at = fact.booking.requested_at
+    if asked_at is None:
+        return None
+    return max(
+        0.0, round((fact.at - asked_at).total_seconds(), 3)
+    )  # two clocks: an answer may seem to come first
+
+
+def _booking(
+    shape: Callable[..., BookingShape], booking: Booking, privacy: Privacy, **more: object
+) -> BookingShape:
+    meeting, key = booking.meeting, booking.key
+    private = meeting.private
+    title, organizer, join = meeting.title, meeting.organizer, meeting.join
+    return shape(
+        key=key,
+        request_id=booking.request_id,
+        booking_id=booking.booking_id,
+        meeting_id=booking.meeting_id,
+        ical_uid=meeting.ical_uid,
+        calendar=booking.calendar,
+        starts_at=_time(booking.starts_at),
+        ends_at=_time(booking.ends_at),
+        all_day=booking.all_day,
+        platform=meeting.platform,
+        private=private,
+        phase=booking.phase,
+        title=title and privacy(PrivateField.TITLE, title, booking=key, private=private),
+        organizer=organizer and privacy(PrivateField.ORGANIZER, organizer, booking=key, private=private),
+        attendees=None,
+        join=join and privacy(PrivateField.JOIN, join, booking=key, private=private),
+        description=None,
+        **more,
+    )
+
+
+def _previous(before: Booking, now: Booking, privacy: Privacy) -> contract.PreviousBooking:
+    was, is_ = before.meeting, now.meeting
+    private = was.private or is_.private  # what has become private is not told again
+
+    def told(field: PrivateField, value: str | None, value_now: str | None) -> str | UnsetType | None:
+        if value == value_now:
+            return UNSET
+        return value and privacy(field, value, booking=now.key, private=private)
+
+    starts_at = _changed(before.starts_at, now.starts_at)
+    ends_at = _changed(before.ends_at, now.ends_at)
+    return contract.PreviousBooking(
+        request_id=_changed(before.request_id, now.request_id),
+        booking_id=_changed(before.booking_id, now.booking_id),
+        meeting_id=_changed(before.meeting_id, now.meeting_id),
+        ical_uid=_changed(was.ical_uid, is_.ical_uid),
+        calendar=_changed(before.calendar, now.calendar),
+        starts_at=UNSET if starts_at is UNSET else _time(starts_at),
+        ends_at=UNSET if ends_at is UNSET else _time(ends_at),
+        all_day=_changed(before.all_day, now.all_day),
+        platform=_changed(was.platform, is_.platform),
+        private=_changed(was.private, is_.private),
+        phase=_changed(before.phase, now.phase),
+        title=told(PrivateField.TITLE, was.title, is_.title),
+        organizer=told(PrivateField.ORGANIZER, was.organizer, is_.organizer),
+        join=told(PrivateField.JOIN, was.join, is_.join),
+    )
+
+
+def _changed(before: Value, now: Value) -> Value | UnsetType:
+    return UNSET if before == now else before
+
+
+def _occupancy_data(fact: OccupancyFact) -> contract.OccupancyData:
+    previous = _occupancy(contract.OccupancyValues, fact.previous)
+    return _occupancy(contract.OccupancyData, fact.occupancy, previous=previous)
+
+
+def _occupancy(shape: Callable[..., OccupancyShape], occupancy: Occupancy, **more: object) -> OccupancyShape:
+    return shape(
+        people=occupancy.people,
+        presence=occupancy.presence,
+        in_use=occupancy.in_use,
+        in_call=occupancy.in_call,
+        sharing=occupancy.sharing,
+        **more,
+    )
+
+
+def _device_data(fact: DeviceFact) -> contract.DeviceData:
+    booted_at = _time_or_none(fact.device.booted_at)
+    return _device(contract.DeviceData, fact.device, booted_at=booted_at, cause=fact.cause)
+
+
+def _device(shape: Callable[..., DeviceShape], device: DeviceState, **more: object) -> DeviceShape:
+    return shape(
+        device=device.id,
+        phase=device.phase,
+        since=_time(device.since),
+        product=device.product,
+        serial=device.serial,
+        firmware=device.firmware,
+        transport=device.transport,
+        shortcomings=device.shortcomings,
+        **more,
+    )
+
+
+# ── the latest of a room ──────────────────────────────────────────────────────────────────────────
+
+
+def room_state(room: Room, *, now: datetime, privacy: Privacy) -> bytes:
+    """The latest of everything, without the moment of asking: the same state is the same bytes."""
+    known = agenda(room, now=now)
+    told = {booking.key: _booking(contract.BookingData, booking, privacy) for booking in known.bookings}
+    return _encode(
+        contract.RoomState(
+            room=room.id,
+            agenda=tuple(told.values()),
+            current=None if known.current is None else told[known.current.key],
+            next=None if known.next is None else told[known.next.key],
+            occupancy=_occupancy(
+                contract.RoomOccupancy, room.occupancy, since=_time_or_none(room.occupancy_since)
+            ),
+            hold=None,
+            calendar=contract.RoomCalendar(
+                believed=known.believed, listed_at=_time_or_none(known.as_of), fresh=known.fresh
+            ),
+        )
+    )
+
+
+def availability(room: Room) -> bytes:
+    """Whether the room is heard, and what is wrong if it is not."""
+    devices = room.devices.values()
+    reach = room_reach(room)
+    troubles = [f"{device.id}: {trouble}" for device in devices for trouble in _troubles(device)]
+    if not devices:
+        troubles = ["no device is configured for this room"]
+    return _encode(
+        contract.RoomAvailability(
+            room=room.id,
+            state=reach,
+            since=_time_or_none(max((device.since for device in devices), default=None)),
+            why="; ".join(troubles) or None,
+            devices=tuple(_device(contract.DeviceReach, device, why=device.why) for device in devices),
+        )
+    )
+
+
+def room_reach(room: Room) -> RoomReach:
+    """Whether a room is heard, from what its devices are."""
+    phases = {device.phase for device in room.devices.values()}
+    if phases <= {DevicePhase.UNHEARD}:
+        return RoomReach.UNKNOWN
+    if DevicePhase.CONNECTED not in phases:
+        return RoomReach.UNAVAILABLE
+    if len(phases) > 1 or any(device.shortcomings for device in room.devices.values()):
+        return RoomReach.DEGRADED
+    return RoomReach.AVAILABLE
+
+
+def _troubles(device: DeviceState) -> tuple[str, ...]:
+    match device.phase:
+        case DevicePhase.CONNECTED:
+            return device.shortcomings
+        case DevicePhase.UNHEARD:
+            return (device.why or "not reached yet",)
+        case DevicePhase.LOST:
+            return (device.why or "not reached",)
+        case DevicePhase.REFUSED:
+            return (device.why or "turned us away",)
+        case _:
+            assert_never(device.phase)
+
+
+# ── the latest of the agent ───────────────────────────────────────────────────────────────────────
+
+
+def agent_status(
+    site: Site,
+    *,
+    state: AgentState,
+    connection: int,
+    since: datetime | None,
+    version: str,
+    reason: str | None = None,
+) -> bytes:
+    """Birth or death of a connection; in the will, `since` is None: nobody will have seen the moment."""
+    return _encode(
+        contract.AgentStatus(
+            agent=site.agent,
+            state=state,
+            connection=connection,
+            since=_time_or_none(since),
+            version=version,
+            reason=reason,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """What the agent measures of itself. None is not measured."""
+
+    at: datetime
+    outbox_depth: int
+    outbox_oldest_age_s: float | None
+    outbox_bytes: int
+    outbox_drops: int
+    acknowledged_at: datetime | None
+    clock: ClockState
+    disk_free_bytes: int | None = None
+    memory_bytes: int | None = None
+    loop_lag_s: float | None = None
+
+
+def agent_health(site: Site, vitals: Vitals, *, rooms: Iterable[Room]) -> bytes:
+    """How the agent and its devices do."""
+    phases = Counter(device.phase for room in rooms for device in room.devices.values())
+    return _encode(
+        contract.AgentHealth(
+            agent=site.agent,
+            at=_time(vitals.at),
+            outbox=contract.OutboxHealth(
+                depth=vitals.outbox_depth,
+                oldest_age_s=vitals.outbox_oldest_age_s,
+                bytes=vitals.outbox_bytes,
+                drops=vitals.outbox_drops,
+            ),
+            devices=contract.DeviceCounts(
+                unheard=phases[DevicePhase.UNHEARD],
+                connected=phases[DevicePhase.CONNECTED],
+                lost=phases[DevicePhase.LOST],
+                refused=phases[DevicePhase.REFUSED],
+            ),
+            acknowledged_at=_time_or_none(vitals.acknowledged_at),
+            clock=vitals.clock,
+            disk_free_bytes=vitals.disk_free_bytes,
+            memory_bytes=vitals.memory_bytes,
+            loop_lag_s=vitals.loop_lag_s,
+        )
+    )
