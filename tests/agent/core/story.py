@@ -1,0 +1,210 @@
+"""Tells a room's day as a story: at this time that happened, and the cloud was told so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from agent.core.agenda import agenda
+from agent.core.devices import furnish
+from agent.core.events import (
+    BookingsListed,
+    ClockStepped,
+    ClockStruck,
+    DeviceConnected,
+    ListedBooking,
+    RoomEvent,
+)
+from agent.core.facts import BookingFact, Fact, FactKind, ListBookings
+from agent.core.model import (
+    Booking,
+    BookingId,
+    Credential,
+    Device,
+    DeviceId,
+    Meeting,
+    MeetingId,
+    Policy,
+    RequestId,
+    Room,
+    RoomId,
+    Trust,
+)
+from agent.core.step import next_deadline, step
+
+CODEC = DeviceId("fjord-codec")
+DAY = datetime(2026, 3, 2, tzinfo=UTC)
+M1, M2, M3 = (MeetingId(f"meeting-{n}") for n in (1, 2, 3))
+R1, R2 = RequestId("request-1"), RequestId("request-2")
+
+
+def at(clock: str) -> datetime:
+    """ "09:00", "09:00:30" or "+1 09:00" (tomorrow) on the day of the story."""
+    day, _, clock = clock.rpartition(" ")
+    hours, minutes, *seconds = (int(part) for part in clock.split(":"))
+    days = timedelta(days=int(day or 0), hours=hours, minutes=minutes)
+    return DAY + days + timedelta(seconds=seconds[0] if seconds else 0)
+
+
+def device(id_: DeviceId = CODEC) -> Device:
+    return Device(
+        id=id_,
+        room=RoomId("fjord"),
+        host="127.1.0.1",
+        port=443,
+        credential=Credential(username="roomd", password_file=Path("device-password")),
+        trust=Trust(),
+    )
+
+
+def listed(
+    booking_id: str,
+    meeting_id: str | None,
+    starts: str,
+    ends: str,
+    title: str | None = "Planning",
+    **more: object,
+) -> ListedBooking:
+    meeting = Meeting(title=title, private=bool(more.get("private")))
+    return ListedBooking(
+        booking_id=BookingId(booking_id),
+        meeting_id=MeetingId(meeting_id) if meeting_id else None,
+        starts_at=at(starts),
+        ends_at=at(ends),
+        meeting=meeting,
+        from_webex=booking_id.startswith("webex-"),
+    )
+
+
+@dataclass(slots=True)
+class Story:
+    """A room with one codec (or more), moved by what happens to it; deadlines strike on the way as they fall due."""
+
+    devices: tuple[DeviceId, ...] = (CODEC,)
+    policy: Policy = field(default_factory=Policy)
+    room: Room = field(init=False)
+    now: datetime = field(init=False)
+    told: list[Fact] = field(default_factory=list)
+    asked: list[tuple[datetime, ListBookings]] = field(default_factory=list)
+    greeting: list[FactKind] = field(default_factory=list)  # what the last connection made known
+    mute: bool = False  # the device does not answer when it is asked for its list
+
+    def __post_init__(self) -> None:
+        self.now = at("07:00")
+        configured = tuple(device(d) for d in self.devices)
+        self.room = furnish(None, RoomId("fjord"), configured, now=self.now)
+
+    def connected(
+        self,
+        clock: str = "08:00",
+        *,
+        device: DeviceId = CODEC,
+        answers: bool = True,
+        timeout_s: int = 60,
+        firmware: str = "ce11.27.2.0",
+        uptime_s: int = 86_400,
+    ) -> Story:
+        """The codec is reached; nothing of it is asserted. Its list is up to the story."""
+        event = DeviceConnected(
+            device=device,
+            product="Cisco Room Bar",
+            serial="FOC1",
+            firmware=firmware,
+            transport="websocket",
+            uptime_s=uptime_s,
+            answers_requests=answers,
+            booking_timeout_s=timeout_s,
+        )
+        self._run_to(at(clock))
+        self.told.clear()
+        self._happen(event)
+        self.greeting = [fact.kind for fact in self.told]
+        self.told.clear()
+        return self
+
+    def lists(self, clock: str, *bookings: ListedBooking, tells: tuple[FactKind, ...] | None = None) -> Story:
+        """The codec's whole list comes, asked for at this very moment."""
+        event = BookingsListed(
+            device=self.devices[0],
+            bookings=bookings,
+            asked_at=at(clock),
+            covers_until=DAY + timedelta(days=2),
+        )
+        return self.then(clock, event, *(tells or ()))
+
+    def then(self, clock: str, event: RoomEvent, *tells: FactKind) -> Story:
+        """At this time this happens, and the cloud is told exactly these facts of it."""
+        self._run_to(at(clock))
+        before = len(self.told)
+        self._happen(event)
+        kinds = [fact.kind for fact in self.told[before:]]
+        assert kinds == list(tells), f"{clock}: told {kinds}, expected {list(tells)}"
+        return self
+
+    def until(self, clock: str, *tells: FactKind) -> Story:
+        """Nothing is heard until then; the clock alone makes the cloud be told these facts."""
+        before = len(self.told)
+        self._run_to(at(clock))
+        kinds = [fact.kind for fact in self.told[before:]]
+        assert kinds == list(tells), f"until {clock}: told {kinds}, expected {list(tells)}"
+        return self
+
+    def steps(self, by: timedelta) -> Story:
+        """The wall clock jumps."""
+        self.now += by
+        self._happen(ClockStepped(by=by))
+        return self
+
+    @property
+    def last(self) -> BookingFact:
+        fact = self.told[-1]
+        assert isinstance(fact, BookingFact)
+        return fact
+
+    @property
+    def agenda(self) -> tuple[Booking, ...]:
+        return agenda(self.room, now=self.now).bookings
+
+    def asked_at(self) -> list[str]:
+        return [f"{when:%H:%M:%S}" for when, _ in self.asked]
+
+    def _run_to(self, instant: datetime) -> None:
+        assert instant >= self.now, "stories go forward"
+        while (due := next_deadline(self.room, self.policy)) is not None and due <= instant:
+            self.now = max(self.now, due)
+            before = self.room
+            self._happen(ClockStruck())
+            assert self.room is not before or next_deadline(self.room, self.policy) != due, (
+                "a deadline stands still"
+            )
+        self.now = instant
+
+    def _happen(self, event: RoomEvent) -> None:
+        taken = step(self.room, event, now=self.now, policy=self.policy)
+        self.room = taken.room
+        self.told += taken.facts
+        self.asked += [(self.now, request) for request in taken.requests]
+        if not self.mute:
+            for request in taken.requests:
+                self._happen(self._what_is_known(request.device))
+
+    def _what_is_known(self, device: DeviceId) -> BookingsListed:
+        """A listing that agrees with us: those bookings that have an id."""
+        return BookingsListed(
+            device=device,
+            bookings=tuple(
+                ListedBooking(
+                    booking_id=b.booking_ids[device],
+                    meeting_id=b.meeting_id,
+                    starts_at=b.starts_at,
+                    ends_at=b.ends_at,
+                    meeting=b.meeting,
+                    from_webex=b.booking_ids[device].startswith("webex-"),
+                )
+                for b in self.room.bookings.values()
+                if b.live and device in b.booking_ids
+            ),
+            asked_at=self.now,
+            covers_until=DAY + timedelta(days=2),
+        )
