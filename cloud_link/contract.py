@@ -607,11 +607,11 @@ class RoomState(Struct, frozen=True, kw_only=True):
     ]
     current: Annotated[
         BookingData | None,
-        Meta(description="The granted booking whose time it is: one of the agenda, or null."),
+        Meta(description="The granted booking whose time it is, or null."),
     ]
     next: Annotated[
         BookingData | None,
-        Meta(description="The granted booking that starts next: one of the agenda, or null."),
+        Meta(description="The granted booking that starts next, or null."),
     ]
     occupancy: RoomOccupancy
     hold: Annotated[

@@ -175,7 +175,9 @@ class PrivateField(StrEnum):
 class Privacy(Protocol):
     """What becomes of a private field on its way out."""
 
-    def __call__(self, field: PrivateField, value: str, *, booking: BookingKey, private: bool) -> str | None:
+    def __call__(
+        self, field: PrivateField, value: str, /, *, booking: BookingKey, private: bool
+    ) -> str | None:
         """The value as the cloud may have it; the same for the same arguments while it is remembered."""
         ...
 
