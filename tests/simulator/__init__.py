@@ -1,0 +1,25 @@
+"""A site of Cisco room devices as the network sees them; knows nothing of roomd, so that mistakes show."""
+
+from tests.simulator.bookings import Answer, Booking, CalendarKind, NoSuchBooking, Organizer
+from tests.simulator.clock import ManualClock, RunningClock
+from tests.simulator.device import Device
+from tests.simulator.faults import Faults
+from tests.simulator.firmware import VERSIONS
+from tests.simulator.screen import Message, Screen
+from tests.simulator.site import Site
+
+__all__ = [
+    "VERSIONS",
+    "Answer",
+    "Booking",
+    "CalendarKind",
+    "Device",
+    "Faults",
+    "ManualClock",
+    "Message",
+    "NoSuchBooking",
+    "Organizer",
+    "RunningClock",
+    "Screen",
+    "Site",
+]

@@ -1,0 +1,626 @@
+"""One simulated room device: its tree of values, its room, and what can be done to it."""
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from tests.simulator.bookings import (
+    Answer,
+    Booking,
+    Calendar,
+    CalendarKind,
+    Cause,
+    Failure,
+    Fields,
+    Organizer,
+    stamp,
+    whole_second,
+)
+from tests.simulator.clock import Schedule
+from tests.simulator.faults import Cut, Faults, Junk, Spoil
+from tests.simulator.firmware import Firmware, Parameter, Path, Scalar
+from tests.simulator.language import Leaf, flatten
+from tests.simulator.screen import KINDS, Message, Screen
+
+if TYPE_CHECKING:
+    from tests.simulator.certificates import Identity
+    from tests.simulator.wire import Line
+
+PEOPLE: Final[Path] = ("Status", "RoomAnalytics", "PeopleCount", "Current")
+PRESENCE: Final[Path] = ("Status", "RoomAnalytics", "PeoplePresence")
+IN_USE: Final[Path] = ("Status", "RoomAnalytics", "RoomInUse")
+CALLS: Final[Path] = ("Status", "SystemUnit", "State", "NumberOfActiveCalls")
+STANDBY: Final[Path] = ("Status", "Standby", "State")
+SHARING: Final[Path] = ("Status", "Conference", "Presentation", "LocalInstance")
+
+PRODUCTS: Final = (
+    ("Cisco Room Bar Pro", "Room Bar Pro", 10),
+    ("Cisco Room Kit EQ", "Room Kit EQ", 16),
+    ("Cisco Board Pro 55 G2", "Board Pro 55 G2", 8),
+    ("Cisco Desk Pro", "Desk Pro", 4),
+)
+REMEMBERED_COMMANDS: Final = 200
+
+Standby = Literal["Standby", "EnteringStandby", "Halfwake", "Off"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a device is and who may come in."""
+
+    room: str
+    name: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A command that came over the wire."""
+
+    name: str  # "Bookings Book"
+    parameters: Mapping[str, object]
+    at: datetime
+
+
+class Device:
+    """Everything about one device except its sockets."""
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        address: Address,
+        firmware: Firmware,
+        kind: CalendarKind,
+        schedule: Schedule,
+        seed: int,
+        identity: "Identity",
+        user: str = "roomd",
+        password: str,
+    ) -> None:
+        self.index: Final = index
+        self.room: Final = address.room
+        self.name: Final = address.name
+        self.host: Final = address.host
+        self.port: Final = address.port
+        self.firmware = firmware
+        self.user: Final = user
+        self.password = password
+        self.identity = identity
+        self.faults: Final = Faults()
+        self.screen: Final = Screen()
+        self.luck: Final = random.Random(f"{seed}/{index}")
+        self.serial: Final = f"FOC{seed % 100:02d}{index:06d}"
+        self.commands: Final[deque[Received]] = deque(maxlen=REMEMBERED_COMMANDS)
+        self.told: Final[Counter[str]] = Counter()  # events, by name, whether or not anybody listened
+        self.frames_sent = 0
+        self.logins = 0
+        self.failed_logins = 0
+        self.presence_lag_s = 120.0  # RoomOS may take two minutes to notice an empty room
+        self.people_in_room = 0  # the truth; what the device says may be -1
+        self.lines: Final[set[Line]] = set()  # let in
+        self.visitors: Final[set[Line]] = set()  # all that are connected, let in or not
+        self.holding = False  # newcomers are let in and then ignored
+        self.down: Literal["", "refuse", "502"] = ""
+        self.on_door: Callable[[Device], None] = lambda _: None  # set by the site, which owns the sockets
+        self.on_change: Callable[[], None] = lambda: None
+        self._locked_until: datetime | None = None
+        self._schedule: Final = schedule
+        self._booted_at = schedule.clock.now() - timedelta(seconds=self.luck.randint(3_600, 3_000_000))
+        self._config: Final[dict[Path, Scalar]] = {}
+        self._status: Final = self._first_status()
+        self._presence_edition = 0
+        self.calendar: Final = Calendar(
+            kind=kind,
+            schedule=schedule,
+            luck=self.luck,
+            faults=self.faults,
+            emit=self._emit_bookings,
+            changed=self._refresh_bookings,
+            zone=lambda: str(self.config("Time", "Zone")),
+            booking_timeout_s=lambda: float(self.config("Bookings", "AdhocBooking", "BookingTimeout") or 60),
+        )
+        for path in (("PeopleCountOutOfCall",), ("PeoplePresenceDetector",)):
+            self._config[("Configuration", "RoomAnalytics", *path)] = "On"  # as an installer leaves it
+        self._config[("Configuration", "SystemUnit", "Name")] = self.name
+
+    def __repr__(self) -> str:
+        return f"<Device {self.room} {self.host}:{self.port} {self.firmware.version}>"
+
+    @property
+    def url(self) -> str:
+        return f"wss://{self.host}:{self.port}/ws"
+
+    @property
+    def profile(self) -> str:
+        return self.firmware.version
+
+    @property
+    def kind(self) -> CalendarKind:
+        return self.calendar.kind
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate, lower-case hex."""
+        return self.identity.fingerprint
+
+    @property
+    def answer(self) -> Answer:
+        """What the backend says to booking requests that do not bring an answer of their own."""
+        return self.calendar.answer
+
+    @answer.setter
+    def answer(self, answer: Answer) -> None:
+        self.calendar.answer = answer
+
+    def now(self) -> datetime:
+        return self._schedule.clock.now()
+
+    # What a test or a demonstration does to the room
+
+    def request_booking(
+        self,
+        title: str = "Ad hoc meeting",
+        *,
+        start: datetime | None = None,
+        duration_min: int = 30,
+        answer: Answer | None = None,
+        organizer: Organizer | None = None,
+    ) -> str:
+        """Somebody books on the panel; returns the BookingRequestUUID."""
+        return self.calendar.request(
+            title, start=start, duration_min=duration_min, answer=answer, organizer=organizer
+        ).request_id
+
+    def confirm(self, request_id: str, *, meeting_id: str | None = None) -> Booking:
+        return self.calendar.confirm(request_id, meeting_id=meeting_id)
+
+    def fail(self, request_id: str, cause: Failure = "Decline") -> None:
+        self.calendar.fail(request_id, cause)
+
+    def forget(self, request_id: str) -> None:
+        self.calendar.forget(request_id)
+
+    def book_in_outlook(
+        self,
+        title: str = "Weekly",
+        *,
+        start: datetime | None = None,
+        duration_min: int = 30,
+        private: bool = False,
+        organizer: Organizer | None = None,
+        **more: Any,  # noqa: ANN401 -- any field of a booking
+    ) -> Booking:
+        """A booking that nobody asked the device for; pushed, when the calendar is of that kind."""
+        begin = start or self.now()
+        draft = self.calendar.draft(
+            title,
+            begin,
+            begin + timedelta(minutes=duration_min),
+            private=private,
+            organizer=organizer or Organizer(),
+            **more,
+        )
+        return self.calendar.book_elsewhere(draft)
+
+    def book_all_day(self, title: str = "Offsite", *, day: int = 0) -> Booking:
+        """From midnight to midnight, where the room is."""
+        start, end = self.calendar.local_day(day), self.calendar.local_day(day + 1)
+        return self.calendar.book_elsewhere(self.calendar.draft(title, start, end))
+
+    def move(
+        self, booking_id: str, *, start: datetime | None = None, duration_min: int | None = None
+    ) -> Booking:
+        return self.calendar.move(booking_id, start=start, duration_min=duration_min)
+
+    def retitle(self, booking_id: str, title: str) -> Booking:
+        return self.calendar.retitle(booking_id, title)
+
+    def extend(self, booking_id: str, minutes: int = 15, *, answer: Answer | None = None) -> Booking:
+        return self.calendar.extend(booking_id, minutes, answer=answer)
+
+    def delete(self, booking_id: str, cause: Cause = "Deleted") -> Booking:
+        return self.calendar.delete(booking_id, cause)
+
+    def check_in(self, booking_id: str) -> Booking:
+        return self.calendar.check_in(booking_id)
+
+    def change_meeting_id(self, booking_id: str, meeting_id: str | None = None) -> Booking:
+        return self.calendar.change_meeting_id(booking_id, meeting_id)
+
+    def spoil(self, booking_id: str, how: Spoil) -> None:
+        """Makes one booking of the List unreadable."""
+        self.calendar.find(booking_id, booking_id).spoil = how
+
+    def sync_required(self) -> None:
+        self.calendar.sync_required()
+
+    def agenda(self) -> tuple[Booking, ...]:
+        """The truth about the bookings."""
+        return self.calendar.agenda()
+
+    def count_people(self, people: int) -> None:
+        """So many are in the room; -1 when the camera cannot say."""
+        self.people_in_room = people
+        self._presence_edition += 1
+        if people == 0 and self._status[PRESENCE] == "Yes" and self.presence_lag_s > 0:
+            leave = partial(self._notice_empty, self._presence_edition)
+            self._schedule.after(self.presence_lag_s, leave)
+            self._refresh_room()
+        else:
+            self._refresh_room(presence="Yes" if people > 0 else "No" if people == 0 else None)
+
+    def be_present(self, presence: Literal["Yes", "No", "Unknown"]) -> None:
+        """What the presence detector says, whatever the camera counts."""
+        self._presence_edition += 1
+        self._refresh_room(presence=presence)
+
+    def start_call(self) -> None:
+        self.set_status({CALLS: int(self._status[CALLS]) + 1})
+        self._refresh_room()
+
+    def end_call(self) -> None:
+        self.set_status({CALLS: max(0, int(self._status[CALLS]) - 1)})
+        self._refresh_room()
+
+    def share(self, instance: int = 1, *, source: int = 2) -> None:
+        """Somebody shows something from a cable."""
+        mode = "LocalRemote" if self._status[CALLS] else "LocalOnly"
+        values: dict[Path, Scalar] = {
+            (*SHARING, instance, "SendingMode"): mode,
+            (*SHARING, instance, "Source"): source,
+        }
+        if self._status[CALLS]:
+            values["Status", "Conference", "Presentation", "Mode"] = "Sending"
+        self.set_status(values)
+        self._refresh_room()
+
+    def stop_sharing(self, instance: int = 1) -> None:
+        gone = [path for path in self._status if path[: len(SHARING) + 1] == (*SHARING, instance)]
+        for path in gone:
+            del self._status[path]
+        if gone:
+            self.feed([((*SHARING, instance, "ghost"), "True")])
+        self.set_status({("Status", "Conference", "Presentation", "Mode"): "Off"})
+        self._refresh_room()
+
+    def stand_by(self, state: Standby = "Standby") -> None:
+        self.set_status({STANDBY: state})
+        self._refresh_room()
+
+    def warn_of_standby(self, seconds: int = 30) -> None:
+        """An event whose body is a bare number."""
+        self.emit([("Standby", "SecondsToStandby")], [seconds])
+
+    def answer_prompt(
+        self, option: int, *, feedback_id: str | None = None, origin: str = "Controller"
+    ) -> None:
+        """Somebody taps an option of the prompt that is shown."""
+        shown = self.screen.messages.pop("Prompt", None)
+        response = {
+            "FeedbackId": shown.feedback_id if shown and feedback_id is None else feedback_id or "",
+            "OptionId": option,
+            "Origin": origin,
+            "PeripheralId": "aa:bb:cc:dd:ee:ff",
+        }
+        self.emit([("UserInterface", "Message", "Prompt", "Response")], [response])
+
+    def dismiss_prompt(self) -> None:
+        """Somebody taps beside the prompt."""
+        self.clear_message("Prompt")
+
+    def show(self, kind: str, parameters: Mapping[str, Scalar]) -> None:
+        """A message as a command gives it."""
+        duration_s = int(parameters.get("Duration", 0))
+        until = self.now() + timedelta(seconds=duration_s) if duration_s else None
+        message = Message(kind=kind, parameters=parameters, shown_at=self.now(), until=until)
+        self.screen.messages[kind] = message
+        if until is not None:
+            self._schedule.at(until, lambda: self._expire(message))
+        shown = {"Duration": 0, "Title": "", "Target": "Auto", "PeripheralId": "", **parameters}
+        self.emit([("UserInterface", "Message", kind, "Display")], [shown])
+
+    def clear_message(self, kind: str, feedback_id: str = "") -> None:
+        shown = self.screen.messages.get(kind)
+        if shown is None or (feedback_id and shown.feedback_id != feedback_id):
+            return
+        del self.screen.messages[kind]
+        name = "Clear" if kind == "TextInput" else "Cleared"
+        self.emit([("UserInterface", "Message", kind, name)], [{"FeedbackId": shown.feedback_id}])
+
+    # What goes wrong
+
+    def fault(self, **switches: object) -> None:
+        self.faults.set(switches)
+
+    def clear_faults(self) -> None:
+        self.faults.clear()
+
+    def cut(self, how: Cut = "reset") -> None:
+        """Ends all connections."""
+        for line in list(self.visitors):
+            line.cut(how)
+
+    def hold_open(self, *, newcomers: bool = False) -> None:
+        """Keeps the TCP connections and neither reads nor answers, not even pings."""
+        self.holding = newcomers
+        for line in self.visitors:
+            line.hold()
+
+    def let_go(self) -> None:
+        self.holding = False
+        for line in list(self.visitors):
+            line.let_go()
+
+    def reboot(self, down_s: float = 30.0, *, answers: Literal["refuse", "502"] = "502") -> None:
+        """Closes everything, is away for a while, and comes back with Uptime 0 and ids counted anew."""
+        self.down = answers
+        self.on_door(self)
+        self.cut("end")
+        self.screen.messages.clear()
+        self._schedule.after(down_s, self._come_back)
+
+    def send_junk(self, kind: Junk) -> None:
+        """Something that no client expects, to everybody who is connected."""
+        for line in self.lines:
+            line.send_junk(kind)
+
+    # The door
+
+    def admits(self, user: str, password: str) -> bool:
+        """Whether these may come in; too many mistakes close the door for a while."""
+        now = self.now()
+        if self._locked_until is not None and now < self._locked_until:
+            return False
+        if (user, password) == (self.user, self.password):
+            self.failed_logins = 0
+            self.logins += 1
+            return True
+        self.failed_logins += 1
+        allowed = int(self.config("Security", "Session", "MaxFailedLogins") or 0)
+        if allowed and self.failed_logins >= allowed:
+            self.failed_logins = 0
+            minutes = int(self.config("Security", "Session", "FailedLoginsLockoutTime") or 0)
+            self._locked_until = now + timedelta(minutes=minutes)
+        return False
+
+    @property
+    def locked(self) -> bool:
+        return self._locked_until is not None and self.now() < self._locked_until
+
+    # The tree
+
+    def config(self, *names: str) -> Scalar | None:
+        path: Path = ("Configuration", *names)
+        return self._config.get(path, self.firmware.defaults.get(path))
+
+    def status(self, *names: Scalar) -> Scalar | None:
+        return self._status.get(("Status", *names))
+
+    def configure(self, path: Path, value: Scalar) -> None:
+        """As xSet does."""
+        if self.config(*(str(step) for step in path[1:])) != value:
+            self._config[path] = value
+            self.feed([(path, value)])
+            self._refresh_room()
+
+    def set_status(self, values: Mapping[Path, Scalar]) -> None:
+        """Tells what has changed; values that this firmware does not know are left out."""
+        changed: list[Leaf] = []
+        for path, value in values.items():
+            if self._status.get(path) != value and self.firmware.resolve(path) is not None:
+                self._status[path] = value
+                changed.append((path, value))
+        if changed:
+            self.feed(changed)
+
+    def set_silently(self, path: Path, value: Scalar) -> None:
+        """For floods, which tell by themselves."""
+        self._status[path] = value
+
+    def leaves(self) -> Iterable[Leaf]:
+        """Every value that the device has now."""
+        for path, value in self._status.items():
+            yield path, self._shown(path, value)
+        for path, value in self.firmware.defaults.items():
+            yield path, self._config.get(path, value)
+        yield ("Status", "SystemUnit", "Uptime"), self.uptime_s
+        yield ("Status", "Time", "SystemTime"), stamp(self.now())
+
+    @property
+    def uptime_s(self) -> int:
+        return max(0, int((self.now() - self._booted_at).total_seconds()))
+
+    # Telling
+
+    def emit(self, names: Sequence[tuple[str, ...]], bodies: Sequence[object]) -> None:
+        """Events of one action, without the fields and events that this firmware does not have."""
+        together: list[Leaf] = []
+        for name, body in zip(names, bodies, strict=True):
+            spec = self.firmware.events.get(name)
+            if spec is None:
+                continue
+            self.told[" ".join(name)] += 1
+            leaves = list(flatten(("Event", *name), self._shaped(body, spec)))
+            if self.faults.delivery == "merged":
+                together.extend(leaves)
+            else:
+                self.feed(leaves, whole=True)
+        if together:
+            self.feed(together, whole=True)
+
+    def feed(self, leaves: Sequence[Leaf], *, whole: bool = False) -> None:
+        """Sends changes to whoever asked for them."""
+        if not whole and self.faults.delivery == "split":
+            for leaf in leaves:
+                self.feed([leaf], whole=True)
+            return
+        shown = [(path, self._shown(path, value)) for path, value in leaves]
+        for line in list(self.lines):
+            line.feed(shown)
+        self.on_change()
+
+    def truth(self) -> dict[str, Any]:
+        """Everything about the room that others should come to know, as plain values."""
+        return {
+            "room": self.room,
+            "host": self.host,
+            "profile": self.profile,
+            "kind": str(self.kind),
+            "serial": self.serial,
+            "bookings": [booking.truth() for booking in self.agenda()],
+            "pending": [booking.truth() for booking in self.calendar.bookings if booking.pending],
+            "people": self._status[PEOPLE],
+            "people_in_room": self.people_in_room,
+            "presence": self._status[PRESENCE],
+            "in_use": self._status.get(IN_USE),
+            "calls": self._status[CALLS],
+            "sharing": self._sharing,
+            "standby": self._status[STANDBY],
+            "screen": self.screen.truth(),
+            "uptime_s": self.uptime_s,
+            "connections": len(self.lines),
+            "subscriptions": self.subscriptions,
+            "frames_sent": self.frames_sent,
+            "events": dict(self.told),
+            "logins": self.logins,
+            "locked": self.locked,
+        }
+
+    @property
+    def subscriptions(self) -> int:
+        return sum(line.subscriptions for line in self.lines)
+
+    def received(self, name: str) -> list[Received]:
+        """The commands of this name that came, oldest first."""
+        return [command for command in self.commands if command.name == name]
+
+    # Inside
+
+    @property
+    def _sharing(self) -> bool:
+        return any(path[: len(SHARING)] == SHARING for path in self._status)
+
+    def _come_back(self) -> None:
+        self._booted_at = self.now()
+        self.calendar.renumber()
+        self.down = ""
+        self.on_door(self)
+        self.on_change()
+
+    def _expire(self, message: Message) -> None:
+        if self.screen.messages.get(message.kind) is message:
+            self.clear_message(message.kind)
+
+    def _notice_empty(self, edition: int) -> None:
+        if edition == self._presence_edition:
+            self._refresh_room(presence="No")
+
+    def _refresh_room(self, *, presence: str | None = None) -> None:
+        busy = self._status[CALLS] != 0
+        counts = self.config("RoomAnalytics", "PeopleCountOutOfCall") == "On" or busy
+        awake = self._status[STANDBY] == "Off"
+        if self.config("RoomAnalytics", "PeoplePresenceDetector") != "On":
+            presence = "Unknown"
+        elif presence is None:
+            presence = str(self._status[PRESENCE])
+        in_use = presence == "Yes" or busy or self._sharing
+        self.set_status({
+            PEOPLE: self.people_in_room if counts and awake else -1,
+            PRESENCE: presence,
+            IN_USE: "True" if in_use else "False",
+        })  # fmt: skip
+
+    def _refresh_bookings(self) -> None:
+        current, following = self.calendar.current(), self.calendar.next_start()
+        if current is not None:
+            status, until = "BookedUntil", stamp(current.end)
+        elif following is not None:
+            status, until = "FreeUntil", stamp(following)
+        else:
+            status, until = "Free", ""
+        self.set_status({
+            ("Status", "Bookings", "Current", "Id"): current.id if current else "",
+            ("Status", "Bookings", "Availability", "Status"): status,
+            ("Status", "Bookings", "Availability", "TimeStamp"): until,
+        })  # fmt: skip
+
+    def _emit_bookings(self, events: Sequence[tuple[str, Fields]]) -> None:
+        self.emit([("Bookings", name) for name, _ in events], [fields for _, fields in events])
+
+    def _shaped(self, body: object, spec: Mapping[str, Parameter]) -> object:
+        """The body as this firmware sends it."""
+        if not isinstance(body, Mapping):
+            return body
+        fields = {field.name: body[field.name] for field in spec.values() if self._tells(field, body)}
+        if not fields:
+            return self._emptiness()
+        return {**fields, "id": 1} if self.faults.event_ids else fields
+
+    def _tells(self, field: Parameter, body: Mapping[str, object]) -> bool:
+        blank = body.get(field.name) == "" and not self.faults.blank_meeting_ids
+        return field.required or (field.name in body and not blank)
+
+    def _emptiness(self) -> object:
+        match self.faults.empty_event:
+            case "{}":
+                return {}
+            case "id":
+                return {"id": 1}
+            case "text":
+                return ""
+
+    def _shown(self, path: Path, value: object) -> object:
+        return str(value) if self.faults.people_as_text and path == PEOPLE else value
+
+    def _first_status(self) -> dict[Path, Scalar]:
+        product, platform, capacity = PRODUCTS[self.index % len(PRODUCTS)]
+        mac = f"00:1b:54:{self.index >> 16 & 255:02x}:{self.index >> 8 & 255:02x}:{self.index & 255:02x}"
+        values: dict[tuple[Scalar, ...], Scalar] = {
+            ("Bookings", "Availability", "Status"): "Free",
+            ("Bookings", "Availability", "TimeStamp"): "",
+            ("Bookings", "Current", "Id"): "",
+            ("Conference", "Presentation", "Mode"): "Off",
+            ("Network", 1, "Ethernet", "MacAddress"): mac,
+            ("Network", 1, "IPv4", "Address"): self.host,
+            ("Provisioning", "Status"): "Provisioned",
+            ("RoomAnalytics", "AmbientNoise", "Level", "A"): 38,
+            ("RoomAnalytics", "AmbientTemperature"): "21.5",
+            ("RoomAnalytics", "Engagement", "CloseProximity"): "False",
+            ("RoomAnalytics", "PeopleCount", "Capacity"): capacity,
+            ("RoomAnalytics", "PeopleCount", "Current"): 0,
+            ("RoomAnalytics", "PeoplePresence"): "No",
+            ("RoomAnalytics", "RelativeHumidity"): 34,
+            ("RoomAnalytics", "RoomInUse"): "False",
+            ("RoomAnalytics", "Sound", "Level", "A"): 40,
+            ("RoomAnalytics", "T3Alarm", "Detected"): "False",
+            ("Standby", "Level"): "None",
+            ("Standby", "State"): "Off",
+            ("SystemUnit", "Hardware", "Module", "SerialNumber"): self.serial,
+            ("SystemUnit", "ProductId"): product,
+            ("SystemUnit", "ProductPlatform"): platform,
+            ("SystemUnit", "ProductType"): "Cisco Codec",
+            ("SystemUnit", "Software", "DisplayName"): self.firmware.display_name,
+            ("SystemUnit", "Software", "Name"): "s53200",
+            ("SystemUnit", "Software", "Version"): f"ce{self.firmware.version}.1a2b3c4d5e6",
+            ("SystemUnit", "State", "NumberOfActiveCalls"): 0,
+            ("SystemUnit", "State", "NumberOfInProgressCalls"): 0,
+            ("SystemUnit", "State", "NumberOfSuspendedCalls"): 0,
+            ("SystemUnit", "State", "System"): "Initialized",
+            ("UserInterface", "ContactInfo", "Name"): self.name,
+            ("UserInterface", "LedControl", "Color"): "Green",
+            ("Webex", "Status"): "Registered",
+        }
+        return {
+            path: value
+            for names, value in values.items()
+            if self.firmware.resolve(path := ("Status", *names)) is not None
+        }
+
+
+__all__ = ["KINDS", "Address", "Device", "Received", "Standby", "whole_second"]
