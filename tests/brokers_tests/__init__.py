@@ -1,0 +1,1 @@
+"""The tests' own brokers, judged by clients that we did not write."""
