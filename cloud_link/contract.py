@@ -36,25 +36,24 @@ StreamName = Annotated[
         description="Whose numbers are meant: `rooms/{room}` or `agents/{agent}`.",
     ),
 ]
-Private = Annotated[
+AS_PRIVACY_SAYS = (
+    " A private field: where privacy is `sealed`, a compact JWE (ECDH-ES+A256KW, A256GCM, `kid`) of the "
+    "UTF-8 text for the site's recipient key; where it is `plain`, the text; null where it is `dropped`, or "
+    "not known."
+)
+NEVER_PLAIN = " A private field that leaves the site only as a JWE, and never in plain. Null in this version."
+Title = Annotated[
     str | None,
-    Meta(
-        description=(
-            "Private: a compact JWE (ECDH-ES+A256KW, A256GCM) for the site's recipient key where privacy is "
-            "sealed, the text itself where it is plain, and null where it is dropped or not known."
-        )
-    ),
+    Meta(description="What the meeting is called. Null for one marked private." + AS_PRIVACY_SAYS),
 ]
-Title = Annotated[Private, Meta(description="What the meeting is called. Null for a meeting marked private.")]
-Organizer = Annotated[Private, Meta(description="Who called the meeting, as the calendar names them.")]
-Attendees = Annotated[
-    Private,
-    Meta(description="The invitees: a JWE over a JSON array of addresses, never plain; null without a key."),
+Organizer = Annotated[
+    str | None, Meta(description="Who called the meeting, as the calendar names them." + AS_PRIVACY_SAYS)
 ]
-Join = Annotated[Private, Meta(description="How to join the call: a link or a dial string.")]
-Description = Annotated[
-    Private, Meta(description="The body of the invitation, as a JWE; never in plain, and null without a key.")
+Join = Annotated[
+    str | None, Meta(description="How to join the call: a link or a dial string." + AS_PRIVACY_SAYS)
 ]
+Attendees = Annotated[str | None, Meta(description="The invitees." + NEVER_PLAIN)]
+Description = Annotated[str | None, Meta(description="The body of the invitation." + NEVER_PLAIN)]
 BookingKeyText = Annotated[
     str,
     Meta(
@@ -63,6 +62,37 @@ BookingKeyText = Annotated[
             "roomd's own key: one per booking, from its request to its end, also when the booking id changes "
             "because the device was restarted."
         ),
+    ),
+]
+
+
+Calendar = Annotated[
+    CalendarKind,
+    Meta(
+        description=(
+            "Whose word it is: `hybrid` (Webex Hybrid Calendar), `on_device` (the device's own calendar), "
+            "`pushed` (put onto the device by TMS or an integrator: no meeting id, ever), `microsoft` or "
+            "`google` (linked)."
+        )
+    ),
+]
+Phase = Annotated[
+    BookingPhase,
+    Meta(
+        description=(
+            "`requested` (asked for on a device, no answer yet), `pending` (waits for its meeting id), "
+            "`confirmed` (has an identity that lasts), `started`, `ended`, `deleted` (gone before its end), "
+            "`failed` (refused), `expired` (nobody answered)."
+        )
+    ),
+]
+Reach = Annotated[
+    DevicePhase,
+    Meta(
+        description=(
+            "`unheard` (configured, and never reached), `connected`, `lost` (dialled again and again), "
+            "`refused` (it turned the agent away: a person must act)."
+        )
     ),
 ]
 
@@ -119,8 +149,7 @@ class BookingData(Struct, frozen=True, kw_only=True):
         str | None, Meta(description="The iCalendar UID, the same in every attendee's calendar.")
     ]
     calendar: Annotated[
-        CalendarKind | None,
-        Meta(description="Where the booking's word comes from. Null until a calendar has answered."),
+        Calendar | None, Meta(description="Whose word the booking is. Null until a calendar has answered.")
     ]
     starts_at: Annotated[Time, Meta(description="Its first moment.")]
     ends_at: Annotated[Time, Meta(description="The first moment that is free again.")]
@@ -132,7 +161,7 @@ class BookingData(Struct, frozen=True, kw_only=True):
     private: Annotated[
         bool, Meta(description="Whether its organizer marked it private: it then has no title.")
     ]
-    phase: Annotated[BookingPhase, Meta(description="Where it is in its life.")]
+    phase: Phase
     title: Title
     organizer: Organizer
     attendees: Attendees
@@ -183,13 +212,13 @@ class PreviousBooking(Struct, frozen=True, kw_only=True):
     booking_id: Annotated[str | None, Meta(description="The booking id before.")] | UnsetType = UNSET
     meeting_id: Annotated[str | None, Meta(description="The meeting id before.")] | UnsetType = UNSET
     ical_uid: Annotated[str | None, Meta(description="The iCalendar UID before.")] | UnsetType = UNSET
-    calendar: Annotated[CalendarKind | None, Meta(description="The calendar before.")] | UnsetType = UNSET
+    calendar: Annotated[Calendar | None, Meta(description="The calendar before.")] | UnsetType = UNSET
     starts_at: Annotated[Time, Meta(description="When it would have started.")] | UnsetType = UNSET
     ends_at: Annotated[Time, Meta(description="When it would have ended.")] | UnsetType = UNSET
     all_day: Annotated[bool, Meta(description="Whether it was to last all day.")] | UnsetType = UNSET
     platform: Annotated[str | None, Meta(description="The platform before.")] | UnsetType = UNSET
     private: Annotated[bool, Meta(description="Whether it was marked private.")] | UnsetType = UNSET
-    phase: Annotated[BookingPhase, Meta(description="The phase before.")] | UnsetType = UNSET
+    phase: Phase | UnsetType = UNSET
     title: Title | UnsetType = UNSET
     organizer: Organizer | UnsetType = UNSET
     join: Join | UnsetType = UNSET
@@ -239,7 +268,7 @@ class DeviceValues(Struct, frozen=True, kw_only=True):
     """One codec, board or navigator of the room."""
 
     device: Annotated[str, Meta(min_length=1, description="The device's id, as configured on the site.")]
-    phase: Annotated[DevicePhase, Meta(description="Whether it is heard.")]
+    phase: Reach
     since: Annotated[Time, Meta(description="When it entered this phase.")]
     product: Annotated[str | None, Meta(description="The product, as the device names itself.")]
     serial: Annotated[str | None, Meta(description="The serial number of its hardware.")]
@@ -583,9 +612,7 @@ class RoomOccupancy(OccupancyValues, frozen=True, kw_only=True):
 class RoomCalendar(Struct, frozen=True, kw_only=True):
     """The calendar that is believed for this room, and how fresh the agenda is."""
 
-    believed: Annotated[
-        CalendarKind | None, Meta(description="The calendar. Null while no booking has told it.")
-    ]
+    believed: Annotated[Calendar | None, Meta(description="The calendar. Null while no booking has told it.")]
     listed_at: Annotated[
         Time | None, Meta(description="When the whole agenda was read last. Null if it never was.")
     ]

@@ -1,4 +1,4 @@
-"""What becomes of titles, organizers and join links as they leave: sealed for one reader, dropped, or plain."""
+"""What becomes of titles, organizers and join links as they leave: sealed for one reader, dropped, plain."""
 
 from __future__ import annotations
 

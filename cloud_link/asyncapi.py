@@ -1,0 +1,426 @@
+"""The contract as documents: AsyncAPI 3.0 of all that roomd says, and the JSON Schema of the same models."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from msgspec import Struct
+from msgspec.json import schema_components
+
+from agent.core.facts import BookingFact, DeviceFact, Fact, FactKind, OccupancyFact
+from agent.core.model import (
+    AgentId,
+    Booking,
+    BookingId,
+    BookingKey,
+    BookingPhase,
+    CalendarKind,
+    DeviceId,
+    DevicePhase,
+    DeviceState,
+    Meeting,
+    MeetingId,
+    Occupancy,
+    RequestId,
+    Room,
+    RoomId,
+    SiteId,
+)
+from cloud_link import contract
+from cloud_link.contract import AgentState, ClockState
+from cloud_link.envelope import (
+    AgentFact,
+    OutboxGap,
+    OutboxReset,
+    Site,
+    Vitals,
+    agent_health,
+    agent_status,
+    availability,
+    room_state,
+    seal,
+    seal_own,
+)
+from cloud_link.privacy import plain
+
+Document = dict[str, Any]  # JSON
+
+ASYNCAPI_FILE: Final = "asyncapi.json"
+SCHEMA_FILE: Final = "events.schema.json"
+CONTRACT_VERSION: Final = (
+    "1.0.0"  # the middle number counts additions; a change of meaning is a v2 in the topics
+)
+HEALTH_EXPIRES_AFTER_S: Final = 180  # three periods
+
+INTRODUCTION: Final = """
+What roomd tells the cloud about a site's rooms, over MQTT 5 (or 3.1.1) with QoS 1.
+
+Events are CloudEvents 1.0 in structured JSON. Each is kept on the site's disk until the broker has
+acknowledged it, and sent again until then with the same bytes: expect repeats, and remove them by `source`
+and `id`. Within a source they come in order, and `sequence` counts without gaps within an epoch (the part of
+`id` before its last hyphen). What had to be dropped is told by `outbox.gap`; a number that is missing and not
+told so is still on its way.
+
+Everything else is retained: the latest only, published again on every connection.
+
+Additions are free within v1: accept attributes, types and words that are not listed here. A change of meaning
+gets another version in topic and type. Times are RFC 3339 in UTC with milliseconds. Null means: not known.
+The examples show `privacy = "plain"`.
+"""
+
+PARAMETERS: Final[dict[str, Document]] = {
+    "root": {"description": "What all topics of roomd begin with.", "default": "roomd"},
+    "site": {"description": "The site's id.", "examples": ["oslo-lysaker"]},
+    "agent": {"description": "The id of the agent (the daemon) at the site.", "examples": ["agent-1"]},
+    "room": {"description": "The room's id.", "examples": ["fjord"]},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A topic, and what is said there."""
+
+    name: str
+    title: str
+    address: str
+    description: str
+    models: tuple[type[Struct], ...]
+    retained: bool
+    expires_after_s: int | None = None
+
+
+def _channels() -> tuple[Channel, ...]:
+    by_noun: dict[str, list[type[Struct]]] = {}
+    for model in get_args(contract.Event):
+        by_noun.setdefault(_type_of(model).split(".")[1], []).append(model)
+    of_the_agent = {_type_of(model).split(".")[1] for model in get_args(contract.AgentFactEvent)}
+    return (
+        Channel(
+            name="agentStatus",
+            title="Agent status",
+            address="{root}/v1/{site}/agents/{agent}/status",
+            description="Birth and death of the agent's connection; the broker may tell the death (will).",
+            models=(contract.AgentStatus,),
+            retained=True,
+        ),
+        Channel(
+            name="agentHealth",
+            title="Agent health",
+            address="{root}/v1/{site}/agents/{agent}/health",
+            description="How the agent does, every 60 seconds.",
+            models=(contract.AgentHealth,),
+            retained=True,
+            expires_after_s=HEALTH_EXPIRES_AFTER_S,
+        ),
+        Channel(
+            name="roomAvailability",
+            title="Room availability",
+            address="{root}/v1/{site}/rooms/{room}/availability",
+            description="Whether the room is heard, and what is wrong if it is not.",
+            models=(contract.RoomAvailability,),
+            retained=True,
+        ),
+        Channel(
+            name="roomState",
+            title="Room state",
+            address="{root}/v1/{site}/rooms/{room}/state",
+            description="The latest of the room: agenda, occupancy, calendar. Coalesced, not an event.",
+            models=(contract.RoomState,),
+            retained=True,
+        ),
+        *(
+            Channel(
+                name=f"{noun}Events",
+                title=f"{noun.capitalize()} events",
+                address=f"{{root}}/v1/{{site}}/{whose}/events/{noun}",
+                description=f"What became of the {noun}, in order within its source.",
+                models=tuple(models),
+                retained=False,
+            )
+            for noun, models in by_noun.items()
+            for whose in ("agents/{agent}" if noun in of_the_agent else "rooms/{room}",)
+        ),
+    )
+
+
+def _type_of(model: type[Struct]) -> str:
+    return str(model.__struct_config__.tag)
+
+
+# ── the documents ─────────────────────────────────────────────────────────────────────────────────
+
+
+def asyncapi_document() -> Document:
+    """All channels, operations and messages of the contract, each with an example."""
+    channels = _channels()
+    models = [model for channel in channels for model in channel.models]
+    examples = _examples()
+    _, schemas = schema_components(models, ref_template="#/components/schemas/{name}")
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "roomd",
+            "version": CONTRACT_VERSION,
+            "description": cleandoc(INTRODUCTION),
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {channel.name: _channel(channel) for channel in channels},
+        "operations": {f"send{c.name[0].upper()}{c.name[1:]}": _operation(c) for c in channels},
+        "components": {
+            "messages": {model.__name__: _message(model, examples[model.__name__]) for model in models},
+            "schemas": _tidy(schemas),
+            "parameters": PARAMETERS,
+        },
+    }
+
+
+def _channel(channel: Channel) -> Document:
+    return {
+        "address": channel.address,
+        "title": channel.title,
+        "description": channel.description,
+        "messages": {
+            model.__name__: {"$ref": f"#/components/messages/{model.__name__}"} for model in channel.models
+        },
+        "parameters": {
+            name: {"$ref": f"#/components/parameters/{name}"}
+            for name in PARAMETERS
+            if f"{{{name}}}" in channel.address
+        },
+    }
+
+
+def _operation(channel: Channel) -> Document:
+    mqtt: Document = {"qos": 1, "retain": channel.retained, "bindingVersion": "0.2.0"}
+    if channel.expires_after_s is not None:
+        mqtt["messageExpiryInterval"] = channel.expires_after_s
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{channel.name}"},
+        "summary": channel.description,
+        "messages": [
+            {"$ref": f"#/channels/{channel.name}/messages/{model.__name__}"} for model in channel.models
+        ],
+        "bindings": {"mqtt": mqtt},
+    }
+
+
+def _message(model: type[Struct], example: Document) -> Document:
+    event = issubclass(model, contract.CloudEvent)
+    first_line = cleandoc(model.__doc__ or "").partition("\n")[0]
+    return {
+        "name": _type_of(model) if event else model.__name__,
+        "title": model.__name__,
+        "summary": first_line,
+        "contentType": "application/cloudevents+json" if event else "application/json",
+        "payload": {"$ref": f"#/components/schemas/{model.__name__}"},
+        "examples": [{"name": "example", "payload": example}],
+    }
+
+
+def json_schemas() -> Document:
+    """One JSON Schema: the root is any event, and `$defs` holds every model, those of retained topics too."""
+    models = [model for channel in _channels() for model in channel.models]
+    _, schemas = schema_components(models)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "What roomd tells the cloud",
+        "description": cleandoc(contract.CloudEvent.__doc__ or ""),
+        "oneOf": [{"$ref": f"#/$defs/{model.__name__}"} for model in get_args(contract.Event)],
+        "$defs": _tidy(schemas),
+    }
+
+
+def _tidy(schemas: Document) -> Document:
+    """Docstrings come with the indentation of their source, in some versions of Python."""
+    return {
+        name: {**schema, "description": cleandoc(schema["description"])}
+        if "description" in schema
+        else schema
+        for name, schema in sorted(schemas.items())
+    }
+
+
+# ── the committed files ───────────────────────────────────────────────────────────────────────────
+
+
+def rendered() -> dict[str, str]:
+    """The text of each published file, by its name in `docs/`."""
+    return {
+        name: json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        for name, document in ((ASYNCAPI_FILE, asyncapi_document()), (SCHEMA_FILE, json_schemas()))
+    }
+
+
+def outdated(docs: Path) -> tuple[Path, ...]:
+    """The published files in this folder that are not what the models say, or are missing."""
+    return tuple(
+        docs / name
+        for name, text in rendered().items()
+        if not (docs / name).is_file() or (docs / name).read_text(encoding="utf-8") != text
+    )
+
+
+def publish(docs: Path) -> None:
+    """Writes the published files into this folder."""
+    docs.mkdir(parents=True, exist_ok=True)
+    for name, text in rendered().items():
+        (docs / name).write_text(text, encoding="utf-8")
+
+
+# ── the examples ──────────────────────────────────────────────────────────────────────────────────
+
+NINE: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+SITE: Final = Site(site=SiteId("oslo-lysaker"), agent=AgentId("agent-1"))
+ROOM: Final = RoomId("fjord")
+EPOCH: Final = "01jnb7m4"
+BOARD: Final = DeviceState(
+    id=DeviceId("fjord-board"),
+    phase=DevicePhase.CONNECTED,
+    since=NINE - timedelta(hours=26),
+    product="Cisco Board Pro 55 G2",
+    serial="FOC2724NXXX",
+    firmware="ce11.24.1.5",
+    transport="websocket",
+    booted_at=NINE - timedelta(hours=27),
+    listed_at=NINE - timedelta(minutes=4),
+)
+BOOKING: Final = Booking(
+    key=BookingKey("01jnb8f2q6"),
+    phase=BookingPhase.CONFIRMED,
+    starts_at=NINE,
+    ends_at=NINE + timedelta(minutes=30),
+    since=NINE + timedelta(seconds=21),
+    seen_at=NINE + timedelta(seconds=21),
+    calendar=CalendarKind.HYBRID,
+    request_id=RequestId("6f2a9d0e-5a53-4c0d-9a39-2f1f0a3f1c11"),
+    requested_at=NINE,
+    meeting_id=MeetingId("b1946ac92492d2347c6235b4d2611184"),
+    booking_ids={BOARD.id: BookingId("webex-12")},
+    meeting=Meeting(title="Budget", organizer="Kari Nordmann", platform="Webex", join="budget@example.com"),
+)
+ASKED: Final = replace(
+    BOOKING, phase=BookingPhase.REQUESTED, meeting_id=None, calendar=None, booking_ids={}, since=NINE
+)
+SOMEBODY: Final = Occupancy(people=3, presence=True, in_use=True, in_call=False, sharing=False)
+NOBODY: Final = Occupancy(people=0, presence=False, in_use=False, in_call=False, sharing=False)
+
+
+def _example_facts() -> tuple[Fact, ...]:
+    def booking(kind: FactKind, phase: BookingPhase, cause: str | None = None) -> BookingFact:
+        source = ASKED if phase is BookingPhase.REQUESTED else BOOKING
+        at = BOOKING.since if phase is BookingPhase.CONFIRMED else NINE
+        return BookingFact(kind=kind, at=at, booking=replace(source, phase=phase), cause=cause)
+
+    def device(kind: FactKind, phase: DevicePhase, cause: str | None = None) -> DeviceFact:
+        return DeviceFact(kind=kind, at=NINE, device=replace(BOARD, phase=phase), cause=cause)
+
+    moved = replace(BOOKING, ends_at=NINE + timedelta(hours=1))
+    renamed = replace(BOOKING, meeting=replace(BOOKING.meeting, title="Budget, second round"))
+    no_feature = "PeopleCountOutOfCall is off: people are not counted while there is no call"
+    return (
+        booking(FactKind.BOOKING_REQUESTED, BookingPhase.REQUESTED),
+        booking(FactKind.BOOKING_CONFIRMED, BookingPhase.CONFIRMED),
+        BookingFact(
+            kind=FactKind.BOOKING_FAILED,
+            at=NINE + timedelta(seconds=8),
+            booking=replace(ASKED, phase=BookingPhase.FAILED),
+            cause="declined",
+        ),
+        BookingFact(
+            kind=FactKind.BOOKING_EXPIRED,
+            at=NINE + timedelta(seconds=60),
+            booking=replace(ASKED, phase=BookingPhase.EXPIRED),
+        ),
+        BookingFact(kind=FactKind.BOOKING_MOVED, at=NINE, booking=moved, previous=BOOKING),
+        BookingFact(
+            kind=FactKind.BOOKING_UPDATED, at=NINE, booking=renamed, previous=BOOKING, recovered=True
+        ),
+        booking(FactKind.BOOKING_STARTED, BookingPhase.STARTED),
+        booking(FactKind.BOOKING_CHECKED_IN, BookingPhase.STARTED),
+        booking(FactKind.BOOKING_ENDED, BookingPhase.ENDED),
+        booking(FactKind.BOOKING_DELETED, BookingPhase.DELETED, "no_show"),
+        OccupancyFact(kind=FactKind.OCCUPANCY_CHANGED, at=NINE, occupancy=SOMEBODY, previous=NOBODY),
+        device(FactKind.DEVICE_CONNECTED, DevicePhase.CONNECTED),
+        device(FactKind.DEVICE_LOST, DevicePhase.LOST, "no answer to a ping for 30 seconds"),
+        device(FactKind.DEVICE_REFUSED, DevicePhase.REFUSED, "the device refuses the user name or password"),
+        device(FactKind.DEVICE_REBOOTED, DevicePhase.CONNECTED),
+        device(FactKind.DEVICE_UPGRADED, DevicePhase.CONNECTED),
+        DeviceFact(
+            kind=FactKind.DEVICE_MISCONFIGURED,
+            at=NINE,
+            device=replace(BOARD, shortcomings=(no_feature,)),
+            cause=no_feature,
+        ),
+    )
+
+
+def _examples() -> dict[str, Document]:
+    """A payload of every message, by the name of its model, made as the real ones are."""
+    recorded_at = BOOKING.since + timedelta(milliseconds=4)
+    room = Room(
+        id=ROOM,
+        devices={BOARD.id: BOARD},
+        bookings={BOOKING.key: BOOKING},
+        occupancy=SOMEBODY,
+        occupancy_since=NINE,
+    )
+    payloads = [
+        seal(
+            fact,
+            room=ROOM,
+            site=SITE,
+            epoch=EPOCH,
+            number=4711 + nth,
+            recorded_at=recorded_at,
+            clock=ClockState.SYNCED,
+            privacy=plain,
+        ).payload
+        for nth, fact in enumerate(_example_facts())
+    ]
+    gap = OutboxGap(
+        at=NINE,
+        stream="rooms/fjord",
+        epoch=EPOCH,
+        first=4200,
+        last=4299,
+        count=100,
+        reason="the disk budget is full",
+    )
+    reset = OutboxReset(
+        at=NINE, previous_epoch="01jm0c2k", salvaged=17, reason="the database file was malformed"
+    )
+    own: tuple[AgentFact, ...] = (reset, gap)
+    payloads += [
+        seal_own(
+            fact, site=SITE, epoch=EPOCH, number=nth, recorded_at=recorded_at, clock=ClockState.SYNCED
+        ).payload
+        for nth, fact in enumerate(own, start=1)
+    ]
+    models = {_type_of(model): model.__name__ for model in get_args(contract.Event)}
+    examples = {models[event["type"]]: event for event in map(json.loads, payloads)}
+    vitals = Vitals(
+        at=NINE,
+        outbox_depth=2,
+        outbox_oldest_age_s=0.1,
+        outbox_bytes=1290,
+        outbox_drops=0,
+        acknowledged_at=NINE,
+        clock=ClockState.SYNCED,
+        disk_free_bytes=8_123_456_789,
+        memory_bytes=71_303_168,
+        loop_lag_s=0.004,
+    )
+    status = agent_status(SITE, state=AgentState.ONLINE, connection=12, since=NINE, version="0.1.0")
+    return examples | {
+        "AgentStatus": json.loads(status),
+        "AgentHealth": json.loads(agent_health(SITE, vitals, rooms=(room,))),
+        "RoomAvailability": json.loads(availability(room)),
+        "RoomState": json.loads(room_state(room, now=NINE + timedelta(minutes=1), privacy=plain)),
+    }
