@@ -209,10 +209,8 @@ class Calendar:
             booking.listed = True
             self._tell((), booking)
         match answer.outcome:
-            case "confirm" if answer.declines_overlaps and self._overlaps(booking):
-                self._answer_later(answer.after_s, booking, partial(self._fail, booking, "Decline"))
             case "confirm":
-                self._answer_later(answer.after_s, booking, partial(self._confirm, booking, None))
+                self._answer_later(answer.after_s, booking, partial(self._decide, booking, answer))
             case "fail":
                 self._answer_later(answer.after_s, booking, partial(self._fail, booking, answer.cause))
             case "never":
@@ -373,6 +371,12 @@ class Calendar:
 
     # Inside
 
+    def _decide(self, booking: Booking, answer: Answer) -> None:
+        if answer.declines_overlaps and self._overlaps(booking):
+            self._fail(booking, "Decline")
+        else:
+            self._confirm(booking, None)
+
     def _confirm(self, booking: Booking, meeting_id: str | None) -> Booking:
         booking.pending, booking.listed = False, True
         booking.meeting_id = self._guid() if meeting_id is None else meeting_id
@@ -480,8 +484,9 @@ class Calendar:
 
     def _overlaps(self, wanted: Booking) -> bool:
         return any(
-            other is not wanted and other.listed and other.start < wanted.end and wanted.start < other.end
+            other is not wanted and other.start < wanted.end and wanted.start < other.end
             for other in self.bookings
+            if other.listed and not other.pending
         )
 
     def _request_fields(self, booking: Booking) -> dict[str, int | str]:

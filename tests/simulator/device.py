@@ -480,7 +480,7 @@ class Device:
             "presence": self._status[PRESENCE],
             "in_use": self._status.get(IN_USE),
             "calls": self._status[CALLS],
-            "sharing": self._sharing,
+            "sharing": self.sharing,
             "standby": self._status[STANDBY],
             "screen": self.screen.truth(),
             "uptime_s": self.uptime_s,
@@ -503,7 +503,7 @@ class Device:
     # Inside
 
     @property
-    def _sharing(self) -> bool:
+    def sharing(self) -> bool:
         return any(path[: len(SHARING)] == SHARING for path in self._status)
 
     def _come_back(self) -> None:
@@ -529,7 +529,7 @@ class Device:
             presence = "Unknown"
         elif presence is None:
             presence = str(self._status[PRESENCE])
-        in_use = presence == "Yes" or busy or self._sharing
+        in_use = presence == "Yes" or busy or self.sharing
         self.set_status({
             PEOPLE: self.people_in_room if counts and awake else -1,
             PRESENCE: presence,

@@ -1,0 +1,89 @@
+"""`python -m tests.simulator`: a site of devices for demonstrations, proofs and benchmarks."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from tests.simulator.bookings import CalendarKind
+from tests.simulator.control import controlled
+from tests.simulator.firmware import VERSIONS
+from tests.simulator.scripts import demonstrate, fill_day
+from tests.simulator.site import Site
+
+DEMO_RATE: Final = 0.8  # deeds per second: something to see every second or two
+FLOOD_RATE: Final = 1_000.0
+
+
+async def simulate(options: argparse.Namespace) -> None:
+    """Stands until somebody says stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        site = await stack.enter_async_context(
+            Site(
+                options.rooms,
+                profile=options.profile,
+                calendar=options.calendar,
+                seed=options.seed,
+                speed=options.speed,
+                address_base=options.address_base,
+                port=options.port,
+                self_signed=options.self_signed,
+            )
+        )
+        if options.control:
+            await stack.enter_async_context(controlled(site, options.control))
+        if options.directory:
+            site.write(options.directory)
+        begin(site, options)
+        first = site.devices[0].host if site.devices else options.address_base
+        sys.stdout.write(f"ready rooms={len(site.devices)} first={first} port={site.port}\n")
+        sys.stdout.flush()
+        await stop.wait()
+
+
+def begin(site: Site, options: argparse.Namespace) -> None:
+    """Starts the script."""
+    match options.script:
+        case "demo":
+            fill_day(site)
+            site.own(demonstrate(site, options.rate or DEMO_RATE), name="demo")
+        case "flood":
+            site.flood.start(options.rate or FLOOD_RATE, timestamps=options.timestamps)
+        case "quiet":
+            fill_day(site)
+        case _:
+            pass
+
+
+def options_of(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
+    parser.add_argument("--rooms", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--address-base", default="127.1.0.1", help="of the first device; the others follow")
+    parser.add_argument(
+        "--port", type=int, default=8443, help="the same at every address; 0 finds a free one"
+    )
+    parser.add_argument("--control", default="", metavar="PATH", help="a Unix socket, or host:port")
+    parser.add_argument("--profile", choices=("mix", *VERSIONS.values()), default="mix")
+    parser.add_argument("--calendar", choices=("mix", *CalendarKind), default="mix")
+    parser.add_argument("--script", choices=("demo", "quiet", "flood", "none"), default="quiet")
+    parser.add_argument("--rate", type=float, default=0.0, help="per second: deeds (demo), counts (flood)")
+    parser.add_argument("--timestamps", action="store_true", help="remember when each count was sent")
+    parser.add_argument("--speed", type=float, default=1.0, help="how much faster time passes")
+    parser.add_argument("--self-signed", action="store_true", help="no authority; trust the fingerprints")
+    parser.add_argument("--directory", type=Path, help="where ca.pem and site.json go")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    uvloop.run(simulate(options_of(sys.argv[1:])))
