@@ -1,1 +1,1 @@
-"""The language of the devices: bytes and text on one side, typed messages and core events on the other."""
+"""The device's language, as values: no network, no clock, no luck."""

@@ -1,0 +1,601 @@
+"""One device for ever: dial, identify, subscribe, read current values, hear, rest, again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from enum import Enum
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from agent.core.events import (
+    BookingsListed,
+    CallsCounted,
+    CurrentValuesRead,
+    DeviceConnected,
+    DeviceLost,
+    DeviceRefused,
+    ListedBooking,
+    PeopleCounted,
+    PresenceSensed,
+    RoomEvent,
+    SharingSensed,
+    ShortcomingsFound,
+    UptimeRead,
+    UseSensed,
+)
+from agent.core.facts import Request
+from agent.core.model import BookingId, Device, RoomId
+from device_adapters import errors, trust
+from device_adapters.conversation import Conversation, Dial
+from device_adapters.errors import (
+    DeviceBooting,
+    DeviceError,
+    DeviceTalksNonsense,
+    DeviceUnreachable,
+    PermissionRefused,
+)
+from device_adapters.lifecycle import CLEAN, Patience, Phase, after, moved, phase_after, rest_s, stopped
+from device_adapters.xapi import requests
+from device_adapters.xapi.messages import (
+    NOT_READY,
+    PERMISSION_DENIED,
+    TOO_MANY_SUBSCRIPTIONS,
+    Call,
+    CallId,
+    Feedback,
+    Refusal,
+    Reply,
+    XapiMessage,
+)
+from device_adapters.xapi.schema import ANY, Firmware, Unreadable, answers_requests, read_firmware
+from device_adapters.xapi.translate import Identity, Page, Translator, identity, page
+
+log = structlog.get_logger()
+
+Deliver = Callable[[RoomId, Sequence[RoomEvent]], Awaitable[None]]
+
+PAGES = 20  # of a listing; whoever has more bookings in two days is not a room
+DEFAULT_BOOKING_TIMEOUT_S = 60  # the schema's default of `AdhocBooking BookingTimeout`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkPace:
+    """How often a link asks its device for what, in seconds."""
+
+    answer_within_s: float = 10.0  # a booting codec answers within six
+    probe_every_s: float = 60.0  # proves that the device's software lives, and finds reboots
+    reread_every_s: float = 300.0  # current values: no frames does not mean no people
+
+
+@dataclass(slots=True)
+class Tally:
+    """What all links together came across; counted and not logged, as it may come with each frame."""
+
+    dials: int = 0
+    failures: int = 0
+    messages: int = 0
+    events: int = 0
+    unknown_nodes: int = 0
+    unreadable_values: int = 0
+    stray_answers: int = 0
+    nonsense: int = 0
+    bugs: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """By name."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a link needs of the world; one for all links."""
+
+    dial: Dial
+    deliver: Deliver
+    door: AbstractAsyncContextManager[object]
+    timezone: tzinfo  # of devices that do not say where they are
+    clock: Callable[[], datetime]  # UTC
+    luck: Callable[[], float]  # in [0, 1)
+    patience: Patience = field(default_factory=Patience)
+    pace: LinkPace = field(default_factory=LinkPace)
+    tally: Tally = field(default_factory=Tally)
+
+
+class Link:
+    """Keeps a conversation with one device, in one task and as long as it is awaited."""
+
+    __slots__ = ("_around", "_past", "_stood_since", "_talk", "_told", "device", "phase")
+
+    def __init__(self, device: Device, around: Surroundings) -> None:
+        self.device = device
+        self.phase = Phase.RESTING
+        self._around = around
+        self._past = CLEAN
+        self._stood_since: float | None = None  # loop time
+        self._talk: Talk | None = None
+        self._told: type[DeviceConnected | DeviceLost | DeviceRefused] | None = None
+
+    def ask(self, request: Request) -> None:
+        """Ask the device, if it is connected; else drop it, as a listing follows each connect anyway."""
+        if self._talk is not None:
+            self._talk.ask(request)
+
+    async def run(self) -> None:
+        """For ever; ends only by being cancelled."""
+        if self.phase not in (Phase.RESTING, Phase.REFUSED):  # a bug of ours ended the run before
+            self.phase = Phase.RESTING
+            if self._told is DeviceConnected:
+                self._told = DeviceLost
+                lost = DeviceLost(device=self.device.id, why="an error in roomd; see its log")
+                await self._around.deliver(self.device.room, (lost,))
+        while True:
+            credential = trust.mark(self.device.credential)
+            rest = 0.0  # the rest itself is outside of `except`, so as not to keep a traceback for so long
+            try:
+                await self._converse()
+            except DeviceError as error:
+                rest = await self._failed(error)
+            await self._rest(rest, credential)
+
+    async def _converse(self) -> None:
+        around, loop = self._around, asyncio.get_running_loop()
+        self.phase = moved(self.phase, Phase.DIALLING)
+        self._stood_since = None
+        around.tally.dials += 1
+        try:
+            async with around.dial(self.device, around.door) as conversation:
+                self.phase = moved(self.phase, Phase.GREETING)
+                self._talk = Talk(self.device, conversation, around)
+                await self._talk.greet()
+                self.phase = moved(self.phase, Phase.HEARING)
+                self._stood_since = loop.time()
+                self._told = DeviceConnected
+                log.info("device.connected", device=self.device.id, room=self.device.room)
+                await self._talk.hear()
+        finally:
+            self._talk = None
+
+    async def _failed(self, error: DeviceError) -> float:
+        """Tell it where it is news; how long to rest, in seconds."""
+        around = self._around
+        stood_s = 0.0 if self._stood_since is None else asyncio.get_running_loop().time() - self._stood_since
+        self._past = after(self._past, error, stood_s=stood_s, patience=around.patience)
+        rest = rest_s(self._past, luck=around.luck(), patience=around.patience)
+        self.phase = moved(self.phase, phase_after(error))
+        around.tally.failures += 1
+        around.tally.nonsense += isinstance(error, DeviceTalksNonsense)
+        device, why = self.device.id, str(error)
+        event: DeviceLost | DeviceRefused
+        if isinstance(error, errors.DeviceRefused):
+            event, name = DeviceRefused(device=device, why=why), "device.refused"
+        else:
+            event, name = DeviceLost(device=device, why=why), "device.lost"
+        kind = type(error).__name__
+        if self._told is type(event):
+            log.debug(name, device=device, why=why, kind=kind, rest_s=round(rest, 1))
+        else:
+            self._told = type(event)
+            log.warning(name, device=device, room=self.device.room, why=why, kind=kind, rest_s=round(rest, 1))
+            await around.deliver(self.device.room, (event,))
+        return rest
+
+    async def _rest(self, seconds: float, credential: bytes) -> None:
+        """Rest; where the password was refused too often, look now and then whether there is another one."""
+        if not stopped(self._past):
+            await asyncio.sleep(seconds)
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (left := until - loop.time()) > 0:
+            await asyncio.sleep(min(left, self._around.patience.look_at_credential_s))
+            if trust.mark(self.device.credential) != credential:
+                log.info("device.credential_changed", device=self.device.id)
+                break
+        self._past = CLEAN  # else the next refused log-in alone would stop it again
+
+
+# ── one conversation ──────────────────────────────────────────────────────────────────────────────
+
+
+class _Purpose(Enum):
+    """Why something was asked."""
+
+    IDENTITY = "identity"
+    SUBSCRIPTION = "subscription"
+    SENSORS = "sensors"
+    CONFIGURATION = "configuration"
+    LISTING = "listing"
+    PROBE = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    purpose: _Purpose
+    path: requests.Path  # what for, or () for a listing
+    due: float  # in seconds of listening
+
+
+@dataclass(slots=True)
+class _Listing:
+    """A listing on its way, page by page."""
+
+    asked_at: datetime
+    bookings: dict[BookingId, ListedBooking] = field(default_factory=dict)
+    unreadable: set[BookingId] = field(default_factory=set)
+    clear_until: datetime | None = None  # an entry without an Id starts then
+    rows: int = 0
+    pages: int = 0
+    again: bool = False  # asked for once more while this one was on its way
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A reading of current values on its way; what is heard meanwhile is newer than what was read before."""
+
+    waiting: int  # answers
+    people: int | None = None
+    presence: bool | None = None
+    in_use: bool | None = None
+    calls: int | None = None
+    sharing: bool | None = None
+
+
+class Talk:
+    """One conversation from its greeting to its end: everything in the order in which the device said it.
+
+    Deadlines count seconds of listening: while `deliver` makes us wait, the device owes us nothing.
+    """
+
+    __slots__ = (
+        "_around",
+        "_asked",
+        "_deaf_s",
+        "_device",
+        "_events",
+        "_firmware",
+        "_greeting",
+        "_identity",
+        "_line",
+        "_listing",
+        "_loop",
+        "_probe_at",
+        "_reading",
+        "_refusals",
+        "_reread_at",
+        "_translator",
+        "_uptime_s",
+    )
+
+    def __init__(self, device: Device, line: Conversation, around: Surroundings) -> None:
+        self._device = device
+        self._line = line
+        self._around = around
+        self._loop = asyncio.get_running_loop()
+        self._translator = Translator(device.id)
+        self._asked: dict[CallId, _Asked] = {}  # oldest first
+        self._events: list[RoomEvent] = []  # to be delivered
+        self._refusals: list[tuple[_Purpose, requests.Path, Refusal]] = []
+        self._greeting = True
+        self._identity: Identity | None = None
+        self._firmware: Firmware = ANY
+        self._uptime_s: int | None = None
+        self._listing: _Listing | None = None
+        self._reading: _Reading | None = None
+        self._deaf_s = 0.0  # how long we did not listen
+        self._probe_at = self._reread_at = float("inf")
+
+    def ask(self, request: Request) -> None:
+        """Pass on what the core asks for; a listing on its way is asked for again when it has come."""
+        if self._identity is None:
+            return  # the greeting will list
+        if self._listing is not None:
+            self._listing.again = True
+        else:
+            self._list(requests.command_for(request))
+
+    # ── the greeting ──
+
+    async def greet(self) -> None:
+        """Identify, subscribe, then read and list, so that nothing falls in between; then deliver all of it.
+
+        Two rounds, whatever their number of calls: all of a round is sent at once. DeviceError if the
+        device cannot be used; single refusals become shortcomings.
+        """
+        self._send(_Purpose.IDENTITY, requests.WHO_ARE_YOU)
+        for subscription in requests.SUBSCRIPTIONS:
+            self._send(_Purpose.SUBSCRIPTION, subscription.path)
+        await self._answers()
+        who = self._identity
+        if who is None:
+            raise DeviceTalksNonsense("it did not say who it is")
+        self._firmware = read_firmware(who.firmware)
+        for path in requests.CONFIGURATION:
+            self._send(_Purpose.CONFIGURATION, path)
+        self._read_sensors()
+        self._list(requests.list_bookings())
+        await self._answers()
+        connected = DeviceConnected(
+            device=self._device.id,
+            product=who.product,
+            serial=who.serial,
+            firmware=who.firmware,
+            transport=self._line.transport,
+            uptime_s=who.uptime_s,
+            answers_requests=answers_requests(self._firmware),
+            booking_timeout_s=self._translator.booking_timeout_s or DEFAULT_BOOKING_TIMEOUT_S,
+            shortcomings=self._shortcomings(),
+        )
+        self._greeting = False
+        self._events.insert(0, connected)
+        await self._deliver()
+
+    async def _answers(self) -> None:
+        """Until everything that was asked is answered; what is heard meanwhile is kept."""
+        while self._asked:
+            self._take(await self._line.hear(self._due() + self._deaf_s))
+
+    def _shortcomings(self) -> tuple[str, ...]:
+        """What is configured against us, and what was refused, as sentences."""
+        refused: dict[str, None] = {}  # a set in order
+        subscriptions = {each.path: each for each in requests.SUBSCRIPTIONS}
+        for purpose, path, refusal in self._refusals:
+            node = " ".join(path) or "Bookings List"
+            if purpose is _Purpose.SUBSCRIPTION:
+                if self._firmware >= subscriptions[path].since:
+                    refused[
+                        f"{_why(refusal)}: it does not tell of `{node}`, {subscriptions[path].loses}."
+                    ] = None
+            elif refusal.code == PERMISSION_DENIED or purpose is _Purpose.LISTING:
+                refused[f"{_why(refusal)}: `{node}` cannot be read."] = None
+        return (*self._translator.shortcomings, *refused)
+
+    # ── hearing ──
+
+    async def hear(self) -> None:
+        """Deliver what is heard and answered, probe, read current values anew; until the line breaks."""
+        pace, now = self._around.pace, self._now()
+        self._probe_at = now + pace.probe_every_s
+        self._reread_at = now + self._until_reread()
+        while True:
+            until = min(self._due(), self._probe_at, self._reread_at)
+            try:
+                self._take(await self._line.hear(until + self._deaf_s))
+            finally:
+                if self._events:  # also what came before the message that ends it
+                    await self._deliver()
+            now = self._now()
+            if now >= self._probe_at:
+                self._probe_at = now + pace.probe_every_s
+                self._send(_Purpose.PROBE, requests.UPTIME)
+            if now >= self._reread_at:
+                self._reread_at = now + self._until_reread()
+                if self._reading is None:
+                    self._read_sensors()
+
+    def _until_reread(self) -> float:
+        # Spread, so that a site that was connected at once is not read at once for ever.
+        return self._around.pace.reread_every_s * (0.75 + self._around.luck() / 2)
+
+    def _now(self) -> float:
+        """Seconds of listening."""
+        return self._loop.time() - self._deaf_s
+
+    def _due(self) -> float:
+        """When the oldest question must have been answered, in seconds of listening."""
+        for asked in self._asked.values():
+            return asked.due
+        return float("inf")
+
+    async def _deliver(self) -> None:
+        events, self._events = self._events, []
+        began = self._loop.time()
+        await self._around.deliver(self._device.room, events)
+        self._deaf_s += self._loop.time() - began
+        self._around.tally.events += len(events)
+
+    def _take(self, messages: Sequence[XapiMessage]) -> None:
+        tally, translator = self._around.tally, self._translator
+        tally.messages += len(messages)
+        for message in messages:
+            if isinstance(message, Feedback):
+                self._heard(translator.heard(message))
+            elif (asked := self._asked.pop(message.id, None)) is None:
+                tally.stray_answers += 1
+            elif isinstance(message, Reply):
+                self._answered(asked, message)
+            else:
+                self._refused(asked, message)
+        if translator.unknown or translator.unreadable:
+            tally.unknown_nodes += translator.unknown
+            tally.unreadable_values += translator.unreadable
+            translator.unknown = translator.unreadable = 0
+        if self._now() >= self._due():
+            asked = next(iter(self._asked.values()))
+            within = self._around.pace.answer_within_s
+            raise DeviceUnreachable(f"no answer about {asked.purpose.value} within {within:g} s")
+
+    def _heard(self, events: Sequence[RoomEvent]) -> None:
+        for event in events:
+            if not isinstance(event, ShortcomingsFound):
+                self._events.append(event)
+            elif not self._greeting:  # else DeviceConnected tells; here what was refused belongs to it, too
+                self._events.append(replace(event, shortcomings=self._shortcomings()))
+        if self._reading is not None:
+            _note(self._reading, events)
+
+    # ── answers ──
+
+    def _answered(self, asked: _Asked, reply: Reply) -> None:
+        match asked.purpose:
+            case _Purpose.IDENTITY:
+                try:
+                    self._identity = identity(reply.result)
+                except Unreadable as error:
+                    raise DeviceTalksNonsense(f"no room device: {error}") from error
+                self._uptime_s = self._identity.uptime_s
+            case _Purpose.SUBSCRIPTION:
+                pass  # feedback is told apart by its content: it may come before this answer
+            case _Purpose.CONFIGURATION:
+                self._translator.read(asked.path, reply.result)
+            case _Purpose.SENSORS:
+                self._sensors_read(self._translator.read(asked.path, reply.result))
+            case _Purpose.LISTING:
+                self._listed(reply.result)
+            case _Purpose.PROBE:
+                self._probed(self._translator.read(asked.path, reply.result))
+
+    def _refused(self, asked: _Asked, refusal: Refusal) -> None:
+        if refusal.code == NOT_READY:
+            raise DeviceBooting("it is not ready to answer")
+        match asked.purpose:
+            case _Purpose.IDENTITY if refusal.code == PERMISSION_DENIED:
+                user = self._device.credential.username
+                raise PermissionRefused(f"{user!r} may not read `Status SystemUnit`: give it another role")
+            case _Purpose.IDENTITY:
+                raise DeviceTalksNonsense(f"no room device: {refusal.message[:100]}")
+            case _Purpose.SENSORS:
+                self._sensors_read(())
+            case _Purpose.LISTING:
+                self._listing = None
+                log.debug("device.listing_refused", device=self._device.id, why=refusal.message[:100])
+            case _Purpose.SUBSCRIPTION | _Purpose.CONFIGURATION | _Purpose.PROBE:
+                pass
+        if self._greeting:
+            self._refusals.append((asked.purpose, asked.path, refusal))
+
+    def _probed(self, events: Sequence[RoomEvent]) -> None:
+        for event in events:
+            if isinstance(event, UptimeRead):
+                before, self._uptime_s = self._uptime_s, event.uptime_s
+                if before is not None and event.uptime_s < before:
+                    # Its subscriptions are gone with the rest of its memory, so there is no use in this line.
+                    self._events.append(event)
+                    raise DeviceUnreachable("it was restarted without breaking the line")
+
+    # ── current values ──
+
+    def _read_sensors(self) -> None:
+        self._reading = _Reading(waiting=len(requests.SENSORS))
+        for path in requests.SENSORS:
+            self._send(_Purpose.SENSORS, path)
+
+    def _sensors_read(self, events: Sequence[RoomEvent]) -> None:
+        reading = self._reading
+        if reading is None:
+            return
+        _note(reading, events)
+        reading.waiting -= 1
+        if reading.waiting == 0:
+            self._reading = None
+            self._events.append(
+                CurrentValuesRead(
+                    device=self._device.id,
+                    people=reading.people,
+                    presence=reading.presence,
+                    in_use=reading.in_use,
+                    calls=reading.calls,
+                    sharing=reading.sharing,
+                )
+            )
+
+    # ── listings ──
+
+    def _list(self, call: Call) -> None:
+        self._listing = _Listing(asked_at=self._around.clock())
+        self._ask(_Purpose.LISTING, (), call)
+
+    def _listed(self, result: object) -> None:
+        listing = self._listing
+        if listing is None:
+            return
+        try:
+            found = page(result)
+        except Unreadable:
+            self._listing = None
+            self._around.tally.unreadable_values += 1
+            return
+        listing.pages += 1
+        listing.rows += found.rows
+        listing.bookings |= {each.booking_id: each for each in found.bookings}
+        listing.unreadable |= found.unreadable
+        for starts_at in found.nameless_from:
+            from_then = starts_at or listing.asked_at
+            listing.clear_until = min(listing.clear_until or from_then, from_then)
+        self._around.tally.unreadable_values += len(found.unreadable) + len(found.nameless_from)
+        if found.rows and listing.rows < found.total and listing.pages < PAGES:
+            self._ask(_Purpose.LISTING, (), requests.list_bookings(offset=listing.rows))
+            return
+        self._listing = None
+        self._events.append(
+            BookingsListed(
+                device=self._device.id,
+                bookings=tuple(listing.bookings.values()),
+                asked_at=listing.asked_at,
+                covers_until=self._covers_until(listing, found),
+                unreadable=frozenset(listing.unreadable - listing.bookings.keys()),
+            )
+        )
+        if listing.again:
+            self._list(requests.list_bookings())
+
+    def _covers_until(self, listing: _Listing, last: Page) -> datetime:
+        """To the end of the device's tomorrow, or as far as the list is complete."""
+        zone = self._zone()
+        tomorrow = listing.asked_at.astimezone(zone).date() + timedelta(days=requests.LISTED_DAYS)
+        until = datetime.combine(tomorrow, time(), tzinfo=zone).astimezone(UTC)
+        if listing.rows < last.total:  # the rest is later than what was listed, as lists are in order of time
+            until = min(
+                until, max((each.starts_at for each in listing.bookings.values()), default=listing.asked_at)
+            )
+        return until if listing.clear_until is None else min(until, listing.clear_until)
+
+    def _zone(self) -> tzinfo:
+        name = self._translator.timezone
+        if name is not None:
+            with contextlib.suppress(KeyError, ValueError, OSError):  # no such zone, or no name of one
+                return ZoneInfo(name)
+        return self._around.timezone
+
+    # ── asking ──
+
+    def _send(self, purpose: _Purpose, path: requests.Path) -> None:
+        call = requests.subscribe(path) if purpose is _Purpose.SUBSCRIPTION else requests.get(path)
+        self._ask(purpose, path, call)
+
+    def _ask(self, purpose: _Purpose, path: requests.Path, call: Call) -> None:
+        due = self._now() + self._around.pace.answer_within_s
+        self._asked[self._line.send(call)] = _Asked(purpose, path, due)
+
+
+def _note(reading: _Reading, events: Sequence[RoomEvent]) -> None:
+    for event in events:
+        match event:
+            case PeopleCounted():
+                reading.people = event.people
+            case PresenceSensed():
+                reading.presence = event.presence
+            case UseSensed():
+                reading.in_use = event.in_use
+            case CallsCounted():
+                reading.calls = event.calls
+            case SharingSensed():
+                reading.sharing = event.sharing
+            case _:
+                pass
+
+
+def _why(refusal: Refusal) -> str:
+    """Why something was refused, and what to do about it where something can be done."""
+    match refusal.code:
+        case code if code == PERMISSION_DENIED:
+            return "The account's role is too small (it needs User and Integrator, or Admin)"
+        case code if code == TOO_MANY_SUBSCRIPTIONS:
+            return "The device has too many subscriptions (restart it, or end those of other systems)"
+        case code:
+            return f"The device refused it ({code})"
