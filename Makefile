@@ -97,6 +97,14 @@ format: ready ## Formats the code and mends what ruff can mend
 lock: ready ## Locks the dependencies anew; UPGRADE=1 takes newer versions
 	@scripts/lock $(if $(UPGRADE),--upgrade)
 
+.PHONY: diagrams
+diagrams: ready ## Draws the state diagrams of the docs from the code's tables
+	@$(BIN)/python -m tests.diagrams
+
+.PHONY: schema
+schema: ready ## Writes the published contract anew from the code's models
+	@$(BIN)/python -m cloud_link.asyncapi
+
 .PHONY: clean
 clean: ## Removes everything that was made
 	@rm -rf .venv .venv-* .venv.lock build dist node_modules

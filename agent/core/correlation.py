@@ -635,8 +635,12 @@ def _clock_speaks_at(room: Room, booking: Booking) -> datetime | None:
             assert_never(booking.phase)
     speakers = [state for state in room.devices.values() if knows(state.id, booking)]
     if any(d.phase is DevicePhase.CONNECTED for d in speakers):
-        back_since = [d.since for d in speakers if d.recovering]  # its listing is on the way, and knows better
-        return max(said_at, *back_since) + DEVICE_SPEAKS_WITHIN if back_since else said_at + DEVICE_SPEAKS_WITHIN
+        back_since = [
+            d.since for d in speakers if d.recovering
+        ]  # its listing is on the way, and knows better
+        return (
+            max(said_at, *back_since) + DEVICE_SPEAKS_WITHIN if back_since else said_at + DEVICE_SPEAKS_WITHIN
+        )
     return max(said_at, *(d.since + DEVICE_RETURNS_WITHIN for d in speakers)) if speakers else said_at
 
 

@@ -40,7 +40,7 @@ R1, R2 = RequestId("request-1"), RequestId("request-2")
 
 
 def at(clock: str) -> datetime:
-    """ "09:00", "09:00:30" or "+1 09:00" (tomorrow) on the day of the story."""
+    """A time on the day of the story, as "09:00" or "09:00:30"; "+1 09:00" is tomorrow."""
     day, _, clock = clock.rpartition(" ")
     hours, minutes, *seconds = (int(part) for part in clock.split(":"))
     days = timedelta(days=int(day or 0), hours=hours, minutes=minutes)
@@ -79,7 +79,7 @@ def listed(
 
 @dataclass(slots=True)
 class Story:
-    """A room with one codec (or more), moved by what happens to it; deadlines strike on the way as they fall due."""
+    """A room with its codecs, moved by what happens to it; deadlines strike as they fall due."""
 
     devices: tuple[DeviceId, ...] = (CODEC,)
     policy: Policy = field(default_factory=Policy)

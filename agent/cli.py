@@ -1,0 +1,231 @@
+"""`roomd …`: the command line. Answers go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Coroutine
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.settings import Configuration
+
+app = typer.Typer(
+    name="roomd",
+    help="Keeps one conversation with every room device of a site, and tells the cloud over MQTT.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+outbox_app = typer.Typer(
+    help="Looks into the outbox: what waits for the broker's acknowledgement.", no_args_is_help=True
+)
+app.add_typer(outbox_app, name="outbox")
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar="ROOMD_CONFIG", help="The configuration file.", metavar="FILE"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON, one value a line.")]
+DEFAULT = Path("/etc/roomd/roomd.toml")
+
+
+@app.callback(invoke_without_command=True)
+def _roomd(
+    show_version: Annotated[bool, typer.Option("--version", help="Says which version this is.")] = False,
+) -> None:
+    if show_version:
+        print(f"roomd {version('roomd')}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    config: ConfigOption = DEFAULT,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Logs repeats and details too.")] = False,
+) -> None:
+    """Run the daemon, until it is told to stop."""
+    import uvloop
+
+    from agent import daemon
+    from agent.telemetry import configure_logs
+
+    configure_logs(verbose=verbose)
+    configuration = _read(config)
+    try:
+        uvloop.run(daemon.run(configuration))
+    except daemon.CannotStart as error:
+        _fail(str(error), os.EX_TEMPFAIL if error.transient else os.EX_CANTCREAT)
+
+
+@app.command()
+def check(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
+    """Check the configuration file alone, without touching the network."""
+    from agent.settings import ConfigurationRefused, read
+
+    try:
+        configuration = read(config)
+    except ConfigurationRefused as error:
+        if as_json:
+            found = [
+                {"file": str(p.file), "key": p.key, "what": p.what, "mend": p.mend} for p in error.problems
+            ]
+            print(json.dumps({"ok": False, "problems": found}))
+        else:
+            print(*error.problems, sep="\n", file=sys.stderr)
+        raise typer.Exit(os.EX_CONFIG) from None
+    rooms, devices = len(configuration.rooms), len(configuration.devices)
+    if as_json:
+        print(json.dumps({"ok": True, "rooms": rooms, "devices": devices, "notes": configuration.notes}))
+        return
+    for note in configuration.notes:
+        print(f"note: {note}", file=sys.stderr)
+    site = configuration.site
+    print(f"{config}: good. Site {site.site}, agent {site.agent}: {rooms} rooms, {devices} devices")
+
+
+@app.command()
+def rooms(
+    config: ConfigOption = DEFAULT,
+    as_json: JsonOption = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Live, with the facts as they pass.")
+    ] = False,
+) -> None:
+    """Show the rooms as the running daemon knows them."""
+    configuration = _read(config)
+    _run(_rooms(configuration, as_json=as_json, follow=follow))
+
+
+@app.command()
+def events(
+    config: ConfigOption = DEFAULT,
+    as_json: JsonOption = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
+) -> None:
+    """Show the facts that the running daemon records; without --follow, the next one."""
+    configuration = _read(config)
+    _run(_events(configuration, as_json=as_json, follow=follow))
+
+
+@app.command()
+def schema(
+    kind: Annotated[str, typer.Option("--kind", help="asyncapi, or json-schema.")] = "asyncapi",
+    compare: Annotated[
+        bool, typer.Option("--check", help="Only say whether the committed document is this one.")
+    ] = False,
+) -> None:
+    """Print the contract with the cloud, as an AsyncAPI 3 document or as JSON Schema."""
+    from cloud_link import asyncapi
+
+    if compare:
+        stale = asyncapi.stale_files()
+        if stale:
+            _fail(
+                f"{', '.join(str(f) for f in stale)}: not what the code publishes; run `make schema`",
+                os.EX_DATAERR,
+            )
+        print("the committed contract is the one that the code publishes")
+        return
+    document = {"asyncapi": asyncapi.asyncapi_document, "json-schema": asyncapi.json_schemas}.get(kind)
+    if document is None:
+        _fail(f"{kind!r} is no kind of schema: write asyncapi or json-schema", os.EX_USAGE)
+    print(json.dumps(document(), indent=2, ensure_ascii=False))
+
+
+@outbox_app.command("stats")
+def outbox_stats(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
+    """Say how much waits in the outbox, and since when. Works beside a running daemon and without one."""
+    raise NotImplementedError
+
+
+@outbox_app.command("peek")
+def outbox_peek(
+    config: ConfigOption = DEFAULT,
+    as_json: JsonOption = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 10,
+) -> None:
+    """Show the oldest envelopes that wait."""
+    raise NotImplementedError
+
+
+# ── asking the daemon ─────────────────────────────────────────────────────────────────────────────
+
+
+async def _rooms(configuration: Configuration, *, as_json: bool, follow: bool) -> None:
+    from rich.console import Console
+
+    from agent.console import rooms_table, show_live
+    from agent.local_api import ask
+
+    zone = configuration.policy.timezone
+    if follow and not as_json:
+        await show_live(ask(configuration.socket, "watch"), Console(), zone=zone)
+        return
+    async for picture in ask(configuration.socket, "watch" if follow else "picture"):
+        if as_json:
+            print(json.dumps(picture), flush=True)
+        else:
+            Console().print(rooms_table(picture, zone=zone))
+
+
+async def _events(configuration: Configuration, *, as_json: bool, follow: bool) -> None:
+    from rich.console import Console
+
+    from agent.console import fact_line
+    from agent.local_api import ask
+
+    console = Console(soft_wrap=True, highlight=False)
+    async for answer in ask(configuration.socket, "events"):
+        if as_json:
+            print(json.dumps(answer.get("event", answer)), flush=True)
+        elif "event" in answer:
+            console.print(fact_line(answer["event"], zone=configuration.policy.timezone))
+        else:
+            print(f"{answer.get('missed')} facts went by unseen", file=sys.stderr)
+        if not follow:
+            return
+
+
+def _run(work: Coroutine[object, object, None]) -> None:
+    from agent.local_api import DaemonAbsent
+
+    try:
+        asyncio.run(work)
+    except DaemonAbsent as error:
+        _fail(str(error), os.EX_UNAVAILABLE)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has seen enough
+        raise typer.Exit from None
+
+
+def _read(config: Path) -> Configuration:
+    from agent.settings import ConfigurationRefused, read
+
+    try:
+        return read(config)
+    except ConfigurationRefused as error:
+        _fail("\n".join(str(problem) for problem in error.problems), os.EX_CONFIG)
+
+
+def _fail(why: str, code: int) -> NoReturn:
+    print(why, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Where the command `roomd` begins."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Shows a site in a terminal: its rooms at a glance, and the facts as they pass."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+FACTS_KEPT = 200
+FEWEST_FACTS = 3
+OTHER_LINES = 8  # what stands around the rooms and the facts
+BACKLOG = 100  # envelopes; more than that waiting is worth a colour
+
+Json = Mapping[str, Any]
+
+_COLOURS = {
+    "requested": "yellow",
+    "confirmed": "green",
+    "failed": "red",
+    "expired": "red",
+    "deleted": "magenta",
+    "lost": "red",
+    "refused": "bold red",
+    "connected": "green",
+    "misconfigured": "yellow",
+    "gap": "bold red",
+    "reset": "bold red",
+}
+
+
+def rooms_table(picture: Json, *, zone: tzinfo | None = None) -> Table:
+    """Rooms with their current and next booking, their people, and their devices."""
+    table = Table(expand=True, pad_edge=False, box=None, header_style="bold")
+    for name, ratio in (("Room", 2), ("", 2), ("Now", 4), ("Next", 4)):
+        table.add_column(name, ratio=ratio, no_wrap=True, overflow="ellipsis")
+    table.add_column("People", justify="right", no_wrap=True)
+    table.add_column("Device", ratio=4, no_wrap=True, overflow="ellipsis")
+    for room in picture["rooms"]:
+        state, reach = room["state"], room["availability"]
+        table.add_row(
+            str(room["name"]),
+            _word(state, reach),
+            _booking(state["current"], zone),
+            _next(state, zone),
+            _people(state["occupancy"], room.get("capacity")),
+            _devices(reach),
+        )
+    return table
+
+
+def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
+    """One fact in a line: when, where, what, and of which booking."""
+    noun, past = str(event["type"]).removeprefix("roomd.").split(".")[:2]
+    data: Json = event["data"]
+    room = str(event["source"]).rsplit("/", 1)[-1]
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(_clock(str(event["time"]), zone, seconds=True), style="dim")
+    line.append(f"  {room:<14} ")
+    line.append(f"{noun}.{past:<12} ", style=_COLOURS.get(past, "cyan"))
+    match noun:
+        case "booking":
+            line.append(_title(data, zone))
+            line.append(f"  {data['booking_id'] or '–'} → {data['meeting_id'] or '–'}", style="dim")
+            if data.get("after_s") is not None:
+                line.append(f"  after {data['after_s']:.1f} s", style="dim")
+        case "occupancy":
+            line.append(_sensed(data))
+        case "device":
+            line.append(" ".join(str(data[k]) for k in ("product", "firmware") if data.get(k)))
+        case _:
+            line.append(str(data.get("reason", "")))
+    if data.get("cause"):
+        line.append(f"  {data['cause']}", style="yellow")
+    if event.get("recovered"):
+        line.append("  recovered", style="dim italic")
+    return line
+
+
+async def show_live(answers: AsyncIterator[Json], console: Console, *, zone: tzinfo | None = None) -> None:
+    """Redraw the site as the daemon tells of it, until it stops telling."""
+    picture: Json | None = None
+    passed: deque[Text] = deque(maxlen=FACTS_KEPT)
+    with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+        async for answer in answers:
+            if "event" in answer:
+                passed.append(fact_line(answer["event"], zone=zone))
+            elif "missed" in answer:
+                passed.append(Text(f"… {answer['missed']} facts went by unseen", style="dim"))
+            elif "rooms" in answer:
+                picture = answer
+            if picture is not None:
+                live.update(_screen(picture, passed, console.height, zone), refresh=True)
+
+
+def _screen(picture: Json, passed: Iterable[Text], height: int, zone: tzinfo | None) -> RenderableType:
+    lines = list(passed)[-max(FEWEST_FACTS, height - len(picture["rooms"]) - OTHER_LINES) :]
+    return Group(
+        _headline(picture),
+        Text(),
+        rooms_table(picture, zone=zone),
+        Text(),
+        _footline(picture),
+        Text(),
+        *lines,
+    )
+
+
+def _headline(picture: Json) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"roomd {picture['version']}", style="bold")
+    line.append(f"  site {picture['site']}  agent {picture['agent']}", style="dim")
+    return line
+
+
+def _footline(picture: Json) -> Text:
+    outbox, broker, devices = picture["outbox"], picture["broker"], picture["devices"]
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append("Broker ", style="bold")
+    if broker["connected"]:
+        line.append("connected", style="green")
+    else:
+        line.append(f"away: {broker['why'] or 'connecting'}", style="red")
+    line.append("   Outbox ", style="bold")
+    line.append(f"{outbox['depth']} waiting", style="yellow" if outbox["depth"] > BACKLOG else "")
+    if outbox["oldest_age_s"]:
+        line.append(f", the oldest for {outbox['oldest_age_s']:.0f} s")
+    line.append(f", {outbox['delivered']} delivered")
+    line.append("   Devices ", style="bold")
+    line.append(", ".join(f"{count} {phase}" for phase, count in devices.items() if count) or "none")
+    return line
+
+
+def _word(state: Json, reach: Json) -> Text:
+    if reach["state"] == "unavailable":
+        return Text("not heard", style="red")
+    if reach["state"] == "unknown":
+        return Text("unknown", style="dim")
+    occupancy = state["occupancy"]
+    if state["current"] is not None:
+        if occupancy["in_use"] is False:
+            return Text("booked, empty", style="yellow")
+        return Text("booked", style="red")
+    if occupancy["in_use"]:
+        return Text("in use, unbooked", style="magenta")
+    return Text("free", style="green")
+
+
+def _next(state: Json, zone: tzinfo | None) -> Text:
+    asked = [b for b in state["agenda"] if b["phase"] in {"requested", "pending"}]
+    if asked:
+        return Text(f"{_title(asked[0], zone)}  asked for", style="yellow")
+    return _booking(state["next"], zone)
+
+
+def _booking(booking: Json | None, zone: tzinfo | None) -> Text:
+    return Text("–", style="dim") if booking is None else Text(_title(booking, zone))
+
+
+def _title(booking: Json, zone: tzinfo | None) -> str:
+    times = f"{_clock(booking['starts_at'], zone)}–{_clock(booking['ends_at'], zone)}"
+    return f"{times} {booking['title'] or ('private' if booking['private'] else '')}".rstrip()
+
+
+def _people(occupancy: Json, capacity: int | None) -> Text:
+    people = occupancy["people"]
+    if people is None:
+        return Text("?", style="dim")
+    return Text(f"{people}/{capacity}" if capacity else str(people))
+
+
+def _sensed(data: Json) -> str:
+    before: Json = data["previous"]
+    return ", ".join(
+        f"{name.replace('_', ' ')} {_said(before.get(name))} → {_said(data[name])}"
+        for name in ("people", "presence", "in_use", "in_call", "sharing")
+        if before.get(name) != data[name]
+    )
+
+
+def _said(value: object) -> str:
+    match value:
+        case None:
+            return "?"
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return str(value)
+
+
+def _devices(reach: Json) -> Text:
+    if reach["state"] == "available":
+        return Text(", ".join(f"{d['product']} {d['firmware']}" for d in reach["devices"]), style="dim")
+    return Text(str(reach["why"] or ""), style="yellow" if reach["state"] == "degraded" else "red")
+
+
+def _clock(instant: str, zone: tzinfo | None, *, seconds: bool = False) -> str:
+    local = datetime.fromisoformat(instant).astimezone(zone or UTC)
+    return local.strftime("%H:%M:%S" if seconds else "%H:%M")

@@ -1,0 +1,170 @@
+"""Lets the command line look into the running daemon, over its Unix socket: a question, then JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
+
+LISTENER_HOLDS = 2000  # events; one who reads more slowly misses the oldest, and is told how many
+PICTURE_EVERY_S = 1.0
+QUESTION_WITHIN_S = 10.0
+LONGEST_LINE = 16 * 1024 * 1024
+
+Picture = Callable[[], dict[str, Any]]
+
+
+class SocketInUse(Exception):
+    """Another daemon answers on this socket."""
+
+
+class DaemonAbsent(Exception):
+    """Nobody answers on the socket: the daemon does not run, or runs elsewhere."""
+
+
+class Broadcast:
+    """Hands every envelope's payload to whoever listens; nobody is waited for."""
+
+    def __init__(self) -> None:
+        self._listeners: set[asyncio.Queue[bytes]] = set()
+        self._missed: dict[asyncio.Queue[bytes], int] = {}
+
+    def tell(self, payload: bytes) -> None:
+        """Hand it to all; who is full loses the oldest."""
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+                self._missed[queue] = self._missed.get(queue, 0) + 1
+            queue.put_nowait(payload)
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
+    @contextlib.contextmanager
+    def listen(self) -> Iterator[asyncio.Queue[bytes]]:
+        """A queue of payloads from now on."""
+        queue: asyncio.Queue[bytes] = asyncio.Queue(LISTENER_HOLDS)
+        self._listeners.add(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners.discard(queue)
+            self._missed.pop(queue, None)
+
+    def missed(self, queue: asyncio.Queue[bytes]) -> int:
+        """How many this listener lost since it was last asked."""
+        return self._missed.pop(queue, 0)
+
+
+# ── the daemon's side ─────────────────────────────────────────────────────────────────────────────
+
+
+@asynccontextmanager
+async def serve(path: Path, picture: Picture, broadcast: Broadcast) -> AsyncIterator[None]:
+    """Answer on this socket, for its owner and group, while the context stands."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_way(path)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
+            async with asyncio.timeout(QUESTION_WITHIN_S):
+                question = json.loads(await reader.readline())
+            await _answer(question.get("ask"), writer, picture, broadcast)
+        writer.close()
+
+    old_mask = os.umask(0o117)
+    try:
+        server = await asyncio.start_unix_server(answer, path)
+    finally:
+        os.umask(old_mask)
+    try:
+        yield
+    finally:
+        server.close()
+        _take_away(path)
+
+
+def _take_away(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _make_way(path: Path) -> None:
+    """Take away the socket that a killed daemon left; refuse if somebody answers on it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        try:
+            line.connect(str(path))
+        except FileNotFoundError:
+            return
+        except ConnectionError:
+            _take_away(path)
+            return
+    raise SocketInUse(f"{path}: another roomd answers there; stop it, or give this one another agent.socket")
+
+
+async def _answer(ask: object, writer: asyncio.StreamWriter, picture: Picture, broadcast: Broadcast) -> None:
+    match ask:
+        case "picture":
+            await _say(writer, picture())
+        case "events":
+            with broadcast.listen() as queue:
+                while True:
+                    await _pass_on(writer, queue, broadcast, await queue.get())
+        case "watch":
+            with broadcast.listen() as queue:
+                while True:
+                    await _say(writer, picture())
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(PICTURE_EVERY_S):
+                            while True:
+                                await _pass_on(writer, queue, broadcast, await queue.get())
+        case _:
+            await _say(writer, {"error": f"this daemon does not know {ask!r}"})
+
+
+async def _pass_on(
+    writer: asyncio.StreamWriter, queue: asyncio.Queue[bytes], broadcast: Broadcast, payload: bytes
+) -> None:
+    if missed := broadcast.missed(queue):
+        await _say(writer, {"missed": missed})
+    writer.write(b'{"event":' + payload + b"}\n")
+    await writer.drain()
+
+
+async def _say(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+    writer.write(json.dumps(answer).encode() + b"\n")
+    await writer.drain()
+
+
+# ── the command line's side ───────────────────────────────────────────────────────────────────────
+
+
+async def ask(path: Path, question: str) -> AsyncIterator[dict[str, Any]]:
+    """The daemon's answers to a question, until it has no more. Raises `DaemonAbsent`."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST_LINE)
+    except PermissionError:
+        raise DaemonAbsent(
+            f"{path} may not be opened by this user: run with sudo, or join the group roomd"
+        ) from None
+    except OSError:
+        raise DaemonAbsent(
+            f"no roomd answers on {path}: see `systemctl status roomd`, or name its file with --config"
+        ) from None
+    try:
+        writer.write(json.dumps({"ask": question}).encode() + b"\n")
+        while line := await reader.readline():
+            yield json.loads(line)
+    finally:
+        writer.close()

@@ -1,0 +1,147 @@
+"""The one road: what is heard goes through the core into one transaction, and only then further."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from agent.clock import Clock
+from agent.core.events import ClockStepped, ClockStruck, RoomEvent
+from agent.core.facts import Request, Step
+from agent.core.model import Policy, Room, RoomId
+from agent.core.step import next_deadline, step
+
+log = structlog.get_logger()
+
+INBOX_HOLDS = 4096  # deliveries; beyond that no socket is read, and TCP tells the devices to wait
+TOGETHER_AT_MOST = 1024  # events in one transaction: more would make the first of them wait
+LOOK_EVERY_S = 0.25  # at the clock, for deadlines and for jumps
+
+Record = Callable[[Sequence[Step]], Awaitable[None]]
+Ask = Callable[[Request], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What was heard of a room; of no room: time has passed."""
+
+    at: datetime
+    room: RoomId | None
+    events: Sequence[RoomEvent]
+
+
+class Pipeline:
+    """Holds every room's state in memory, moves it, and has it recorded before anybody learns of it."""
+
+    def __init__(
+        self,
+        rooms: Iterable[Room],
+        *,
+        policy: Policy,
+        clock: Clock,
+        record: Record,
+        ask: Ask,
+    ) -> None:
+        self._rooms = {room.id: room for room in rooms}
+        self._policy = policy
+        self._clock = clock
+        self._record = record
+        self._ask = ask
+        self._inbox: asyncio.Queue[_Heard | None] = asyncio.Queue(INBOX_HOLDS)
+        self._deadlines: list[tuple[datetime, RoomId]] = []
+        self._due: dict[RoomId, datetime | None] = {}
+        self.events_heard = 0
+        self.events_ignored = 0
+        for room in self._rooms.values():
+            self._plan(room)
+
+    @property
+    def rooms(self) -> Mapping[RoomId, Room]:
+        """Every room as it stands now; not all of it need be on disk yet."""
+        return self._rooms
+
+    async def deliver(self, room: RoomId, events: Sequence[RoomEvent]) -> None:
+        """Take in what a device said. Waits while the inbox is full: that is the back-pressure."""
+        await self._inbox.put(_Heard(self._clock.now(), room, events))
+
+    async def close(self) -> None:
+        """Take in nothing more; `run` returns when all that was taken in is recorded."""
+        await self._inbox.put(None)
+
+    async def watch_the_clock(self) -> None:
+        """Let time pass: deadlines strike when they are due, and a clock that jumps is noticed."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            now = self._clock.now()
+            by = self._clock.jump()
+            if by is not None:
+                log.warning("clock.stepped", by_s=round(by.total_seconds(), 3))
+                await self._inbox.put(_Heard(now, None, (ClockStepped(by=by),)))
+            elif self._deadlines and self._deadlines[0][0] <= now:
+                await self._inbox.put(_Heard(now, None, (ClockStruck(),)))
+
+    async def run(self) -> None:
+        """Record what is heard, together what arrives together, until `close`."""
+        while (first := await self._inbox.get()) is not None:
+            steps, closing = self._take(first)
+            if steps:
+                await self._record(steps)
+                for taken in steps:
+                    for request in taken.requests:
+                        self._ask(request)
+            if closing:
+                return
+
+    def _take(self, first: _Heard) -> tuple[list[Step], bool]:
+        """Move the rooms by all that waits in the inbox. Second: whether nothing more will come."""
+        steps: list[Step] = []
+        heard: _Heard | None = first
+        count = 0
+        while heard is not None:
+            count += len(heard.events)
+            if heard.room is not None:
+                for event in heard.events:
+                    self._move(heard.room, event, heard.at, steps)
+            else:
+                for event in heard.events:
+                    self._pass_time(event, heard.at, steps)
+            if count >= TOGETHER_AT_MOST or self._inbox.empty():
+                return steps, False
+            heard = self._inbox.get_nowait()
+        return steps, True
+
+    def _pass_time(self, event: RoomEvent, now: datetime, steps: list[Step]) -> None:
+        if isinstance(event, ClockStepped):
+            for room in tuple(self._rooms):
+                self._move(room, event, now, steps)
+            return
+        while self._deadlines and self._deadlines[0][0] <= now:
+            due, room = heapq.heappop(self._deadlines)
+            if self._due.get(room) == due:
+                self._due[room] = None
+                self._move(room, event, now, steps)
+                if self._due[room] is None:
+                    self._plan(self._rooms[room])
+
+    def _move(self, room_id: RoomId, event: RoomEvent, now: datetime, steps: list[Step]) -> None:
+        before = self._rooms[room_id]
+        taken = step(before, event, now=now, policy=self._policy)
+        self.events_heard += 1
+        self.events_ignored += taken.ignored
+        if taken.room is before and not taken.facts and not taken.requests:
+            return
+        self._rooms[room_id] = taken.room
+        steps.append(taken)
+        if taken.room.bookings is not before.bookings or taken.room.devices is not before.devices:
+            self._plan(taken.room)  # nothing else has deadlines while its devices are heard
+
+    def _plan(self, room: Room) -> None:
+        due = next_deadline(room, self._policy)
+        if due is not None and due != self._due.get(room.id):
+            heapq.heappush(self._deadlines, (due, room.id))
+        self._due[room.id] = due

@@ -1,0 +1,507 @@
+"""Reads the configuration once, refuses it loudly and whole, and hands it on as small frozen values."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from agent.core.model import AgentId, Credential, Device, DeviceId, Policy, RoomId, SiteId, Trust
+from cloud_link.broker import Address
+from cloud_link.contract import SLUG
+from cloud_link.envelope import Privacy, Site
+from cloud_link.privacy import PrivacyMode, UnusableKey, choose
+
+DEFAULT_FILE = Path("/etc/roomd/roomd.toml")
+HTTPS_PORT = 443
+SMALLEST_BUDGET_MB = 32
+FINGERPRINT = r"^(sha256:)?([0-9A-Fa-f]{2}:?){32}$"
+
+Slug = Annotated[str, StringConstraints(pattern=f"^{SLUG}$")]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+# ── what is refused ───────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with the configuration, and how to mend it."""
+
+    file: Path
+    key: str
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.key}: {self.what}. {self.mend}"
+
+
+class ConfigurationRefused(Exception):
+    """The configuration cannot be used; every reason is in `problems`."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+# ── what is handed on ─────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomSettings:
+    """A room as the configuration has it; its devices in order, the codec first."""
+
+    id: RoomId
+    name: str
+    capacity: int | None
+    devices: tuple[Device, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """Everything that the daemon is built from."""
+
+    file: Path
+    site: Site
+    policy: Policy
+    privacy: Privacy
+    broker: Address
+    window: int  # messages in flight at once
+    rooms: tuple[RoomSettings, ...]
+    dial_at_once: int
+    state_directory: Path
+    budget_bytes: int
+    socket: Path
+    notes: tuple[str, ...]  # what is allowed, and worth a second look
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """All devices of the site."""
+        return tuple(device for room in self.rooms for device in room.devices)
+
+
+# ── the file's shape ──────────────────────────────────────────────────────────────────────────────
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class _Site(_Table):
+    id: Slug
+    timezone: str
+    privacy: Literal["sealed", "dropped", "plain"] | None = None
+    recipient_key_file: str | None = None
+
+
+class _Agent(_Table):
+    id: Slug | None = None
+    state_directory: Path = Path("/var/lib/roomd")
+    socket: Path = Path("/run/roomd/roomd.sock")
+    budget_mb: Annotated[int, Field(ge=SMALLEST_BUDGET_MB)] = 256
+
+
+class _Mqtt(_Table):
+    url: str
+    root: str = "roomd"
+    client_id: Words | None = None
+    ca_file: str | None = None
+    username: Words | None = None
+    password_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    window: Annotated[int, Field(ge=1, le=1000)] = 40
+
+
+class _DeviceDefaults(_Table):
+    username: Words | None = None
+    password_file: str | None = None
+    transport: Literal["auto", "websocket", "ssh", "http"] | None = None
+    ca_file: str | None = None
+    unverified: bool | None = None
+
+
+class _Devices(_DeviceDefaults):
+    dial_at_once: Annotated[int, Field(ge=1, le=1000)] = 32
+
+
+class _Device(_DeviceDefaults):
+    host: Words
+    id: Slug | None = None
+    fingerprint: Annotated[str, StringConstraints(pattern=FINGERPRINT)] | None = None
+
+
+class _Calendar(_Table):
+    microsoft: Words | None = None
+    google: Words | None = None
+
+
+class _Room(_Table):
+    id: Slug
+    name: Words | None = None
+    capacity: Annotated[int, Field(ge=1)] | None = None
+    calendar: _Calendar | None = None
+    devices: tuple[_Device, ...] = ()
+
+
+class _File(BaseSettings):
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        env_prefix="ROOMD_",
+        env_nested_delimiter="__",
+    )
+    site: _Site
+    mqtt: _Mqtt
+    agent: _Agent = _Agent()
+    devices: _Devices = _Devices()
+    rooms: tuple[_Room, ...] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic names and passes them all
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment over the file; no dotenv file and no directory of secrets."""
+        return env_settings, init_settings
+
+
+# ── reading ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def read(file: Path, *, environment: Mapping[str, str] | None = None) -> Configuration:
+    """The configuration in this TOML file, with `ROOMD_…` of the environment laid over it.
+
+    Raises `ConfigurationRefused` with every problem at once, each with its file, its key and its mend.
+    """
+    environment = os.environ if environment is None else environment
+    table = _parse(file)
+    try:
+        content = _File(**table)
+    except ValidationError as error:
+        raise ConfigurationRefused(_explain(file, e) for e in error.errors()) from None
+    return _Reader(file, content, environment).configuration()
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    def refuse(what: str, mend: str) -> NoReturn:
+        raise ConfigurationRefused([Problem(file=file, key="the file", what=what, mend=mend)]) from None
+
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        refuse(
+            "does not exist", "Write it (the README shows the smallest one), or name another with --config"
+        )
+    except IsADirectoryError:
+        refuse("is a directory", "Name the file in it with --config")
+    except PermissionError:
+        refuse("may not be read by this user", "Run as the user roomd, or with sudo")
+    except UnicodeDecodeError:
+        refuse("is not UTF-8 text", "Save it as UTF-8")
+    except tomllib.TOMLDecodeError as error:
+        refuse(f"is not TOML: {error}", "Mend that line; texts stand in quotes")
+    except OSError as error:
+        refuse(f"cannot be read: {error.strerror}", "Check the disk and the path")
+
+
+class _Reader:
+    """Turns the file's tables into values, and gathers what is wrong with them on the way."""
+
+    def __init__(self, file: Path, content: _File, environment: Mapping[str, str]) -> None:
+        self.file = file
+        self.content = content
+        self.environment = environment
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+
+    def configuration(self) -> Configuration:
+        site, policy, broker = self._site(), self._policy(), self._broker()
+        privacy, rooms = self._privacy(), tuple(self._rooms())
+        self._unique()
+        if site is None or policy is None or privacy is None or self.problems:
+            raise ConfigurationRefused(self.problems)
+        agent = self.content.agent
+        return Configuration(
+            file=self.file,
+            site=site,
+            policy=policy,
+            privacy=privacy,
+            broker=broker,
+            window=self.content.mqtt.window,
+            rooms=rooms,
+            dial_at_once=self.content.devices.dial_at_once,
+            state_directory=agent.state_directory,
+            budget_bytes=agent.budget_mb * 1024 * 1024,
+            socket=agent.socket,
+            notes=tuple(self.notes),
+        )
+
+    def _wrong(self, key: str, what: str, mend: str) -> None:
+        self.problems.append(Problem(file=self.file, key=key, what=what, mend=mend))
+
+    def _agent_id(self) -> AgentId:
+        if self.content.agent.id is not None:
+            return AgentId(self.content.agent.id)
+        host = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-")[:63]
+        return AgentId(host or "roomd")
+
+    def _site(self) -> Site | None:
+        try:
+            return Site(
+                site=SiteId(self.content.site.id), agent=self._agent_id(), root=self.content.mqtt.root
+            )
+        except ValueError as error:
+            self._wrong("mqtt.root", str(error), "Most sites leave it out")
+            return None
+
+    def _policy(self) -> Policy | None:
+        name = self.content.site.timezone
+        try:
+            return Policy(timezone=ZoneInfo(name))
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self._wrong("site.timezone", f"{name!r} is no time zone", 'Write it like "Europe/Oslo"')
+            return None
+
+    def _privacy(self) -> Privacy | None:
+        site = self.content.site
+        key_file = self._file("site.recipient_key_file", site.recipient_key_file)
+        mode = None if site.privacy is None else PrivacyMode(site.privacy)
+        if mode is PrivacyMode.SEALED and site.recipient_key_file is None:
+            self._wrong(
+                "site.privacy",
+                "sealed needs the key of the one who may read",
+                'Name its public key with recipient_key_file, or choose "dropped"',
+            )
+            return None
+        if site.recipient_key_file is not None and key_file is None:
+            return None
+        try:
+            return choose(mode, key_file)
+        except UnusableKey as error:
+            self._wrong("site.recipient_key_file", f"{error.file}: {error.why}", error.mend)
+            return None
+
+    def _broker(self) -> Address:
+        mqtt = self.content.mqtt
+        url = urlsplit(mqtt.url)
+        if url.scheme not in {"mqtt", "mqtts", "ws", "wss"} or not url.hostname:
+            self._wrong(
+                "mqtt.url", f"{mqtt.url!r} names no broker", 'Write it like "mqtts://broker.example.com:8883"'
+            )
+        if url.username or url.password:
+            self._wrong("mqtt.url", "holds a user or a password", "Use username and password_file")
+        if mqtt.password_file is not None and mqtt.username is None:
+            self._wrong("mqtt.password_file", "has no username beside it", "Add username")
+        if (mqtt.certificate_file is None) != (mqtt.key_file is None):
+            self._wrong(
+                "mqtt.certificate_file", "needs its key, and a key its certificate", "Name both, or neither"
+            )
+        if url.scheme in {"mqtt", "ws"} and url.hostname not in {"localhost", "127.0.0.1", "::1"}:
+            self.notes.append(
+                f"mqtt.url: {url.scheme} is not encrypted: everybody on the way can read and write"
+            )
+        return Address(
+            url=mqtt.url,
+            client_id=mqtt.client_id or f"roomd-{self.content.site.id}-{self._agent_id()}",
+            username=mqtt.username,
+            password_file=self._secret("mqtt.password_file", mqtt.password_file),
+            ca_file=self._file("mqtt.ca_file", mqtt.ca_file),
+            certificate_file=self._file("mqtt.certificate_file", mqtt.certificate_file),
+            key_file=self._secret("mqtt.key_file", mqtt.key_file),
+        )
+
+    def _rooms(self) -> Iterator[RoomSettings]:
+        if not self.content.rooms:
+            self._wrong(
+                "rooms",
+                "there is none",
+                "Add a [[rooms]] with an id, and below it [[rooms.devices]] with a host",
+            )
+        for number, room in enumerate(self.content.rooms):
+            key = f"rooms[{number}]"
+            if room.calendar is not None and (room.calendar.microsoft or room.calendar.google):
+                self.notes.append(
+                    f"{key}.calendar: this version reads no calendars; {room.id} is as its devices say"
+                )
+            if not room.devices:
+                self.notes.append(f"{key}: {room.id} has no device, so nothing will be known of it")
+            devices = (
+                self._device(f"{key}.devices[{n}]", room, device, n) for n, device in enumerate(room.devices)
+            )
+            yield RoomSettings(
+                id=RoomId(room.id),
+                name=room.name or room.id,
+                capacity=room.capacity,
+                devices=tuple(device for device in devices if device is not None),
+            )
+
+    def _device(self, key: str, room: _Room, device: _Device, number: int) -> Device | None:
+        defaults = self.content.devices
+        host, port = self._host(f"{key}.host", device.host)
+        username = device.username or defaults.username
+        if username is None:
+            self._wrong(f"{key}.username", "is not given", "Add it here, or once for all in [devices]")
+        named = device.password_file or defaults.password_file
+        if named is None:
+            self._wrong(f"{key}.password_file", "is not given", "Add it here, or once for all in [devices]")
+        where = f"{key}.password_file" if device.password_file else "devices.password_file"
+        password_file = self._secret(where, named)
+        transport = device.transport or defaults.transport or "auto"
+        if transport in {"ssh", "http"}:
+            self._wrong(
+                f"{key}.transport",
+                f"{transport} is not spoken by this version",
+                'Write "auto" or "websocket"',
+            )
+        trust = self._trust(key, room, device)
+        if username is None or password_file is None:
+            return None
+        return Device(
+            id=DeviceId(device.id or (f"{room.id}-{number + 1}" if number else room.id)),
+            room=RoomId(room.id),
+            host=host,
+            port=port,
+            credential=Credential(username=username, password_file=password_file),
+            trust=trust,
+        )
+
+    def _trust(self, key: str, room: _Room, device: _Device) -> Trust:
+        defaults = self.content.devices
+        ca_file = device.ca_file or (None if device.fingerprint else defaults.ca_file)
+        unverified = defaults.unverified if device.unverified is None else device.unverified
+        if device.unverified and (device.fingerprint or device.ca_file):
+            self._wrong(f"{key}.unverified", "contradicts fingerprint and ca_file", "Keep one of them")
+        unverified = bool(unverified) and not device.fingerprint and not ca_file
+        if unverified:
+            self.notes.append(
+                f"{key}: {room.id}'s certificate is not verified: its password may go to anybody"
+            )
+        fingerprint = (
+            device.fingerprint
+            and "sha256:" + device.fingerprint.removeprefix("sha256:").replace(":", "").lower()
+        )
+        return Trust(
+            fingerprint=fingerprint,
+            ca_file=self._file(f"{key}.ca_file" if device.ca_file else "devices.ca_file", ca_file),
+            unverified=unverified,
+        )
+
+    def _host(self, key: str, host: str) -> tuple[str, int]:
+        try:
+            parts = urlsplit(f"//{host}")
+            if parts.hostname and not parts.path and not parts.username:
+                return parts.hostname, parts.port or HTTPS_PORT
+        except ValueError:
+            pass
+        self._wrong(key, f"{host!r} is no host", 'Write it like "10.0.4.21" or "10.0.4.21:443"')
+        return host, HTTPS_PORT
+
+    def _unique(self) -> None:
+        rooms = Counter(room.id for room in self.content.rooms)
+        hosts = Counter(device.host for room in self.content.rooms for device in room.devices)
+        ids = Counter(device.id for room in self.content.rooms for device in room.devices if device.id)
+        for what, key, seen in (
+            ("room", "rooms.id", rooms),
+            ("host", "rooms.devices.host", hosts),
+            ("device", "rooms.devices.id", ids),
+        ):
+            for name, times in seen.items():
+                if times > 1:
+                    self._wrong(key, f"the {what} {name!r} stands there {times} times", "Keep one of them")
+
+    def _file(self, key: str, name: str | None) -> Path | None:
+        """A file beside the configuration, or by its full path, that this user may read."""
+        return None if name is None else self._readable(key, self.file.parent / name)
+
+    def _secret(self, key: str, name: str | None) -> Path | None:
+        """The same for a secret: systemd's credentials come first, and it must not be empty."""
+        if name is None:
+            return None
+        credentials = self.environment.get("CREDENTIALS_DIRECTORY")
+        path = self.file.parent / name
+        if credentials and not Path(name).is_absolute() and (Path(credentials) / name).exists():
+            path = Path(credentials) / name
+        found = self._readable(key, path)
+        if found is not None and not found.read_bytes().strip():
+            self._wrong(key, f"{path} is empty", "Write the secret into it, on one line")
+        if found is not None and found.stat().st_mode & 0o007:
+            note = f"{key}: {path} can be read by every user of this machine: chmod 640 {path}"
+            if note not in self.notes:
+                self.notes.append(note)
+        return found
+
+    def _readable(self, key: str, path: Path) -> Path | None:
+        problem = None
+        if not path.exists():
+            problem = Problem(
+                file=self.file, key=key, what=f"{path} does not exist", mend="Create it, or mend the name"
+            )
+        elif not path.is_file():
+            problem = Problem(file=self.file, key=key, what=f"{path} is no file", mend="Name the file")
+        elif not os.access(path, os.R_OK):
+            problem = Problem(
+                file=self.file,
+                key=key,
+                what=f"{path} may not be read by this user",
+                mend="Give it to the group roomd: chgrp roomd and chmod 640",
+            )
+        if problem is None:
+            return path
+        if problem not in self.problems:  # a default is looked up once for each device
+            self.problems.append(problem)
+        return None
+
+
+# ── in words ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _explain(file: Path, error: ErrorDetails) -> Problem:
+    key = ""
+    for part in error["loc"]:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}"
+    key = key.lstrip(".") or "the file"
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "missing":
+            what, mend = "is missing", "Add it"
+        case "extra_forbidden":
+            what, mend = "is not known", "Mend its spelling, or take it out"
+        case "string_pattern_mismatch" if context.get("pattern") == FINGERPRINT:
+            what, mend = (
+                "is no fingerprint",
+                'Write "sha256:" and 64 digits of 0-9 and a-f, as `roomd check` shows them',
+            )
+        case "string_pattern_mismatch":
+            what, mend = "cannot stand in a topic", "Use 1 to 63 of a-z, 0-9 and -, and no - at the start"
+        case "literal_error":
+            what, mend = "has another value than it can have", f"Write one of {context.get('expected')}"
+        case "greater_than_equal":
+            what, mend = "is too small", f"Write {context.get('ge')} or more"
+        case "less_than_equal":
+            what, mend = "is too large", f"Write {context.get('le')} or less"
+        case "tuple_type" | "list_type":
+            what, mend = "is no list", f"Write it as [[{key}]]"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            what, mend = "is no table", f"Write it as [{key}] with its keys below"
+        case _:
+            what, mend = error["msg"].replace("Input should be", "should be"), "Mend its value"
+    return Problem(file=file, key=key, what=what, mend=mend)

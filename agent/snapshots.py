@@ -1,0 +1,43 @@
+"""Keeps each room's state as a row, in the transaction that keeps its facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from sqlite3 import Connection
+
+import msgspec
+import structlog
+
+from agent.core.model import Room, RoomId
+
+log = structlog.get_logger()
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Room).decode
+
+
+def save(tx: Connection, rooms: Iterable[Room]) -> None:
+    """Write each room's state over its last one, within the caller's transaction."""
+    tx.executemany(
+        "INSERT INTO snapshot (room, body) VALUES (?, ?)"
+        " ON CONFLICT (room) DO UPDATE SET body = excluded.body",
+        [(room.id, _encode(room)) for room in rooms],
+    )
+
+
+def load(tx: Connection) -> dict[RoomId, Room]:
+    """Every room's last state. One that cannot be read is left out: its devices will tell it anew."""
+    rooms: dict[RoomId, Room] = {}
+    for name, body in tx.execute("SELECT room, body FROM snapshot ORDER BY room"):
+        try:
+            rooms[RoomId(name)] = _decode(body)
+        except msgspec.MsgspecError as error:
+            log.error("room.forgotten", room=name, why=str(error), mend="its devices are asked anew")
+    return rooms
+
+
+def forget(tx: Connection, keep: Iterable[RoomId]) -> None:
+    """Delete the rows of rooms that are configured no more."""
+    kept = set(keep)
+    gone = [(name,) for (name,) in tx.execute("SELECT room FROM snapshot") if name not in kept]
+    tx.executemany("DELETE FROM snapshot WHERE room = ?", gone)

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from agent.clock import Clock
+from agent.core.devices import furnish
+from agent.core.events import BookingRequested, BookingsListed, DeviceConnected, PeopleCounted
+from agent.core.facts import FactKind, Request, Step
+from agent.core.model import Policy, RoomId
+from agent.pipeline import INBOX_HOLDS, TOGETHER_AT_MOST, Pipeline
+from tests.agent.core.story import CODEC, R1, device
+
+FJORD = RoomId("fjord")
+
+
+class Road:
+    """A pipeline whose disk is a list, which can be made to take its time, and whose clock a test can set."""
+
+    def __init__(self):
+        self.wall_s = datetime(2026, 3, 2, 9, tzinfo=UTC).timestamp()
+        self.steady_s = 0.0
+        self.written: list[Step] = []
+        self.batches: list[int] = []
+        self.asked: list[Request] = []
+        self.disk = asyncio.Event()
+        self.disk.set()
+        self.changed = asyncio.Condition()
+        clock = Clock(wall=lambda: self.wall_s, steady=lambda: self.steady_s)
+        room = furnish(None, FJORD, (device(),), now=clock.now())
+        self.pipeline = Pipeline(
+            [room], policy=Policy(), clock=clock, record=self.record, ask=self.asked.append
+        )
+
+    async def record(self, steps: Sequence[Step]) -> None:
+        await self.disk.wait()
+        self.written += steps
+        self.batches.append(len(steps))
+        async with self.changed:
+            self.changed.notify_all()
+
+    def pass_time(self, seconds: float) -> None:
+        self.wall_s += seconds
+        self.steady_s += seconds
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.wall_s, UTC)
+
+    def kinds(self) -> list[FactKind]:
+        return [fact.kind for taken in self.written for fact in taken.facts]
+
+    async def until(self, kind: FactKind) -> None:
+        async with asyncio.timeout(5), self.changed:
+            await self.changed.wait_for(lambda: kind in self.kinds())
+
+
+def connected() -> DeviceConnected:
+    return DeviceConnected(
+        device=CODEC, product="Bar", serial="S", firmware="ce26", transport="websocket", answers_requests=True
+    )
+
+
+def people(count: int) -> PeopleCounted:
+    return PeopleCounted(device=CODEC, people=count)
+
+
+async def test_what_is_heard_is_recorded_in_order():
+    road = Road()
+    await road.pipeline.deliver(FJORD, [connected()])
+    for count in (1, 2, 3):
+        await road.pipeline.deliver(FJORD, [people(count)])
+    await road.pipeline.close()
+    await road.pipeline.run()
+    assert road.kinds() == [FactKind.DEVICE_CONNECTED, *[FactKind.OCCUPANCY_CHANGED] * 3]
+    assert road.batches == [4], "what waits together is recorded together"
+
+
+async def test_what_says_nothing_new_is_not_recorded():
+    road = Road()
+    await road.pipeline.deliver(FJORD, [connected(), people(1)])
+    await road.pipeline.deliver(FJORD, [people(1)])
+    await road.pipeline.close()
+    await road.pipeline.run()
+    assert len(road.written) == 2
+
+
+async def test_nobody_is_asked_before_it_is_on_disk():
+    road = Road()
+    road.disk.clear()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(road.pipeline.run(), name="pipeline")
+        clock = tasks.create_task(road.pipeline.watch_the_clock(), name="clock")
+        await road.pipeline.deliver(FJORD, [connected()])
+        road.pass_time(31)  # a listing that did not come is due again
+        await asyncio.sleep(0)
+        assert road.asked == []
+        road.disk.set()
+        await road.until(FactKind.DEVICE_CONNECTED)
+        clock.cancel()
+        await road.pipeline.close()
+
+
+async def test_deadlines_strike_though_nothing_is_heard():
+    road = Road()
+    starts_at = datetime(2026, 3, 2, 9, 5, tzinfo=UTC)
+    request = BookingRequested(
+        device=CODEC, request_id=R1, starts_at=starts_at, ends_at=starts_at + timedelta(minutes=30)
+    )
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(road.pipeline.run(), name="pipeline")
+        clock = tasks.create_task(road.pipeline.watch_the_clock(), name="clock")
+        await road.pipeline.deliver(FJORD, [connected(), request])
+        await road.until(FactKind.BOOKING_REQUESTED)
+        listing = BookingsListed(
+            device=CODEC, bookings=(), asked_at=road.now(), covers_until=starts_at + timedelta(days=1)
+        )
+        await road.pipeline.deliver(FJORD, [listing])
+        road.pass_time(61)  # the request's time is up, and nobody has answered
+        async with asyncio.timeout(5):
+            while not road.asked:
+                await asyncio.sleep(0.01)
+        clock.cancel()
+        await road.pipeline.close()
+
+
+async def test_a_clock_that_jumps_moves_what_is_waiting():
+    road = Road()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(road.pipeline.run(), name="pipeline")
+        clock = tasks.create_task(road.pipeline.watch_the_clock(), name="clock")
+        await road.pipeline.deliver(FJORD, [connected()])
+        await road.until(FactKind.DEVICE_CONNECTED)
+        before = road.pipeline.rooms[FJORD].devices[CODEC].since
+        road.wall_s += 3 * 3600
+        async with asyncio.timeout(5), road.changed:
+            await road.changed.wait_for(lambda: road.pipeline.rooms[FJORD].devices[CODEC].since != before)
+        clock.cancel()
+        await road.pipeline.close()
+    assert road.pipeline.rooms[FJORD].devices[CODEC].since - before >= timedelta(hours=2.9)
+    assert road.asked == []
+
+
+async def test_a_slow_disk_makes_devices_wait_and_loses_nothing():
+    road = Road()
+    road.disk.clear()
+    many = INBOX_HOLDS + 2 * TOGETHER_AT_MOST
+
+    async def device_talks() -> None:
+        for count in range(many):
+            await road.pipeline.deliver(FJORD, [people(count)])
+        await road.pipeline.close()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(road.pipeline.run(), name="pipeline")
+        talk = tasks.create_task(device_talks(), name="device")
+        await asyncio.sleep(0.1)
+        assert not talk.done(), "the inbox is bounded"
+        road.disk.set()
+    assert len(road.kinds()) == many

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.settings import Configuration, ConfigurationRefused, read
+
+GOOD = """
+[site]
+id = "oslo-lysaker"
+timezone = "Europe/Oslo"
+
+[mqtt]
+url = "mqtts://broker.example.com:8883"
+username = "oslo-lysaker"
+password_file = "mqtt-password"
+
+[devices]
+username = "roomd"
+password_file = "device-password"
+
+[[rooms]]
+id = "fjord"
+name = "Fjord"
+capacity = 8
+[[rooms.devices]]
+host = "10.0.4.21"
+[[rooms.devices]]
+host = "10.0.4.22:8443"
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    for name in ("mqtt-password", "device-password"):
+        (tmp_path / name).write_text("secret\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o600)
+    return tmp_path
+
+
+def reads(directory: Path, text: str = GOOD, **environment: str) -> Configuration:
+    file = directory / "roomd.toml"
+    file.write_text(text, encoding="utf-8")
+    return read(file, environment=environment)
+
+
+def refuses(directory: Path, text: str, **environment: str) -> dict[str, str]:
+    with pytest.raises(ConfigurationRefused) as refusal:
+        reads(directory, text, **environment)
+    return {problem.key: f"{problem.what}. {problem.mend}" for problem in refusal.value.problems}
+
+
+def test_the_smallest_configuration_is_enough(directory):
+    configuration = reads(directory)
+    assert configuration.notes == ()
+    assert [(d.id, d.host, d.port) for d in configuration.devices] == [
+        ("fjord", "10.0.4.21", 443),
+        ("fjord-2", "10.0.4.22", 8443),
+    ]
+    assert configuration.site.base == "roomd/v1/oslo-lysaker"
+
+
+def test_every_mistake_is_told_at_once(directory):
+    text = (
+        GOOD.replace('id = "fjord"', 'id = "Fjord Room"')
+        .replace("capacity = 8", "capacity = 0\ncolour = 'red'")
+        .replace('url = "mqtts://broker.example.com:8883"', "")
+        .replace('host = "10.0.4.21"', 'host = "10.0.4.21"\nfingerprint = "12:34"')
+    )
+    assert set(refuses(directory, text)) == {
+        "rooms[0].id",
+        "rooms[0].capacity",
+        "rooms[0].colour",
+        "mqtt.url",
+        "rooms[0].devices[0].fingerprint",
+    }
+
+
+def test_what_contradicts_itself_is_told_at_once(directory):
+    text = (
+        GOOD.replace("Europe/Oslo", "Europe/Olso")
+        .replace("mqtts://broker.example.com:8883", "tcp://broker")
+        .replace("10.0.4.22:8443", "10.0.4.21")
+        .replace('password_file = "device-password"', 'password_file = "gone"')
+    )
+    told = refuses(directory, text)
+    assert set(told) == {"site.timezone", "mqtt.url", "rooms.devices.host", "devices.password_file"}
+    assert "10.0.4.21" in told["rooms.devices.host"]
+
+
+def test_a_secret_stands_in_the_credentials_of_systemd_first(directory, tmp_path_factory):
+    credentials = tmp_path_factory.mktemp("credentials")
+    (credentials / "device-password").write_text("other", encoding="utf-8")
+    (credentials / "device-password").chmod(0o600)
+    configuration = reads(directory, CREDENTIALS_DIRECTORY=str(credentials))
+    assert configuration.devices[0].credential.password_file == credentials / "device-password"
+    assert configuration.broker.password_file == directory / "mqtt-password"
+
+
+def test_an_empty_secret_is_refused(directory):
+    (directory / "device-password").write_text("\n", encoding="utf-8")
+    assert "empty" in refuses(directory, GOOD)["devices.password_file"]
+
+
+def test_a_secret_that_everybody_can_read_is_worth_a_note(directory):
+    (directory / "device-password").chmod(0o644)
+    assert any("chmod 640" in note for note in reads(directory).notes)
+
+
+def test_the_environment_is_laid_over_the_file(directory, monkeypatch):
+    monkeypatch.setenv("ROOMD_MQTT__URL", "mqtt://127.0.0.1:1883")
+    assert reads(directory).broker.url == "mqtt://127.0.0.1:1883"
+
+
+def test_a_broker_beyond_this_machine_without_tls_is_worth_a_note(directory):
+    text = GOOD.replace("mqtts://broker.example.com:8883", "mqtt://broker.example.com")
+    assert any("not encrypted" in note for note in reads(directory, text).notes)
+
+
+def test_unverified_devices_are_allowed_in_so_many_words(directory):
+    text = GOOD.replace('username = "roomd"', 'username = "roomd"\nunverified = true')
+    configuration = reads(directory, text)
+    assert configuration.devices[0].trust.unverified
+    assert any("not verified" in note for note in configuration.notes)
+
+
+def test_a_fingerprint_is_read_as_openssl_prints_it(directory):
+    printed = ":".join(["AB"] * 32)
+    text = GOOD.replace('host = "10.0.4.21"', f'host = "10.0.4.21"\nfingerprint = "{printed}"')
+    assert reads(directory, text).devices[0].trust.fingerprint == "sha256:" + "ab" * 32
+
+
+def test_sealed_needs_a_key(directory):
+    text = GOOD.replace('id = "oslo-lysaker"', 'id = "oslo-lysaker"\nprivacy = "sealed"')
+    assert "recipient_key_file" in refuses(directory, text)["site.privacy"]
+
+
+@pytest.mark.parametrize("transport", ["ssh", "http"])
+def test_a_transport_that_is_not_spoken_yet_is_refused(directory, transport):
+    text = GOOD.replace('username = "roomd"', f'username = "roomd"\ntransport = "{transport}"')
+    assert "not spoken" in refuses(directory, text)["rooms[0].devices[0].transport"]
+
+
+def test_a_file_that_is_no_toml_names_the_line(directory):
+    assert "line 2" in refuses(directory, "\nid = = 3")["the file"]
+
+
+def test_a_file_that_is_not_there_is_told_with_its_mend(tmp_path):
+    with pytest.raises(ConfigurationRefused, match="--config"):
+        read(tmp_path / "gone.toml")
+
+
+def test_no_secret_is_in_what_is_handed_on(directory):
+    assert "secret" not in repr(reads(directory))

@@ -1,0 +1,53 @@
+"""Draws the state diagrams of the docs from the tables that the code runs on: `python -m tests.diagrams`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from agent.core.correlation import TRANSITIONS
+from agent.core.model import LIVE_PHASES
+from device_adapters.lifecycle import MOVES
+
+FILE = Path(__file__).parent.parent / "docs" / "states.md"
+
+HEAD = """# States and their moves
+
+Drawn by `make diagrams` from the tables in `agent/core/correlation.py` and `device_adapters/lifecycle.py`;
+a test fails when this page and the tables differ.
+"""
+
+
+def document() -> str:
+    """The whole page, as Markdown with Mermaid diagrams."""
+    return "\n".join((HEAD, *_booking(), "", *_link(), ""))
+
+
+def _booking() -> Iterable[str]:
+    yield "## A booking\n"
+    yield "Each arrow is a sign that was seen; behind the stroke stands the fact that the cloud is told.\n"
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    for (phase, sign), move in TRANSITIONS.items():
+        told = f" / {move.tells}" if move.tells else ""
+        yield f"    {phase or '[*]'} --> {move.to} : {sign}{told}"
+    for phase in sorted({move.to for move in TRANSITIONS.values()} - LIVE_PHASES):
+        yield f"    {phase} --> [*]"
+    yield "```"
+
+
+def _link() -> Iterable[str]:
+    yield "## A link to a device\n"
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    yield f"    [*] --> {next(iter(MOVES))}"
+    for phase, following in MOVES.items():
+        for to in sorted(following):
+            yield f"    {phase} --> {to}"
+    yield "```"
+
+
+if __name__ == "__main__":
+    FILE.write_text(document(), encoding="utf-8")
+    sys.stderr.write(f"{FILE} written\n")

@@ -1,0 +1,139 @@
+"""A roomd for a simulated site, as an installation has it: configuration, process and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ENDS_WITHIN_S = 15.0  # systemd's patience
+READY_WITHIN_S = 20.0
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """A directory with roomd's configuration, secrets, state and socket in it."""
+
+    directory: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "roomd.toml"
+
+    @property
+    def state(self) -> Path:
+        return self.directory / "state"
+
+    @property
+    def socket(self) -> Path:
+        return self.directory / "roomd.sock"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "roomd.log"
+
+    def command(self, *arguments: str) -> Sequence[str]:
+        return (sys.executable, "-m", "agent.cli", *arguments, "--config", str(self.config))
+
+    async def ask(self, *arguments: str) -> tuple[int, str, str]:
+        """Run a command to its end: exit code, answer, complaints."""
+        process = await asyncio.create_subprocess_exec(
+            *self.command(*arguments),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **self.environment},
+        )
+        out, err = await process.communicate()
+        return process.returncode or 0, out.decode(), err.decode()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The daemon, from its start until it was told to stop and has ended."""
+        with self.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *self.command("run"),
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGTERM)
+                try:
+                    async with asyncio.timeout(ENDS_WITHIN_S):
+                        await process.wait()
+                except TimeoutError:
+                    process.kill()
+                    await process.wait()
+                    raise
+
+
+def install(
+    directory: Path,
+    *,
+    devices: Iterable[Json],
+    broker_url: str,
+    broker_ca: Path | None = None,
+    device_ca: Path | None = None,
+    site: str = "demo",
+    extra: str = "",
+    mqtt_extra: str = "",
+) -> Installation:
+    """Write roomd's files for these devices, as the simulator describes them in its site.json."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lines = [
+        "[site]",
+        f'id = "{site}"',
+        'timezone = "Europe/Oslo"',
+        'privacy = "plain"',
+        "[agent]",
+        'id = "agent-1"',
+        f'state_directory = "{directory / "state"}"',
+        f'socket = "{directory / "roomd.sock"}"',
+        extra,
+        "[mqtt]",
+        f'url = "{broker_url}"',
+        *([f'ca_file = "{broker_ca}"'] if broker_ca else []),
+        mqtt_extra,
+        "[devices]",
+        *([f'ca_file = "{device_ca}"'] if device_ca else []),
+    ]
+    for device in devices:
+        password = directory / f"password-{device['room']}"
+        password.write_text(str(device["password"]), encoding="utf-8")
+        password.chmod(0o600)
+        lines += [
+            "[[rooms]]",
+            f'id = "{device["room"]}"',
+            f'name = "{str(device["room"]).replace("-", " ").title()}"',
+            f"capacity = {device.get('capacity', 8)}",
+            "[[rooms.devices]]",
+            f'host = "{device["host"]}:{device["port"]}"',
+            f'username = "{device["user"]}"',
+            f'password_file = "{password.name}"',
+            *([] if device_ca else [f'fingerprint = "{device["fingerprint"]}"']),
+        ]
+    installation = Installation(directory=directory)
+    installation.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return installation
+
+
+def site_of(directory: Path) -> list[Json]:
+    """The devices as the simulator wrote them."""
+    described = json.loads((directory / "site.json").read_text(encoding="utf-8"))
+    return list(described["devices"] if isinstance(described, dict) else described)
