@@ -107,6 +107,6 @@ schema: ready ## Writes the published contract anew from the code's models
 
 .PHONY: clean
 clean: ## Removes everything that was made
-	@rm -rf .venv .venv-* .venv.lock build dist node_modules
+	@rm -rf .venv .venv-* .venv.lock .tools build dist node_modules
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
