@@ -424,3 +424,7 @@ def _examples() -> dict[str, Document]:
         "RoomAvailability": json.loads(availability(room)),
         "RoomState": json.loads(room_state(room, now=NINE + timedelta(minutes=1), privacy=plain)),
     }
+
+
+if __name__ == "__main__":
+    publish(Path(__file__).parents[1] / "docs")

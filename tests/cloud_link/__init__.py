@@ -1,0 +1,1 @@
+"""What the cloud is told, and how it arrives."""

@@ -1,0 +1,359 @@
+"""A fact is sealed once, as the contract says, and what is not known is said to be not known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from agent.core.facts import BookingFact, DeviceFact, Fact, FactKind, OccupancyFact
+from agent.core.model import (
+    AgentId,
+    Booking,
+    BookingPhase,
+    DevicePhase,
+    Meeting,
+    Occupancy,
+    Room,
+    RoomId,
+    SiteId,
+)
+from cloud_link.contract import AgentState, ClockState, RoomReach
+from cloud_link.envelope import (
+    EVENTS,
+    AgentFactKind,
+    Envelope,
+    OutboxGap,
+    OutboxReset,
+    Privacy,
+    Site,
+    Vitals,
+    agent_health,
+    agent_status,
+    availability,
+    room_reach,
+    room_state,
+    seal,
+    seal_own,
+)
+from cloud_link.privacy import dropped, plain
+from tests.cloud_link.made import FJORD, NINE, OSLO, SITE, at_leisure, booking, device, facts, room, rooms
+
+
+def sealed(fact: Fact, *, number: int = 7, privacy: Privacy = plain) -> Envelope:
+    return seal(
+        fact,
+        room=FJORD,
+        site=SITE,
+        epoch="e1",
+        number=number,
+        recorded_at=NINE,
+        clock=ClockState.SYNCED,
+        privacy=privacy,
+    )
+
+
+def said(fact: Fact, *, privacy: Privacy = plain) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(sealed(fact, privacy=privacy).payload)
+    return event
+
+
+def occupied(people: int | None) -> OccupancyFact:
+    return OccupancyFact(
+        kind=FactKind.OCCUPANCY_CHANGED, at=NINE, occupancy=Occupancy(people=people), previous=Occupancy()
+    )
+
+
+def became(
+    kind: FactKind,
+    now: Booking | None = None,
+    *,
+    before: Booking | None = None,
+    cause: str | None = None,
+) -> BookingFact:
+    return BookingFact(kind=kind, at=NINE, booking=now or booking(), previous=before, cause=cause)
+
+
+# ── the envelope ──────────────────────────────────────────────────────────────────────────────────
+
+
+@at_leisure
+@given(facts)
+def test_the_same_fact_is_the_same_bytes(fact: Fact):
+    assert sealed(fact) == sealed(fact)
+
+
+@at_leisure
+@given(facts)
+def test_topic_type_and_stream_follow_from_the_kind_and_the_room(fact: Fact):
+    envelope = sealed(fact)
+    noun, past = fact.kind.split(".")
+    event = json.loads(envelope.payload)
+    assert envelope.topic == f"roomd/v1/oslo-lysaker/rooms/fjord/events/{noun}"
+    assert event["type"] == f"roomd.{noun}.{past}.v1"
+    assert event["source"] == "/sites/oslo-lysaker/rooms/fjord"
+    assert (envelope.stream, envelope.kind) == ("rooms/fjord", fact.kind)
+
+
+def test_the_id_is_the_epoch_and_the_number_and_the_sequence_is_a_string():
+    event = json.loads(sealed(occupied(1), number=4711).payload)
+    assert (event["id"], event["sequence"]) == ("e1-4711", "4711")
+
+
+@at_leisure
+@given(facts)
+def test_attribute_names_are_as_cloudevents_allows_them(fact: Fact):
+    event = json.loads(sealed(fact).payload)
+    assert event["specversion"] == "1.0"
+    assert all(name.isalnum() and name == name.lower() and len(name) <= 20 for name in event)
+    assert all(event[name] not in (None, "") for name in event), "CloudEvents knows no null attributes"
+
+
+def test_every_kind_of_fact_has_its_envelope():
+    assert set(EVENTS) == set(FactKind) | set(AgentFactKind)
+
+
+def test_the_subject_is_what_it_is_about():
+    lost = DeviceFact(kind=FactKind.DEVICE_LOST, at=NINE, device=device("board"))
+    assert said(became(FactKind.BOOKING_STARTED))["subject"] == "k1"
+    assert said(lost)["subject"] == "board"
+    assert said(occupied(1))["subject"] == "fjord"
+
+
+def test_times_are_utc_with_milliseconds_and_z():
+    at = datetime(2026, 3, 2, 10, 0, 0, 123999, tzinfo=OSLO)
+    assert said(replace(occupied(1), at=at))["time"] == "2026-03-02T09:00:00.123Z"
+
+
+def test_a_time_without_zone_is_refused():
+    with pytest.raises(ValueError, match="time zone"):
+        sealed(replace(occupied(1), at=datetime(2026, 3, 2, 9)))  # noqa: DTZ001  (that is the point)
+
+
+def test_what_was_found_after_a_gap_says_so():
+    assert said(replace(occupied(1), recovered=True))["recovered"] is True
+    assert said(occupied(1))["recovered"] is False
+
+
+# ── what is in it ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_unknown_people_are_null_and_not_nobody():
+    assert said(occupied(None))["data"]["people"] is None
+    assert said(occupied(0))["data"]["people"] == 0
+
+
+def test_a_confirmation_says_how_long_the_answer_took():
+    asked = booking(requested_at=NINE - timedelta(seconds=21.5))
+    assert said(became(FactKind.BOOKING_CONFIRMED, asked))["data"]["after_s"] == 21.5
+
+
+def test_a_confirmation_that_nobody_asked_for_took_no_time_at_all():
+    assert said(became(FactKind.BOOKING_CONFIRMED))["data"]["after_s"] is None
+
+
+def test_an_answer_before_its_question_took_no_time():
+    asked = booking(requested_at=NINE + timedelta(seconds=2))
+    assert said(became(FactKind.BOOKING_CONFIRMED, asked))["data"]["after_s"] == 0
+
+
+@pytest.mark.parametrize("kind", [FactKind.BOOKING_FAILED, FactKind.BOOKING_DELETED])
+def test_failure_and_deletion_say_why(kind: FactKind):
+    assert said(became(kind, cause="declined"))["data"]["cause"] == "declined"
+
+
+def test_a_move_says_the_times_before_and_nothing_else_of_before():
+    before = replace(booking(), ends_at=NINE + timedelta(minutes=30))
+    assert said(became(FactKind.BOOKING_MOVED, before=before))["data"]["previous"] == {
+        "ends_at": "2026-03-02T09:30:00.000Z"
+    }
+
+
+def test_an_update_says_the_title_before():
+    before = replace(booking(), meeting=replace(booking().meeting, title="Standup"))
+    data = said(became(FactKind.BOOKING_UPDATED, before=before))["data"]
+    assert (data["title"], data["previous"]) == ("Budget", {"title": "Standup"})
+
+
+def test_dropped_the_update_says_that_the_title_changed_and_not_from_what():
+    before = replace(booking(), meeting=replace(booking().meeting, title="Standup"))
+    data = said(became(FactKind.BOOKING_UPDATED, before=before), privacy=dropped)["data"]
+    assert (data["title"], data["previous"]) == (None, {"title": None})
+
+
+def test_a_meeting_that_has_become_private_does_not_tell_its_title_again():
+    now = replace(booking(), meeting=Meeting(title="Notice", organizer="Kari", private=True))
+    before = replace(booking(), meeting=Meeting(title="Notice of Ola", organizer="Kari"))
+    envelope = sealed(became(FactKind.BOOKING_UPDATED, now, before=before))
+    assert b"Notice" not in envelope.payload
+    assert json.loads(envelope.payload)["data"]["previous"] == {"private": False, "title": None}
+
+
+@at_leisure
+@given(facts)
+def test_dropped_no_private_field_leaves(fact: Fact):
+    data = said(fact, privacy=dropped)["data"]
+    if isinstance(fact, BookingFact):
+        assert not any(data[name] for name in ("title", "organizer", "attendees", "join", "description"))
+        previous = data.get("previous") or {}
+        assert not any(previous.get(name) for name in ("title", "organizer", "join"))
+
+
+# ── the agent's own ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_gap_is_told_by_the_agent_and_is_about_the_stream():
+    gap = OutboxGap(at=NINE, stream="rooms/fjord", epoch="e1", first=3, last=9, count=5, reason="disk budget")
+    envelope = seal_own(gap, site=SITE, epoch="e1", number=2, recorded_at=NINE, clock=ClockState.UNSYNCED)
+    event = json.loads(envelope.payload)
+    assert envelope.topic == "roomd/v1/oslo-lysaker/agents/agent-1/events/outbox"
+    assert (envelope.stream, envelope.id, envelope.kind) == ("agents/agent-1", "e1-2", "outbox.gap")
+    assert (event["source"], event["subject"]) == ("/sites/oslo-lysaker/agents/agent-1", "rooms/fjord")
+    assert event["clock"] == "unsynced"
+    assert (event["data"]["first"], event["data"]["last"], event["data"]["count"]) == (3, 9, 5)
+
+
+def test_a_reset_names_both_epochs():
+    reset = OutboxReset(at=NINE, previous_epoch="e1", salvaged=17, reason="malformed")
+    envelope = seal_own(reset, site=SITE, epoch="e2", number=1, recorded_at=NINE, clock=ClockState.SYNCED)
+    event = json.loads(envelope.payload)
+    assert (event["id"], event["subject"]) == ("e2-1", "agent-1")
+    assert (event["data"]["epoch"], event["data"]["previous_epoch"]) == ("e2", "e1")
+
+
+# ── where things go ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_topics_are_as_the_contract_names_them():
+    assert SITE.status == "roomd/v1/oslo-lysaker/agents/agent-1/status"
+    assert SITE.health == "roomd/v1/oslo-lysaker/agents/agent-1/health"
+    assert SITE.availability(FJORD) == "roomd/v1/oslo-lysaker/rooms/fjord/availability"
+    assert SITE.state(FJORD) == "roomd/v1/oslo-lysaker/rooms/fjord/state"
+
+
+@pytest.mark.parametrize("name", ["", "Fjord", "a/b", "+", "#", "-a", "a b", "å", "a" * 64, "a\n"])
+def test_a_name_that_cannot_stand_in_a_topic_is_refused(name: str):
+    with pytest.raises(ValueError, match="cannot stand in a topic"):
+        Site(site=SiteId(name), agent=AgentId("a"))
+    with pytest.raises(ValueError, match="cannot stand in a topic"):
+        SITE.state(RoomId(name))
+
+
+@pytest.mark.parametrize("root", ["", "/", "a/", "/a", "a//b", "$SYS", "a+", "#", "a b", "a\x00"])
+def test_a_root_that_cannot_begin_a_topic_is_refused(root: str):
+    with pytest.raises(ValueError, match="cannot begin a topic"):
+        Site(site=SiteId("s"), agent=AgentId("a"), root=root)
+
+
+@pytest.mark.parametrize("root", ["a/b/c", "r" * 120])
+def test_a_root_that_some_brokers_cannot_carry_is_refused(root: str):
+    with pytest.raises(ValueError, match="some brokers refuse"):
+        Site(site=SiteId("s" * 63), agent=AgentId("a"), root=root)
+
+
+def test_the_longest_names_still_make_topics_that_every_broker_carries():
+    site = Site(site=SiteId("s" * 63), agent=AgentId("a" * 63), root="roomd/eu")
+    topic = site.room_events(RoomId("r" * 63), "occupancy")
+    assert topic.count("/") <= 7
+    assert len(topic.encode()) <= 256
+
+
+# ── the latest of a room ──────────────────────────────────────────────────────────────────────────
+
+
+def state_of(it: Room, *, now: datetime = NINE) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads(room_state(it, now=now, privacy=plain))
+    return state
+
+
+@at_leisure
+@given(rooms)
+def test_the_same_state_is_the_same_bytes_a_moment_later(it: Room):
+    moment = datetime(2019, 1, 1, tzinfo=UTC)  # before all bookings: nothing starts or ends in between
+    assert room_state(it, now=moment, privacy=plain) == room_state(
+        it, now=moment + timedelta(minutes=1), privacy=plain
+    )
+
+
+def test_the_agenda_is_in_order_with_what_is_on_and_what_comes_next():
+    later = booking("later", starts_at=NINE + timedelta(hours=2))
+    now = booking("now", phase=BookingPhase.STARTED)
+    gone = booking("gone", phase=BookingPhase.DELETED)
+    state = state_of(room(device(), bookings_in_it=(later, gone, now)), now=NINE + timedelta(minutes=5))
+    assert [entry["key"] for entry in state["agenda"]] == ["now", "later"]
+    assert (state["current"]["key"], state["next"]["key"]) == ("now", "later")
+    assert state["current"] == state["agenda"][0]
+    assert state["hold"] is None
+    assert state["calendar"]["believed"] == "hybrid"
+
+
+def test_a_room_of_which_nothing_is_known_says_so():
+    state = state_of(room())
+    assert (state["agenda"], state["current"], state["next"]) == ([], None, None)
+    assert state["calendar"] == {"believed": None, "listed_at": None, "fresh": False}
+    assert set(state["occupancy"].values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("devices", "reach"),
+    [
+        ((), RoomReach.UNKNOWN),
+        ((DevicePhase.UNHEARD,), RoomReach.UNKNOWN),
+        ((DevicePhase.CONNECTED, DevicePhase.CONNECTED), RoomReach.AVAILABLE),
+        ((DevicePhase.CONNECTED, DevicePhase.LOST), RoomReach.DEGRADED),
+        ((DevicePhase.CONNECTED, DevicePhase.UNHEARD), RoomReach.DEGRADED),
+        ((DevicePhase.LOST, DevicePhase.LOST), RoomReach.UNAVAILABLE),
+        ((DevicePhase.LOST, DevicePhase.UNHEARD), RoomReach.UNAVAILABLE),
+        ((DevicePhase.REFUSED,), RoomReach.UNAVAILABLE),
+    ],
+)
+def test_a_room_is_heard_as_its_devices_are(devices: tuple[DevicePhase, ...], reach: RoomReach):
+    assert room_reach(room(*(device(f"d{nth}", phase) for nth, phase in enumerate(devices)))) is reach
+
+
+def test_a_shortcoming_degrades_the_room_and_is_told():
+    told = json.loads(availability(room(device("board", DevicePhase.CONNECTED, "people are not counted"))))
+    assert (told["state"], told["why"]) == ("degraded", "board: people are not counted")
+    assert told["devices"][0]["firmware"] == "ce11.24"
+
+
+def test_a_room_in_order_has_no_why():
+    told = json.loads(availability(room(device())))
+    assert (told["state"], told["why"], told["since"]) == ("available", None, "2026-03-02T09:00:00.000Z")
+
+
+# ── the latest of the agent ───────────────────────────────────────────────────────────────────────
+
+
+def test_a_death_keeps_the_number_of_its_connection():
+    death = agent_status(
+        SITE, state=AgentState.OFFLINE, connection=12, since=None, version="0.1.0", reason="lost"
+    )
+    assert json.loads(death) == {
+        "agent": "agent-1",
+        "state": "offline",
+        "connection": 12,
+        "since": None,
+        "version": "0.1.0",
+        "reason": "lost",
+    }
+
+
+def test_health_counts_the_devices_of_all_rooms_by_phase():
+    vitals = Vitals(
+        at=NINE,
+        outbox_depth=0,
+        outbox_oldest_age_s=None,
+        outbox_bytes=0,
+        outbox_drops=0,
+        acknowledged_at=None,
+        clock=ClockState.SYNCED,
+    )
+    several = (room(device("a"), device("b", DevicePhase.LOST)), room(device("c")), room())
+    told = json.loads(agent_health(SITE, vitals, rooms=several))
+    assert told["devices"] == {"unheard": 0, "connected": 2, "lost": 1, "refused": 0}
+    assert told["outbox"] == {"depth": 0, "oldest_age_s": None, "bytes": 0, "drops": 0}
