@@ -10,6 +10,7 @@ from typing import Any, Final
 from tests.simulator.device import IN_USE, PEOPLE, PRESENCE, Device
 from tests.simulator.wire import Line
 
+ARREARS_S: Final = 0.1  # what cannot be sent in time is not made up for later than this
 TICK_S: Final = 0.004  # short enough for latencies, long enough to send several frames at a time
 
 
@@ -107,7 +108,7 @@ class Flood:
             if now >= self._until:
                 self.stop()
                 return
-            owed = min(owed + (now - last) * self.rate, self.rate)  # a second's arrears at most
+            owed = min(owed + (now - last) * self.rate, max(1.0, self.rate * ARREARS_S))
             last = now
             heard = [(index, line) for index, device in enumerate(self._devices) for line in device.lines]
             if not heard:

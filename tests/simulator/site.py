@@ -116,8 +116,9 @@ class Site:
         for door in self._doors.values():
             door.close()
         for device in self.devices:
-            device.let_go()
-            device.cut("end")
+            for line in list(device.visitors):
+                line.drop()
+        await self.until(lambda: not any(device.visitors for device in self.devices))
         for task in list(self._own):
             task.cancel()
         if kind is asyncio.CancelledError:  # perhaps by a task of ours that failed

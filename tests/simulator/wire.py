@@ -61,9 +61,8 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._device.visitors.discard(self)
-        if self in self._device.lines:
-            self._device.lines.discard(self)
-            self._device.on_change()
+        self._device.lines.discard(self)
+        self._device.on_change()
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -124,6 +123,12 @@ class Line(asyncio.Protocol):
                 transport.close()
             case "end":
                 transport.close()
+
+    def drop(self) -> None:
+        """At once and without a word; for the end of the site."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
 
     def hold(self) -> None:
         """TCP stays; nothing is read or written any more."""

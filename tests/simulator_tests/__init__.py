@@ -1,0 +1,1 @@
+"""The simulator's own promises, and Cisco's clients as its judges."""
