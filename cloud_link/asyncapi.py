@@ -50,6 +50,7 @@ from cloud_link.privacy import plain
 
 Document = dict[str, Any]  # JSON
 
+DOCS: Final = Path(__file__).parents[1] / "docs"  # in a checkout; an installed package has none
 ASYNCAPI_FILE: Final = "asyncapi.json"
 SCHEMA_FILE: Final = "events.schema.json"
 CONTRACT_VERSION: Final = (
@@ -258,7 +259,7 @@ def rendered() -> dict[str, str]:
     }
 
 
-def outdated(docs: Path) -> tuple[Path, ...]:
+def stale_files(docs: Path = DOCS) -> tuple[Path, ...]:
     """The published files in this folder that are not what the models say, or are missing."""
     return tuple(
         docs / name
@@ -267,7 +268,7 @@ def outdated(docs: Path) -> tuple[Path, ...]:
     )
 
 
-def publish(docs: Path) -> None:
+def publish(docs: Path = DOCS) -> None:
     """Writes the published files into this folder."""
     docs.mkdir(parents=True, exist_ok=True)
     for name, text in rendered().items():
@@ -427,4 +428,4 @@ def _examples() -> dict[str, Document]:
 
 
 if __name__ == "__main__":
-    publish(Path(__file__).parents[1] / "docs")
+    publish()
