@@ -418,7 +418,7 @@ def _see(
     if booking is known:
         return step
     step = _keep(step, booking)
-    if not known.live:
+    if not _told_of(known):
         return step
     if (known.starts_at, known.ends_at) != (booking.starts_at, booking.ends_at):
         kind = FactKind.BOOKING_MOVED
@@ -432,6 +432,11 @@ def _see(
     else:
         return step
     return _tell(step, BookingFact(kind=kind, at=now, booking=booking, previous=known, recovered=recovered))
+
+
+def _told_of(booking: Booking) -> bool:
+    """Whether the cloud follows it: not before it is requested or confirmed, and no more when it is over."""
+    return booking.live and (booking.phase is not BookingPhase.PENDING or booking.requested_at is not None)
 
 
 def _told_differently(known: Booking, booking: Booking) -> bool:
@@ -562,7 +567,7 @@ def _advance(
         return replace(_keep(step, booking), ignored=step.ignored + 1)
     moved = replace(booking, phase=move.to, since=now)
     step = _keep(step, moved)
-    if move.tells is None:
+    if move.tells is None or not (first or sign is Sign.IDENTIFIED or _told_of(booking)):
         return step
     fact = BookingFact(kind=move.tells, at=at or now, booking=moved, cause=cause, recovered=recovered)
     return _tell(step, fact)

@@ -608,7 +608,7 @@ def _listed(booking_id: BookingId, entry: Tree) -> ListedBooking:
         starts_at=starts_at,
         ends_at=ends_at,
         meeting=_meeting(entry),
-        from_webex=_WEBEX_ID.fullmatch(booking_id) is not None or type(entry.get("Spark")) is dict,
+        from_webex=_WEBEX_ID.fullmatch(booking_id) is not None,
     )
 
 

@@ -34,7 +34,7 @@ host = "10.0.4.22:8443"
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     for name in ("mqtt-password", "device-password"):
-        (tmp_path / name).write_text("secret\n", encoding="utf-8")
+        (tmp_path / name).write_text("hunter2\n", encoding="utf-8")
         (tmp_path / name).chmod(0o600)
     return tmp_path
 
@@ -152,4 +152,4 @@ def test_a_file_that_is_not_there_is_told_with_its_mend(tmp_path):
 
 
 def test_no_secret_is_in_what_is_handed_on(directory):
-    assert "secret" not in repr(reads(directory))
+    assert "hunter2" not in repr(reads(directory))

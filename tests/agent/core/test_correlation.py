@@ -550,3 +550,16 @@ def test_the_policy_says_how_often_the_list_is_read():
     story = Story(policy=Policy(relist_every=timedelta(minutes=2))).connected("09:00").lists("09:00")
     story.until("09:04")
     assert len(story.asked) == 1
+
+
+def test_what_the_cloud_was_never_told_of_changes_and_goes_silently():
+    """Found in a list with a booking id alone: it is told when it is confirmed, and not before."""
+    story = quiet().lists("09:00", listed("webex-7", None, "10:00", "10:30"))
+    story.lists("09:00:10", listed("webex-7", None, "11:00", "11:30"))
+    story.lists("09:00:20", listed("webex-7", None, "11:00", "11:30", "Retro")).lists("09:01:30")
+    assert story.agenda == ()
+
+
+def test_a_nameless_booking_is_confirmed_when_it_gets_its_name():
+    story = quiet().lists("09:00", listed("webex-7", None, "10:00", "10:30"))
+    story.lists("09:00:20", WEBEX7, tells=(CONFIRMED,))
