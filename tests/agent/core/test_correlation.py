@@ -556,7 +556,7 @@ def test_what_the_cloud_was_never_told_of_changes_and_goes_silently():
     """Found in a list with a booking id alone: it is told when it is confirmed, and not before."""
     story = quiet().lists("09:00", listed("webex-7", None, "10:00", "10:30"))
     story.lists("09:00:10", listed("webex-7", None, "11:00", "11:30"))
-    story.lists("09:00:20", listed("webex-7", None, "11:00", "11:30", "Retro")).lists("09:01:30")
+    story.lists("09:00:20", listed("webex-7", None, "11:00", "11:30", "Retro")).lists("09:01:10")
     assert story.agenda == ()
 
 
