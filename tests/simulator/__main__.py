@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -44,6 +45,8 @@ async def simulate(options: argparse.Namespace) -> None:
         if options.directory:
             site.write(options.directory)
         begin(site, options)
+        gc.collect()
+        gc.freeze()  # the devices stay; collecting around them would delay frames
         first = site.devices[0].host if site.devices else options.address_base
         sys.stdout.write(f"ready rooms={len(site.devices)} first={first} port={site.port}\n")
         sys.stdout.flush()

@@ -11,6 +11,7 @@ from tests.simulator.device import IN_USE, PEOPLE, PRESENCE, Device
 from tests.simulator.wire import Line
 
 ARREARS_S: Final = 0.1  # what cannot be sent in time is not made up for later than this
+LOOKS_AGAIN_S: Final = 0.1  # for clients that have come since
 TICK_S: Final = 0.004  # short enough for latencies, long enough to send several frames at a time
 
 
@@ -101,7 +102,8 @@ class Flood:
     async def _flow(self) -> None:
         turn = 0
         last = time.monotonic()
-        owed = 0.0
+        owed = looked_at = 0.0
+        heard: list[tuple[int, Line]] = []
         while self.running:
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
@@ -110,7 +112,9 @@ class Flood:
                 return
             owed = min(owed + (now - last) * self.rate, max(1.0, self.rate * ARREARS_S))
             last = now
-            heard = [(index, line) for index, device in enumerate(self._devices) for line in device.lines]
+            if not heard or now - looked_at > LOOKS_AGAIN_S:
+                looked_at = now
+                heard = [(index, line) for index, device in enumerate(self._devices) for line in device.lines]
             if not heard:
                 owed = 0.0
                 continue
