@@ -17,7 +17,7 @@ from tests.simulator.firmware import VERSIONS
 from tests.simulator.scripts import demonstrate, fill_day
 from tests.simulator.site import Site
 
-DEMO_RATE: Final = 0.8  # deeds per second: something to see every second or two
+DEMO_RATE: Final = 1.2  # deeds per second: something to see every second or two
 FLOOD_RATE: Final = 1_000.0
 
 

@@ -56,13 +56,22 @@ async def demonstrate(site: Site, rate: float) -> None:
     luck = random.Random(f"demo {site.seed}")
     for device in site.devices:
         device.presence_lag_s = 10.0
+    for device in site.devices[: STAGE // 3]:  # it is not the first hour of the day
+        device.book_in_outlook(
+            luck.choice(TITLES),
+            start=device.now() - timedelta(minutes=5),
+            duration_min=luck.choice((6, 7, 8)),
+            organizer=luck.choice(PEOPLE),
+        )
+        device.count_people(luck.randint(1, 4))
     while True:
         await asyncio.sleep(luck.expovariate(rate) if rate > 5 else luck.uniform(0.5, 1.5) / rate)
-        stage = site.devices[:STAGE] if luck.random() < ON_STAGE else site.devices
-        device = luck.choice(stage)
-        deeds = _possible(device)
-        deed = luck.choices([deed for deed, _ in deeds], [weight for _, weight in deeds])[0]
-        deed(device, luck)
+        on_stage = luck.random() < ON_STAGE or len(site.devices) <= STAGE
+        devices = site.devices[:STAGE] if on_stage else [luck.choice(site.devices)]
+        deeds = [(deed, device, weight) for device in devices for deed, weight in _possible(device)]
+        if deeds:
+            deed, device, _ = luck.choices(deeds, [weight for *_, weight in deeds])[0]
+            deed(device, luck)
 
 
 def _possible(device: Device) -> list[tuple[Deed, float]]:
@@ -76,7 +85,7 @@ def _possible(device: Device) -> list[tuple[Deed, float]]:
     asked = any(booking.pending for booking in device.calendar.bookings)
     calling = device.status(*CALLS[1:]) != 0
     sharing = device.sharing
-    deeds: list[tuple[Deed, float]] = [(_nothing, 0.2)]
+    deeds: list[tuple[Deed, float]] = []
     if running:
         if people < capacity - 1:
             deeds.append((_arrive, 6.0 if people < 3 else 1.5))
@@ -102,10 +111,6 @@ def _possible(device: Device) -> list[tuple[Deed, float]]:
     if sharing:
         deeds.append((_unplug, 1.0 if people else 5.0))
     return deeds
-
-
-def _nothing(device: Device, luck: random.Random) -> None:
-    pass
 
 
 def _arrive(device: Device, luck: random.Random) -> None:
