@@ -138,6 +138,8 @@ class BadLine:
             for writer in (call.near, call.far):
                 if writer is not None:
                     writer.close()
+            for writer in (call.near, call.far):
+                if writer is not None:
                     with suppress(OSError):
                         await writer.wait_closed()
 
@@ -200,8 +202,8 @@ class BadLine:
     async def _write_slowly(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         while data:
             step = len(data) if self.bytes_per_s is None else max(1, int(self.bytes_per_s / 20))
-            writer.write(data[:step])
-            await writer.drain()
             if self.bytes_per_s is not None:
                 await asyncio.sleep(min(step, len(data)) / self.bytes_per_s)
+            writer.write(data[:step])
+            await writer.drain()
             data = data[step:]

@@ -88,6 +88,7 @@ class Connection:
     unacknowledged: dict[int, Received] = field(default_factory=dict, repr=False)
     most_unacknowledged: int = 0
     bytes_received: int = 0
+    pings: int = 0
     receive_maximum: int = WINDOW
     cut_at: int | None = None
     aliases: dict[int, str] = field(default_factory=dict, repr=False)
@@ -459,6 +460,7 @@ class Liar:
             case Disconnect():
                 self._farewell(connection, packet)
             case Ping():
+                connection.pings += 1
                 connection.send(packets.pingresp())
             case _:
                 assert_never(packet)

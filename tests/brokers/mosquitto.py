@@ -44,8 +44,8 @@ def free_port() -> int:
 class Mosquitto:
     """`async with` starts it and it has ended afterwards, whatever happened.
 
-    With `persistence` every change is on disk within a second, also before a kill. `extra` is text for its
-    configuration file.
+    With `persistence` a change is on disk before the next message is acknowledged, so that a kill loses one
+    at most. `extra` is text for its configuration file.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Mosquitto:
         self._receive_maximum = receive_maximum
         self._extra = extra
         self._process: asyncio.subprocess.Process | None = None
+        self._log_ended = False
         self._crew = Crew()
         self._changes = Changes()
 
@@ -119,6 +120,7 @@ class Mosquitto:
             return
         self._write_config()
         started_at = len(self.log)
+        self._log_ended = False
         self._process = await asyncio.create_subprocess_exec(
             program(),
             "-c",
@@ -133,6 +135,7 @@ class Mosquitto:
         _, writer = await asyncio.open_connection(HOST, self.port)
         writer.close()
         await writer.wait_closed()
+        await self.until_logged(" connection from ", since=started_at)  # before that it forgets a SIGTERM
 
     async def stop(self) -> None:
         """As systemd would: SIGTERM, and SIGKILL for one that does not listen."""
@@ -158,7 +161,7 @@ class Mosquitto:
 
     async def until_logged(self, text: str, *, since: int = 0, within_s: float = SEEN_WITHIN_S) -> None:
         def told() -> bool:
-            if not self.running:
+            if self._log_ended:
                 raise BrokerFailed("\n".join(self.log[-20:]))
             return any(text in line for line in self.log[since:])
 
@@ -169,14 +172,16 @@ class Mosquitto:
             self._process.send_signal(how)
 
     async def _ended(self) -> None:
+        """The process is gone, and its log is all there."""
         if self._process is not None:
-            await self._process.wait()
+            await self._changes.until(lambda: self._log_ended, within_s=None)
 
     async def _keep_log(self, process: asyncio.subprocess.Process, errors: asyncio.StreamReader) -> None:
         async for line in errors:
             self.log.append(line.decode(errors="replace").rstrip())
             self._changes.happened()
         await process.wait()
+        self._log_ended = True
         self._changes.happened()
 
     def _write_config(self) -> None:

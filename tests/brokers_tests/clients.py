@@ -108,11 +108,11 @@ class Paho:
         self.client.on_disconnect = self._on_disconnect
         self.client.on_subscribe = self._on_subscribe
 
-    async def connect(self, **how: Any) -> None:
+    async def connect(self, **how: Any) -> None:  # noqa: ANN401 (as paho's connect takes it)
         await asyncio.to_thread(self.client.connect, HOST, self._port, **how)
         self.client.loop_start()
 
-    async def connected(self, **how: Any) -> None:
+    async def connected(self, **how: Any) -> None:  # noqa: ANN401 (as paho's connect takes it)
         before = len(self.connacks)
         await self.connect(**how)
         await self.until(lambda: len(self.connacks) > before)
@@ -151,7 +151,7 @@ class Paho:
     def _on_connect(
         self,
         client: Client,
-        userdata: Any,
+        userdata: object,
         flags: ConnectFlags,
         code: ReasonCode,
         properties: Properties | None,
@@ -159,17 +159,17 @@ class Paho:
         self._tell(self.connacks, (flags.session_present, code.value, properties))
 
     def _on_publish(
-        self, client: Client, userdata: Any, mid: int, code: ReasonCode, properties: Properties
+        self, client: Client, userdata: object, mid: int, code: ReasonCode, properties: Properties
     ) -> None:
         self._tell(self.pubacks, (mid, code.value))
 
-    def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
+    def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         self._tell(self.messages, message)
 
     def _on_disconnect(
         self,
         client: Client,
-        userdata: Any,
+        userdata: object,
         flags: DisconnectFlags,
         code: ReasonCode,
         properties: Properties | None,
@@ -177,7 +177,12 @@ class Paho:
         self._tell(self.lost, (flags.is_disconnect_packet_from_server, code.value))
 
     def _on_subscribe(
-        self, client: Client, userdata: Any, mid: int, codes: list[ReasonCode], properties: Properties | None
+        self,
+        client: Client,
+        userdata: object,
+        mid: int,
+        codes: list[ReasonCode],
+        properties: Properties | None,
     ) -> None:
         self._tell(self.subscribed, [code.value for code in codes])
 
