@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
+from typing import cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, PayloadTooBig
@@ -235,8 +236,7 @@ class _Wire(asyncio.Protocol):
     # ── what asyncio calls ──
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for mypy; create_connection gives no other
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by name
 
     def data_received(self, data: bytes) -> None:
         self.alive_at = self.loop.time()
@@ -289,8 +289,7 @@ class _Wire(asyncio.Protocol):
         if self._transport is None:
             raise ConnectionResetError("closed before TLS")
         secured = await self.loop.start_tls(self._transport, self, context, server_hostname=host)
-        assert secured is not None  # noqa: S101 - for mypy
-        self._transport = secured
+        self._transport = cast("asyncio.Transport", secured)
 
     def certificate(self) -> bytes | None:
         """The device's certificate, DER."""
