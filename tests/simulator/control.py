@@ -62,6 +62,7 @@ class Control:
         flood = site.flood
         self._site_commands: Final[Mapping[str, Callable[..., object]]] = {
             "advance": site.advance,
+            "census": site.census,
             "describe": site.describe,
             "flood": flood.start,
             "flood_stop": flood.stop,

@@ -170,6 +170,15 @@ class Site:
     def truth(self) -> list[dict[str, Any]]:
         return [device.truth() for device in self.devices]
 
+    def census(self) -> dict[str, int]:
+        """How many devices somebody is connected to, has subscribed at, and has asked for its bookings."""
+        return {
+            "devices": len(self.devices),
+            "connected": sum(bool(device.lines) for device in self.devices),
+            "subscribed": sum(device.subscriptions > 0 for device in self.devices),
+            "listed": sum(bool(device.received("Bookings List")) for device in self.devices),
+        }
+
     def describe(self) -> dict[str, Any]:
         """What site.json holds."""
         return {
