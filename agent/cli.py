@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from sqlite3 import Connection
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -34,6 +37,8 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", envvar="ROOMD_CONFIG", help="The configuration file.", metavar="FILE"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON, one value a line.")]
+T = TypeVar("T")
+
 DEFAULT = Path("/etc/roomd/roomd.toml")
 
 
@@ -134,16 +139,29 @@ def schema(
             )
         print("the committed contract is the one that the code publishes")
         return
-    document = {"asyncapi": asyncapi.asyncapi_document, "json-schema": asyncapi.json_schemas}.get(kind)
-    if document is None:
+    kinds = {"asyncapi": asyncapi.asyncapi_document, "json-schema": asyncapi.json_schemas}
+    if kind not in kinds:
         _fail(f"{kind!r} is no kind of schema: write asyncapi or json-schema", os.EX_USAGE)
-    print(json.dumps(document(), indent=2, ensure_ascii=False))
+    print(json.dumps(kinds[kind](), indent=2, ensure_ascii=False))
 
 
 @outbox_app.command("stats")
 def outbox_stats(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
     """Say how much waits in the outbox, and since when. Works beside a running daemon and without one."""
-    raise NotImplementedError
+    from cloud_link import outbox
+
+    stats = _look(_read(config), lambda tx: outbox.stats(tx, now=outbox.moment_now()))
+    if as_json:
+        print(json.dumps(asdict(stats)))
+        return
+    oldest = "" if stats.oldest_age_s is None else f", the oldest for {_span(stats.oldest_age_s)}"
+    print(f"{stats.depth} waiting ({_size(stats.bytes)}){oldest}")
+    print(f"{stats.replayable} acknowledged and still kept ({_size(stats.replayable_bytes)})")
+    print(f"{stats.used:.0%} of the budget used, {stats.streams} streams, epoch {stats.epoch}")
+    if stats.gaps or stats.dead_letters:
+        print(
+            f"{stats.dropped} dropped in {stats.gaps} gaps; {stats.dead_letters} of them no broker will take"
+        )
 
 
 @outbox_app.command("peek")
@@ -153,7 +171,50 @@ def outbox_peek(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 10,
 ) -> None:
     """Show the oldest envelopes that wait."""
-    raise NotImplementedError
+    from rich.console import Console
+
+    from agent.console import fact_line
+    from cloud_link import outbox
+
+    configuration = _read(config)
+    waiting = _look(configuration, lambda tx: outbox.peek(tx, limit=limit))
+    if not waiting and not as_json:
+        print("nothing waits", file=sys.stderr)
+    console = Console(soft_wrap=True, highlight=False)
+    for envelope in waiting:
+        event = json.loads(envelope.payload)
+        if as_json:
+            told = {"place": envelope.place, "topic": envelope.topic, "recorded_ms": envelope.recorded_ms}
+            print(json.dumps({**told, "event": event}))
+        else:
+            console.print(fact_line(event, zone=configuration.policy.timezone))
+
+
+def _look(configuration: Configuration, query: Callable[[Connection], T]) -> T:
+    from cloud_link.database import open_to_read
+
+    try:
+        with open_to_read(configuration.state_directory) as tx:
+            return query(tx)
+    except FileNotFoundError as error:
+        _fail(str(error), os.EX_NOINPUT)
+    except sqlite3.Error as error:
+        _fail(
+            f"the database in {configuration.state_directory} cannot be read: {error}. "
+            "Run with sudo, or as the user roomd",
+            os.EX_NOPERM,
+        )
+
+
+def _span(seconds: float) -> str:
+    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length_s:
+            return f"{seconds / length_s:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1_048_576:.1f} MB" if count >= 1_048_576 else f"{count / 1024:.1f} KB"  # noqa: PLR2004
 
 
 # ── asking the daemon ─────────────────────────────────────────────────────────────────────────────

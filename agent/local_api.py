@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ PICTURE_EVERY_S = 1.0
 QUESTION_WITHIN_S = 10.0
 LONGEST_LINE = 16 * 1024 * 1024
 
-Picture = Callable[[], dict[str, Any]]
+Picture = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class SocketInUse(Exception):
@@ -73,27 +73,49 @@ class Broadcast:
 
 @asynccontextmanager
 async def serve(path: Path, picture: Picture, broadcast: Broadcast) -> AsyncIterator[None]:
-    """Answer on this socket, for its owner and group, while the context stands."""
+    """Answer on this socket, for its owner and group, while the context stands. Raises `SocketInUse`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _make_way(path)
+    async with asyncio.TaskGroup() as tasks:
+        callers: set[asyncio.Task[None]] = set()
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
-            async with asyncio.timeout(QUESTION_WITHIN_S):
-                question = json.loads(await reader.readline())
-            await _answer(question.get("ask"), writer, picture, broadcast)
+        def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            caller = tasks.create_task(_attend(reader, writer, picture, broadcast), name="caller")
+            callers.add(caller)
+            caller.add_done_callback(callers.discard)
+
+        old_mask = os.umask(0o117)
+        try:
+            server = await asyncio.start_unix_server(welcome, path)
+        finally:
+            os.umask(old_mask)
+        try:
+            yield
+        finally:
+            server.close()
+            _take_away(path)
+            for caller in callers:
+                caller.cancel()
+
+
+async def _attend(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, picture: Picture, broadcast: Broadcast
+) -> None:
+    """Answer one caller, until it has its answer or hangs up."""
+    try:
+        async with asyncio.timeout(QUESTION_WITHIN_S):
+            question = json.loads(await reader.readline())
+        asked = question.get("ask") if isinstance(question, dict) else None
+        async with asyncio.TaskGroup() as both:
+            answer = both.create_task(_answer(asked, writer, picture, broadcast), name="answer")
+            gone = both.create_task(reader.read(), name="hang-up")
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            answer.cancel()
+            gone.cancel()
+    except* (OSError, TimeoutError, ValueError) as group:
+        log.debug("caller.lost", why=str(group.exceptions[0]))
+    finally:
         writer.close()
-
-    old_mask = os.umask(0o117)
-    try:
-        server = await asyncio.start_unix_server(answer, path)
-    finally:
-        os.umask(old_mask)
-    try:
-        yield
-    finally:
-        server.close()
-        _take_away(path)
 
 
 def _take_away(path: Path) -> None:
@@ -116,7 +138,7 @@ def _make_way(path: Path) -> None:
 async def _answer(ask: object, writer: asyncio.StreamWriter, picture: Picture, broadcast: Broadcast) -> None:
     match ask:
         case "picture":
-            await _say(writer, picture())
+            await _say(writer, await picture())
         case "events":
             with broadcast.listen() as queue:
                 while True:
@@ -124,7 +146,7 @@ async def _answer(ask: object, writer: asyncio.StreamWriter, picture: Picture, b
         case "watch":
             with broadcast.listen() as queue:
                 while True:
-                    await _say(writer, picture())
+                    await _say(writer, await picture())
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(PICTURE_EVERY_S):
                             while True:

@@ -146,13 +146,6 @@ def describe(booking: Booking, spoil: Spoil = "") -> dict[str, Any]:
         },
         "Privacy": "Private" if booking.private else "Public",
         "Recording": "Disabled",
-        "Spark": {
-            "Alert": "True",
-            "LocusActive": "False",
-            "MeetingType": "Scheduled",
-            "Participants": {},
-            "Pending": "True" if booking.pending else "False",
-        },
         "Time": {
             "EndTime": stamp(booking.end),
             "EndTimeBuffer": 0,
@@ -169,6 +162,14 @@ def describe(booking: Booking, spoil: Spoil = "") -> dict[str, Any]:
             "Url": "",
         },
     }
+    if booking.id.startswith("webex-"):  # a pushed calendar's entries have no such part
+        row["Spark"] = {
+            "Alert": "True",
+            "LocusActive": "False",
+            "MeetingType": "Scheduled",
+            "Participants": {},
+            "Pending": "True" if booking.pending else "False",
+        }
     if booking.number:
         row["DialInfo"]["Calls"]["Call"] = [{"Number": booking.number, "Protocol": "WebRTC", "id": 1}]
     match spoil:

@@ -1,0 +1,316 @@
+"""Builds everything, owns every task, and keeps the order of starting and stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import version
+from sqlite3 import Connection
+from typing import Any
+
+import structlog
+
+from agent import clock as clocks
+from agent import snapshots
+from agent.clock import Clock
+from agent.core.devices import furnish
+from agent.core.facts import Fact, Request, Step
+from agent.core.model import DevicePhase, Room, RoomId
+from agent.local_api import Broadcast, SocketInUse, serve
+from agent.pipeline import Pipeline
+from agent.settings import Configuration
+from agent.telemetry import LoopLag, disk_free_bytes, memory_bytes, notify
+from cloud_link import broker, envelope, outbox
+from cloud_link.contract import AgentState
+from cloud_link.database import AlreadyRunning, Database, Limits, SchemaTooNew, open_database
+from cloud_link.forwarder import Agent, Conduct, Forwarder
+from device_adapters.fleet import Fleet
+
+log = structlog.get_logger()
+
+HEALTH_EVERY_S = 60.0
+HEALTH_EXPIRES_S = 180  # after three periods nobody should take it for news
+
+
+class CannotStart(Exception):
+    """The daemon cannot start; `transient` if the same may go well a little later."""
+
+    def __init__(self, why: str, *, transient: bool) -> None:
+        super().__init__(why)
+        self.transient = transient
+
+
+async def run(configuration: Configuration) -> None:
+    """Run until SIGTERM or SIGINT; then stop hearing, record what was heard, take leave of the broker.
+
+    Raises `CannotStart`. What is recorded and not delivered by then is delivered after the next start.
+    """
+    stop = asyncio.Event()
+    for note in configuration.notes:
+        log.warning("configuration.note", note=note)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_signals(stop))
+        try:
+            limits = Limits(budget_bytes=configuration.budget_bytes)
+            database = await stack.enter_async_context(
+                open_database(configuration.state_directory, limits=limits)
+            )
+            daemon = await _build(configuration, database)
+            await stack.enter_async_context(serve(configuration.socket, daemon.picture, daemon.broadcast))
+        except (AlreadyRunning, SocketInUse) as error:
+            raise CannotStart(str(error), transient=True) from error
+        except (SchemaTooNew, OSError) as error:
+            raise CannotStart(str(error), transient=False) from error
+        await daemon.live(stop)
+
+
+@contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    loop.add_signal_handler(
+        signal.SIGHUP, partial(log.warning, "reload.ignored", mend="restart roomd to apply a changed file")
+    )
+    try:
+        yield
+    finally:
+        for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(sign)
+
+
+async def _build(configuration: Configuration, database: Database) -> _Daemon:
+    clock = Clock()
+    known = await database.write(snapshots.load)
+    rooms = [
+        furnish(known.get(room.id), room.id, room.devices, now=clock.now()) for room in configuration.rooms
+    ]
+    await database.write(partial(snapshots.forget, keep=[room.id for room in rooms]))
+    return _Daemon(configuration, database, clock, rooms)
+
+
+class _Daemon:
+    """Everything that lives between start and stop."""
+
+    def __init__(
+        self, configuration: Configuration, database: Database, clock: Clock, rooms: Sequence[Room]
+    ) -> None:
+        self._configuration = configuration
+        self._database = database
+        self._clock = clock
+        self._lag = LoopLag()
+        self._version = version("roomd")
+        self.broadcast = Broadcast()
+        site = configuration.site
+        self._forwarder = Forwarder(
+            database,
+            broker.dialling(configuration.broker),
+            Agent(
+                status_topic=site.status,
+                status=self._status,
+                teller=outbox.Teller(stream=envelope.agent_stream(site.agent), seal=self._seal_gap),
+            ),
+            luck=random.random,
+            conduct=Conduct(window=configuration.window),
+        )
+        self._pipeline = Pipeline(
+            rooms, policy=configuration.policy, clock=clock, record=self._record, ask=self._ask
+        )
+        self._fleet = Fleet(
+            configuration.devices,
+            self._pipeline.deliver,
+            dial_at_once=configuration.dial_at_once,
+            timezone=configuration.policy.timezone,
+            clock=clock.now,
+        )
+        for room in rooms:
+            self._show(room.id)
+
+    async def live(self, stop: asyncio.Event) -> None:
+        """Run every task until told to stop, and then let go of them in the order of a datum's way."""
+        await self._tell_of_rescue()
+        async with asyncio.TaskGroup() as tasks:
+            heard = tasks.create_task(self._fleet.run(), name="fleet")
+            clock = tasks.create_task(self._pipeline.watch_the_clock(), name="clock")
+            road = tasks.create_task(self._pipeline.run(), name="pipeline")
+            line = tasks.create_task(self._forwarder.run(), name="forwarder")
+            lag = tasks.create_task(self._lag.measure(), name="loop-lag")
+            health = tasks.create_task(self._show_health(), name="health")
+            notify("READY=1")
+            log.info(
+                "roomd.started",
+                version=self._version,
+                site=self._configuration.site.site,
+                rooms=len(self._configuration.rooms),
+                devices=len(self._configuration.devices),
+            )
+            await stop.wait()
+            notify("STOPPING=1")
+            for task in (heard, clock, lag, health):
+                task.cancel()
+            await asyncio.wait((heard, clock, lag, health))
+            await self._pipeline.close()
+            await road
+            self._forwarder.stop()
+            await line
+        log.info("roomd.stopped")
+
+    # ── what is heard
+
+    def _ask(self, request: Request) -> None:
+        self._fleet.ask(request)
+
+    async def _record(self, steps: Sequence[Step]) -> None:
+        """Write the rooms and what the cloud is told of them, and then hand it on."""
+        rooms = {taken.room.id: taken.room for taken in steps}
+        facts = [(taken.room.id, fact) for taken in steps for fact in taken.facts]
+        posted = await self._database.write(partial(self._write, rooms, facts))
+        self._forwarder.offer(posted)
+        if self.broadcast.heard:
+            for one in posted:
+                self.broadcast.tell(one.envelope.payload)
+        for room in rooms:
+            self._show(room)
+
+    def _write(
+        self, rooms: Mapping[RoomId, Room], facts: Sequence[tuple[RoomId, Fact]], tx: Connection
+    ) -> list[outbox.Posted]:
+        snapshots.save(tx, rooms.values())
+        seal = partial(
+            envelope.seal,
+            site=self._configuration.site,
+            recorded_at=self._clock.now(),
+            clock=clocks.state(),
+            privacy=self._configuration.privacy,
+        )
+        return outbox.append(
+            tx,
+            [(envelope.room_stream(room), partial(seal, fact, room=room)) for room, fact in facts],
+            recorded=outbox.moment_now(),
+        )
+
+    def _show(self, room: RoomId) -> None:
+        site, rooms = self._configuration.site, self._pipeline.rooms
+        privacy, clock = self._configuration.privacy, self._clock
+        retained = self._forwarder.retained
+        retained.show(
+            site.state(room), lambda: envelope.room_state(rooms[room], now=clock.now(), privacy=privacy)
+        )
+        retained.show(site.availability(room), lambda: envelope.availability(rooms[room]))
+
+    # ── what it tells about itself
+
+    def _status(self, *, online: bool, connection: int, reason: str | None) -> bytes:
+        return envelope.agent_status(
+            self._configuration.site,
+            state=AgentState.ONLINE if online else AgentState.OFFLINE,
+            connection=connection,
+            since=None if reason == "lost" else self._clock.now(),
+            version=self._version,
+            reason=reason,
+        )
+
+    def _seal_gap(self, gap: outbox.Gap, *, epoch: str, number: int) -> envelope.Envelope:
+        now = self._clock.now()
+        told = envelope.OutboxGap(
+            at=now,
+            stream=gap.stream,
+            epoch=gap.epoch,
+            first=gap.first,
+            last=gap.last,
+            count=gap.count,
+            reason=gap.reason,
+        )
+        return envelope.seal_own(
+            told,
+            site=self._configuration.site,
+            epoch=epoch,
+            number=number,
+            recorded_at=now,
+            clock=clocks.state(),
+        )
+
+    async def _tell_of_rescue(self) -> None:
+        reset = self._database.opened.reset
+        if reset is None:
+            return
+        now = self._clock.now()
+        told = envelope.OutboxReset(
+            at=now, previous_epoch=reset.previous_epoch, salvaged=reset.salvaged, reason=reset.reason
+        )
+        site = self._configuration.site
+        seal = partial(envelope.seal_own, told, site=site, recorded_at=now, clock=clocks.state())
+        stream = envelope.agent_stream(site.agent)
+        await self._database.write(
+            lambda tx: outbox.append(tx, [(stream, seal)], recorded=outbox.moment_now())
+        )
+
+    async def _show_health(self) -> None:
+        while True:
+            stats = await self._database.write(lambda tx: outbox.stats(tx, now=outbox.moment_now()))
+            vitals = self._vitals(stats)
+            rooms = self._pipeline.rooms.values()
+            body = envelope.agent_health(self._configuration.site, vitals, rooms=rooms)
+            self._forwarder.retained.show(
+                self._configuration.site.health, partial(bytes, body), expiry_s=HEALTH_EXPIRES_S
+            )
+            await asyncio.sleep(HEALTH_EVERY_S)
+
+    def _vitals(self, stats: outbox.Stats) -> envelope.Vitals:
+        line = self._forwarder.vitals
+        now = self._clock.now()
+        since_s = line.since_acknowledged_s
+        return envelope.Vitals(
+            at=now,
+            outbox_depth=stats.depth,
+            outbox_oldest_age_s=stats.oldest_age_s,
+            outbox_bytes=stats.bytes,
+            outbox_drops=stats.dropped,
+            acknowledged_at=None if since_s is None else now - timedelta(seconds=since_s),
+            clock=clocks.state(),
+            disk_free_bytes=disk_free_bytes(self._configuration.state_directory),
+            memory_bytes=memory_bytes(),
+            loop_lag_s=self._lag.read_s(),
+        )
+
+    async def picture(self) -> dict[str, Any]:
+        """What the command line shows: rooms, broker, outbox and devices as they are now."""
+        stats = await self._database.write(lambda tx: outbox.stats(tx, now=outbox.moment_now()))
+        line = self._forwarder.vitals
+        site, now = self._configuration.site, self._clock.now()
+        rooms = self._pipeline.rooms
+        phases = Counter(device.phase for room in rooms.values() for device in room.devices.values())
+        return {
+            "site": site.site,
+            "agent": site.agent,
+            "version": self._version,
+            "at": now.isoformat(),
+            "broker": {"connected": line.connected, "why": line.paused_why, "connection": line.connection},
+            "outbox": {
+                "depth": stats.depth,
+                "bytes": stats.bytes,
+                "oldest_age_s": stats.oldest_age_s,
+                "delivered": line.acknowledged,
+                "dropped": stats.dropped,
+            },
+            "devices": {phase.value: phases[phase] for phase in DevicePhase},
+            "rooms": [
+                {
+                    "room": room.id,
+                    "name": room.name,
+                    "capacity": room.capacity,
+                    "state": json.loads(
+                        envelope.room_state(rooms[room.id], now=now, privacy=self._configuration.privacy)
+                    ),
+                    "availability": json.loads(envelope.availability(rooms[room.id])),
+                }
+                for room in self._configuration.rooms
+            ],
+        }

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from agent.console import fact_line, rooms_table, show_live
+from agent.core.events import BookingRequested, PeopleCounted, PresenceSensed
+from agent.core.facts import BookingFact, FactKind
+from agent.core.model import AgentId, SiteId
+from cloud_link.contract import ClockState
+from cloud_link.envelope import Site, availability, room_state, seal
+from cloud_link.privacy import plain
+from tests.agent.core.story import CODEC, M1, R1, Story, at, listed
+
+SITE = Site(site=SiteId("oslo"), agent=AgentId("a1"))
+
+
+def picture(story: Story) -> dict[str, object]:
+    return {
+        "site": "oslo",
+        "agent": "a1",
+        "version": "0",
+        "broker": {"connected": False, "why": "no route to host"},
+        "outbox": {"depth": 3, "oldest_age_s": 12.0, "bytes": 900, "delivered": 7},
+        "devices": {"connected": 1, "lost": 0},
+        "rooms": [
+            {
+                "room": "fjord",
+                "name": "Fjord",
+                "capacity": 8,
+                "state": json.loads(room_state(story.room, now=story.now, privacy=plain)),
+                "availability": json.loads(availability(story.room)),
+            }
+        ],
+    }
+
+
+def shown(thing: object, width: int = 160) -> str:
+    text = io.StringIO()
+    Console(file=text, width=width).print(thing)
+    return text.getvalue()
+
+
+def booked() -> Story:
+    story = (
+        Story()
+        .connected()
+        .lists(
+            "08:00",
+            listed("webex-1", M1, "09:00", "09:30", "Planning"),
+            listed("webex-2", "m2", "10:00", "10:30", "Retro"),
+            tells=(FactKind.BOOKING_CONFIRMED,) * 2,
+        )
+    )
+    return story.until("09:00:15", FactKind.BOOKING_STARTED)
+
+
+def test_a_room_shows_what_is_on_what_comes_and_who_is_there():
+    story = booked().then("09:05", PeopleCounted(device=CODEC, people=3), FactKind.OCCUPANCY_CHANGED)
+    text = shown(rooms_table(picture(story)))
+    for words in ("Fjord", "booked", "09:00–09:30 Planning", "10:00–10:30 Retro", "3/8"):
+        assert words in text
+
+
+def test_a_room_booked_and_empty_says_so():
+    story = booked().then("09:05", PresenceSensed(device=CODEC, presence=False), FactKind.OCCUPANCY_CHANGED)
+    assert "booked, empty" in shown(rooms_table(picture(story)))
+
+
+def test_unknown_people_are_a_question_mark():
+    assert "?" in shown(rooms_table(picture(Story().connected())))
+
+
+def test_a_request_that_waits_is_shown():
+    story = Story().connected().lists("08:00")
+    request = BookingRequested(
+        device=CODEC, request_id=R1, starts_at=at("09:00"), ends_at=at("09:30"), title="Ad hoc"
+    )
+    story.then("08:10", request, FactKind.BOOKING_REQUESTED)
+    assert "asked for" in shown(rooms_table(picture(story)))
+
+
+def test_a_room_nobody_hears_is_unknown():
+    assert "unknown" in shown(rooms_table(picture(Story())))
+
+
+def event(story: Story) -> dict[str, object]:
+    fact = story.told[-1]
+    sealed = seal(
+        fact,
+        room=story.room.id,
+        site=SITE,
+        epoch="e",
+        number=1,
+        recorded_at=datetime.now(UTC),
+        clock=ClockState.SYNCED,
+        privacy=plain,
+    )
+    told: dict[str, object] = json.loads(sealed.payload)
+    return told
+
+
+def test_a_fact_is_one_line_with_its_ids():
+    story = booked()
+    assert isinstance(story.told[-1], BookingFact)
+    text = shown(fact_line(event(story)))
+    for words in ("09:00:00", "fjord", "booking.started", "webex-1 → meeting-1"):
+        assert words in text
+
+
+def test_what_people_did_is_told_as_a_change():
+    story = (
+        Story().connected().then("09:05", PeopleCounted(device=CODEC, people=3), FactKind.OCCUPANCY_CHANGED)
+    )
+    assert "people ? → 3" in shown(fact_line(event(story)))
+
+
+async def test_the_live_view_shows_rooms_broker_and_facts():
+    story = booked()
+
+    async def answers():
+        yield picture(story)
+        yield {"event": event(story)}
+        yield {"missed": 4}
+
+    text = io.StringIO()
+    await show_live(answers(), Console(file=text, width=160, height=40))
+    for words in (
+        "site oslo",
+        "away: no route to host",
+        "3 waiting",
+        "booking.started",
+        "4 facts went by unseen",
+    ):
+        assert words in text.getvalue()

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.local_api import LISTENER_HOLDS, Broadcast, DaemonAbsent, SocketInUse, ask, serve
+
+PICTURE = {"site": "oslo", "rooms": []}
+
+
+async def picture() -> dict[str, object]:
+    return dict(PICTURE)
+
+
+def payload(number: int) -> bytes:
+    return json.dumps({"id": f"e-{number}"}).encode()
+
+
+async def first(socket: Path, question: str) -> dict[str, object]:
+    async with asyncio.timeout(5):
+        async for answer in ask(socket, question):
+            return answer
+    raise AssertionError("no answer")
+
+
+async def until_heard(broadcast: Broadcast) -> None:
+    async with asyncio.timeout(5):
+        while not broadcast.heard:  # noqa: ASYNC110  the listener is another task's
+            await asyncio.sleep(0.005)
+
+
+async def test_the_picture_is_what_the_daemon_knows_now(tmp_path):
+    async with serve(tmp_path / "s", picture, Broadcast()):
+        assert await first(tmp_path / "s", "picture") == PICTURE
+
+
+async def test_who_listens_hears_what_is_told_from_then_on(tmp_path):
+    broadcast = Broadcast()
+    async with serve(tmp_path / "s", picture, broadcast), asyncio.TaskGroup() as tasks:
+        broadcast.tell(payload(1))
+        heard = tasks.create_task(first(tmp_path / "s", "events"), name="listener")
+        await until_heard(broadcast)
+        broadcast.tell(payload(2))
+        assert await heard == {"event": {"id": "e-2"}}
+
+
+async def test_who_is_slow_loses_the_oldest_and_is_told_how_many(tmp_path):
+    broadcast = Broadcast()
+    with broadcast.listen() as queue:
+        for number in range(LISTENER_HOLDS + 3):
+            broadcast.tell(payload(number))
+        assert queue.get_nowait() == payload(3)
+        assert broadcast.missed(queue) == 3
+        assert broadcast.missed(queue) == 0
+
+
+async def test_nobody_but_owner_and_group_may_ask(tmp_path):
+    async with serve(tmp_path / "s", picture, Broadcast()):
+        assert (tmp_path / "s").stat().st_mode & 0o777 == 0o660
+    assert not (tmp_path / "s").exists()
+
+
+async def test_a_socket_that_a_killed_daemon_left_is_no_hindrance(tmp_path):
+    server = await asyncio.start_unix_server(lambda *_: None, tmp_path / "s")
+    server.close()
+    await server.wait_closed()
+    assert (tmp_path / "s").exists()
+    async with serve(tmp_path / "s", picture, Broadcast()):
+        assert await first(tmp_path / "s", "picture") == PICTURE
+
+
+async def test_a_second_daemon_is_refused(tmp_path):
+    async with serve(tmp_path / "s", picture, Broadcast()):
+        with pytest.raises(SocketInUse, match="another"):
+            async with serve(tmp_path / "s", picture, Broadcast()):
+                pass
+
+
+async def test_without_a_daemon_the_mend_is_told(tmp_path):
+    with pytest.raises(DaemonAbsent, match="systemctl"):
+        await first(tmp_path / "s", "picture")
+
+
+@pytest.mark.parametrize("question", ["nonsense", ""])
+async def test_a_question_that_nobody_knows_is_answered_so(tmp_path, question):
+    async with serve(tmp_path / "s", picture, Broadcast()):
+        assert "does not know" in str((await first(tmp_path / "s", question))["error"])
+
+
+async def test_garbage_costs_nobody_else_an_answer(tmp_path):
+    async with serve(tmp_path / "s", picture, Broadcast()):
+        _, writer = await asyncio.open_unix_connection(tmp_path / "s")
+        writer.write(b"\xff\x00 no json\n")
+        await writer.drain()
+        assert await first(tmp_path / "s", "picture") == PICTURE
+        writer.close()
+        await writer.wait_closed()
