@@ -49,6 +49,7 @@ def answers_requests(firmware: Firmware) -> bool:
 
 # ── value spaces ──────────────────────────────────────────────────────────────────────────────────
 
+_NUMBERS_BELOW = 2**64  # in the place of text; Python refuses to write very long ones
 _WHOLE = re.compile(r"-?[0-9]{1,12}")
 
 
@@ -82,7 +83,7 @@ class Text:
         """The text, None for the empty one (how devices say "nothing"); Unreadable if it is a tree."""
         if type(value) is str:
             return value[: self.longest].strip() or None
-        if type(value) is int:
+        if type(value) is int and abs(value) < _NUMBERS_BELOW:
             return str(value)
         if value is None:
             return None
@@ -101,7 +102,7 @@ class Identity:
             if len(value) > self.longest:
                 raise Unreadable("too long for a name")
             return value or None
-        if type(value) is int:
+        if type(value) is int and abs(value) < _NUMBERS_BELOW:
             return str(value)
         if value is None:
             return None

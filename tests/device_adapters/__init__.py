@@ -1,0 +1,1 @@
+"""Tests of the devices' side: pure ones, and over real sockets."""
