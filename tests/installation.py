@@ -120,7 +120,7 @@ def install(
         lines += [
             "[[rooms]]",
             f'id = "{device["room"]}"',
-            f'name = "{str(device["room"]).replace("-", " ").title()}"',
+            f'name = "{device.get("name") or device["room"]}"',
             f"capacity = {device.get('capacity', 8)}",
             "[[rooms.devices]]",
             f'host = "{device["host"]}:{device["port"]}"',

@@ -193,7 +193,7 @@ def test_a_booking_that_the_device_still_holds_after_its_timeout_is_confirmed_by
     assert story.last.booking.calendar is CalendarKind.ON_DEVICE
     story.lists("09:03", nameless)
     story.lists("09:05", WEBEX7, tells=(UPDATED,))
-    assert story.last.booking.calendar is CalendarKind.HYBRID
+    assert story.agenda[0].calendar is CalendarKind.HYBRID
 
 
 @pytest.mark.parametrize("meeting_id", [None, M1])
