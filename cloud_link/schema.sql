@@ -1,0 +1,66 @@
+-- The one file of the agent. One writer (database.py); every table STRICT: a topic "007" stays text.
+-- The number of this schema is PRAGMA user_version; a newer one is refused, never guessed at.
+
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,                  -- epoch, connection
+    value TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE boots (                        -- whose steady clock a row was stamped with
+    id INTEGER PRIMARY KEY,
+    boot TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE streams (                      -- one per room, one for the agent itself
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,              -- rooms/fjord, agents/a1
+    next_number INTEGER NOT NULL DEFAULT 1, -- gapless within the epoch
+    settled_place INTEGER NOT NULL DEFAULT 0 -- acknowledged up to here: order is kept, so one mark is enough
+) STRICT;
+
+CREATE TABLE outbox (
+    place INTEGER PRIMARY KEY AUTOINCREMENT, -- order of acceptance over all streams and epochs, never used twice
+    stream INTEGER NOT NULL REFERENCES streams (id),
+    number INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,                     -- noun.past: what may be dropped first when space runs out
+    topic TEXT NOT NULL,
+    payload BLOB NOT NULL,                  -- sealed once: every retry sends these bytes
+    bytes INTEGER NOT NULL,                 -- of topic and payload
+    recorded_ms INTEGER NOT NULL,           -- wall clock, since 1970
+    boot INTEGER NOT NULL REFERENCES boots (id),
+    steady_ms INTEGER NOT NULL              -- since that boot, also while suspended
+) STRICT;
+
+CREATE INDEX outbox_by_stream ON outbox (stream, place, bytes); -- counting and finding read nothing else
+
+CREATE TABLE dead_letters (                 -- no broker will ever take these; kept for a person
+    place INTEGER PRIMARY KEY,
+    stream TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    code INTEGER NOT NULL,                  -- the broker's reason code
+    buried_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE gaps (                         -- what was dropped, and where the cloud is told so
+    id INTEGER PRIMARY KEY,
+    stream TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    first_number INTEGER NOT NULL,
+    last_number INTEGER NOT NULL,
+    dropped INTEGER NOT NULL,               -- fewer than the span is long if others in it were kept
+    reason TEXT NOT NULL,
+    from_place INTEGER NOT NULL,            -- nothing of the stream behind this place leaves before the record
+    told_stream TEXT,                       -- the record's own stream and place; null: no record (one of its own kind)
+    told_place INTEGER,
+    recorded_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE snapshot (
+    room TEXT PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT;
