@@ -53,7 +53,7 @@ def test_a_number_may_come_as_text_and_text_may_look_like_a_number():
 
 
 @pytest.mark.parametrize("space", [TEXT, IDENTITY])
-@pytest.mark.parametrize("odd", [10**5000, True, 1.5, {}, []])
+@pytest.mark.parametrize("odd", [2**64, True, 1.5, {}, []])
 def test_what_is_no_text_is_unreadable(space, odd):
     with pytest.raises(Unreadable):
         space.cast(odd)

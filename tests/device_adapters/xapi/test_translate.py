@@ -394,8 +394,8 @@ def test_what_does_not_say_who_it_is_is_no_room_device(unit):
 
 
 LISTED = json.loads(
-    """{"Booking":[{"Agenda":"never read","BookingStatus":"OK","BookingStatusMessage":"","Cancellable":"False",
- "DialInfo":{"Calls":{"Call":[{"Number":"https://meet.google.com/abc","Protocol":"WebRTC","id":1}]},
+    """{"Booking":[{"Agenda":"never read","BookingStatus":"OK","BookingStatusMessage":"",
+"Cancellable":"False", "DialInfo":{"Calls":{"Call":[{"Number":"https://meet.google.com/abc","Protocol":"WebRTC","id":1}]},
  "ConnectMode":"OBTP"},"Encryption":"BestEffort","Id":"webex-17","MaximumMeetingExtension":30,
  "MeetingExtensionAvailability":"Guaranteed","MeetingId":"ee185ae7-ac99-6162-8ba2-f0482bcda22c",
  "MeetingPlatform":"GoogleMeet","Organizer":{"Email":"","FirstName":"Ada","Id":"be81be28","LastName":""},
