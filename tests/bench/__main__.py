@@ -1,0 +1,134 @@
+"""`python -m tests.bench`: measures all contenders one after the other and prints them side by side."""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from tests.bench.contenders import CONTENDERS, Contender
+from tests.bench.processes import ROOT, cores, sync_ms
+from tests.bench.report import machine, plain, text
+from tests.bench.trial import Gone, Outcome, Plan, Surroundings, bare_mb, trial
+
+WHOLE: Final = Plan(idle_s=3.0, steady_s=10.0, flood_s=8.0)
+QUICK: Final = Plan(idle_s=1.0, steady_s=4.0, flood_s=4.0)
+SIZES: Final = (200, 1000)
+QUICK_SIZES: Final = (50,)
+ON_DISK: Final = Path("/var/tmp")  # /tmp may be memory, where durability costs nothing
+
+
+async def measure(options: argparse.Namespace) -> int:
+    """All contenders with all numbers of devices."""
+    asked = [one for one in CONTENDERS if one.name in options.only]
+    chosen = [one for one in asked if not _left_out(one)]
+    apart = cores()
+    with tempfile.TemporaryDirectory(prefix="roomd-bench-", dir=options.directory) as name:
+        directory = Path(name)
+        about = machine(apart, sync_ms(directory))
+        versions = {one.name: one.versions() for one in chosen}
+        os.sched_setaffinity(0, apart.rest)
+        if not apart.apart:
+            _say("one core only: contenders share it with the site and the broker, and seem slower than they are")
+        outcomes: list[Outcome] = []
+        bare: dict[str, float] = {}
+        for devices in options.devices:
+            for contender in chosen:
+                around = Surroundings(
+                    directory=directory,
+                    cores=apart,
+                    plan=QUICK if options.quick else WHOLE,
+                    say=lambda what, of=f"{devices} devices, {contender.title}": _say(f"{of}: {what}"),
+                )
+                outcomes.append(await _one(contender, devices, bare, around))
+                gc.collect()
+    print(text(outcomes, about, versions))
+    if options.json:
+        options.json.write_text(json.dumps(plain(outcomes, about, versions), indent=2) + "\n", encoding="utf-8")
+    return int(any(outcome.error for outcome in outcomes))
+
+
+async def _one(
+    contender: Contender, devices: int, bare: dict[str, float], around: Surroundings
+) -> Outcome:
+    try:
+        if contender.name not in bare:
+            around.say("starting without devices")
+            bare[contender.name] = await bare_mb(contender, around)
+        return await trial(contender, devices, bare[contender.name], around)
+    except (Gone, TimeoutError) as error:
+        why = f"without devices: {error or type(error).__name__}"
+        return Outcome(contender=contender.name, devices=devices, durable=contender.durable, error=why)
+
+
+def _left_out(contender: Contender) -> bool:
+    why = contender.absent()
+    if why:
+        _say(f"{contender.title} is left out: {why}")
+    return bool(why)
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"bench {time.monotonic() - BEGAN:5.0f} s  {what}\n")
+
+
+BEGAN: Final = time.monotonic()
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    names = [contender.name for contender in CONTENDERS]
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--devices", type=_numbers, metavar="N[,N]", help="default: 200,1000")
+    parser.add_argument("--only", type=_names, default=names, metavar="NAME[,NAME]", help=", ".join(names))
+    parser.add_argument("--quick", action="store_true", help="50 devices and short phases: to see that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go as well")
+    parser.add_argument("--directory", type=Path, default=ON_DISK if ON_DISK.exists() else None)
+    options = parser.parse_args(arguments)
+    unknown = set(options.only) - set(names)
+    if unknown:
+        parser.error(f"nobody is called {', '.join(sorted(unknown))}: choose from {', '.join(names)}")
+    options.devices = options.devices or (QUICK_SIZES if options.quick else SIZES)
+    return options
+
+
+def _names(told: str) -> list[str]:
+    return told.split(",")
+
+
+def _numbers(told: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in told.split(","))
+
+
+async def _until_told_to_stop(options: argparse.Namespace) -> int:
+    """As Ctrl-C, SIGTERM ends everything in order."""
+    me = asyncio.current_task()
+    assert me is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
+    return await measure(options)
+
+
+def main() -> int:
+    options = _options(sys.argv[1:])
+    if {"xows", "jsxapi"} & set(options.only):
+        with contextlib.suppress(subprocess.CalledProcessError):  # what is missing is left out, and said so
+            subprocess.run((ROOT / "scripts" / "bench-install",), check=True)
+    try:
+        return uvloop.run(_until_told_to_stop(options))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say("stopped")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""What was measured, side by side, with what was to be reached."""
+
+import os
+import platform
+import sqlite3
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench.contenders import CONTENDERS, WINDOW
+from tests.bench.processes import Cores
+from tests.bench.trial import STEADY_RATE, Outcome
+
+Shown = Callable[[Outcome], float | int | str | None]
+
+CPU_TO_FLOOR: Final = 1.5
+FLOOD_AT_LEAST: Final = 12_000.0
+P99_MS: Final = 25.0
+READY_S: Final = 10.0
+KB_PER_DEVICE: Final = 100.0
+GROWTH_MB: Final = 8.0  # less than that is the allocator's own business
+NEAR: Final = 0.9  # of a core: it is what limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    what: str
+    value: Shown
+    form: str = "{:.0f}"
+    ratio: bool = False  # to the floor
+
+
+LINES: Final = (
+    Line(what="on disk before it leaves", value=lambda o: "yes" if o.durable else "no", form="{}"),
+    Line(what="ready: connected, subscribed, listed, s", value=lambda o: o.ready_s, form="{:.2f}", ratio=True),
+    Line(what="memory without devices, MB", value=lambda o: o.bare_mb, form="{:.1f}"),
+    Line(what="memory per device, KB", value=lambda o: o.kb_per_device, ratio=True),
+    Line(what="idle, % of a core", value=lambda o: o.idle_percent, form="{:.2f}"),
+    Line(what="CPU per event at 500/s, µs", value=lambda o: o.cpu_us_per_event, ratio=True),
+    Line(what="  of that above idle, µs", value=lambda o: o.cpu_us_per_event_above_idle, ratio=True),
+    Line(what="frame to PUBACK at 500/s, p50, ms", value=lambda o: o.p50_ms, form="{:.2f}", ratio=True),
+    Line(what="  p99, ms", value=lambda o: o.p99_ms, form="{:.2f}", ratio=True),
+    Line(what="  longest, ms", value=lambda o: o.max_ms, form="{:.1f}"),
+    Line(what="  events, and of these lost", value=lambda o: _pair(o.steady_events, o.steady_lost), form="{}"),
+    Line(what="flood: offered, events/s", value=lambda o: o.offered_per_s),
+    Line(what="  acknowledged, events/s", value=lambda o: o.delivered_per_s, ratio=True),
+    Line(what="  per second of its own CPU", value=lambda o: o.delivered_per_cpu_s, ratio=True),
+    Line(what="  of its core used", value=lambda o: o.flood_busy, form="{:.0%}"),
+    Line(what="  memory before, MB", value=lambda o: o.flood_before_mb, form="{:.1f}"),
+    Line(what="  at its highest, MB", value=lambda o: o.flood_peak_mb, form="{:.1f}"),
+    Line(what="  growth, first to last third, MB", value=lambda o: o.flood_growth_mb, form="{:+.1f}"),
+    Line(what="  sent", value=lambda o: o.flood_sent, form="{}"),
+    Line(what="  lost", value=lambda o: o.flood_lost, form="{}"),
+    Line(what="  repeated", value=lambda o: o.flood_repeated, form="{}"),
+    Line(what="  out of order", value=lambda o: o.flood_disordered, form="{}"),
+    Line(what="  all acknowledged after its end, s", value=lambda o: o.flood_drained_s, form="{:.1f}"),
+    Line(what="stopped within, s", value=lambda o: o.stopped_s, form="{:.2f}"),
+)
+TITLES: Final = {contender.name: contender.title for contender in CONTENDERS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    what: str
+    devices: int
+    reached: bool | None  # None: not measured
+    found: str
+
+    def __str__(self) -> str:
+        verdict = {True: "met", False: "MISSED", None: "not measured"}[self.reached]
+        return f"{verdict:<13} {self.devices:>5} devices  {self.what}: {self.found}"
+
+
+def table(outcomes: Sequence[Outcome], devices: int) -> str:
+    """Contenders side by side; in brackets the ratio to the floor."""
+    mine = [outcome for outcome in outcomes if outcome.devices == devices]
+    floor = next((outcome for outcome in mine if outcome.contender == "floor"), None)
+    rows = [[f"{devices} devices", *(TITLES[outcome.contender] for outcome in mine)]]
+    rows += [[line.what, *(_cell(line, outcome, floor) for outcome in mine)] for line in LINES]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in enumerate(pairs))
+        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
+    ]
+    lines.insert(1, "─" * len(lines[0]))
+    for outcome in mine:
+        lines += [f"{TITLES[outcome.contender]}: {note}" for note in [outcome.error, *outcome.notes] if note]
+    return "\n".join(lines)
+
+
+def targets(outcomes: Sequence[Outcome]) -> list[Target]:
+    found = {(outcome.contender, outcome.devices): outcome for outcome in outcomes}
+    result: list[Target] = []
+    for devices in sorted({outcome.devices for outcome in outcomes}):
+        roomd = found.get(("roomd", devices))
+        if roomd is not None:
+            result += _targets(roomd, found.get(("floor", devices)), found.get(("xows", devices)))
+    return result
+
+
+def _targets(roomd: Outcome, floor: Outcome | None, xows: Outcome | None) -> list[Target]:
+    def target(what: str, value: float | None, good: Callable[[float], bool], form: str) -> Target:
+        reached = None if value is None else good(value)
+        text = "–" if value is None else form.format(value)
+        return Target(what=what, devices=roomd.devices, reached=reached, found=text)
+
+    to_floor = _over(roomd.cpu_us_per_event, floor and floor.cpu_us_per_event)
+    to_xows = _over(roomd.cpu_us_per_event, xows and xows.cpu_us_per_event)
+    result = [
+        target(
+            f"CPU per event within {CPU_TO_FLOOR} of the floor",
+            to_floor,
+            lambda v: v <= CPU_TO_FLOOR,
+            "{:.2f}",
+        ),
+        target(
+            "CPU per event no more than xows with aiomqtt, at 500/s",
+            to_xows,
+            lambda v: v <= 1.0,
+            "{:.2f} of it",
+        ),
+        target(f"p99 under {P99_MS:.0f} ms", roomd.p99_ms, lambda v: v < P99_MS, "{:.1f} ms"),
+        target(
+            f"{FLOOD_AT_LEAST:,.0f} events/s or more on one core",
+            roomd.delivered_per_s,
+            lambda v: v >= FLOOD_AT_LEAST,
+            "{:,.0f}/s",
+        ),
+        target(
+            "no growth of memory in a flood",
+            roomd.flood_growth_mb,
+            lambda v: v < GROWTH_MB,
+            "{:+.1f} MB",
+        ),
+        target(
+            "nothing lost in a flood", roomd.flood_lost, lambda v: v == 0, "{:.0f} of " + f"{roomd.flood_sent}"
+        ),
+    ]
+    if roomd.devices >= 1000:
+        result += [
+            target(f"ready within {READY_S:.0f} s", roomd.ready_s, lambda v: v <= READY_S, "{:.1f} s"),
+            target(
+                f"under {KB_PER_DEVICE:.0f} KB per device",
+                roomd.kb_per_device,
+                lambda v: v < KB_PER_DEVICE,
+                "{:.0f} KB",
+            ),
+        ]
+    return result
+
+
+def machine(cores: Cores, sync_ms: float) -> Mapping[str, Any]:
+    load = os.getloadavg()
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "contender_on": sorted(cores.contender),
+        "rest_on": sorted(cores.rest),
+        "load_before": round(load[0], 2),
+        "fdatasync_ms": round(sync_ms, 2),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "openssl": ssl.OPENSSL_VERSION.split()[1],
+        "sqlite": sqlite3.sqlite_version,
+    }
+
+
+def text(
+    outcomes: Sequence[Outcome], about: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]]
+) -> str:
+    parts = [table(outcomes, devices) for devices in sorted({outcome.devices for outcome in outcomes})]
+    judged = targets(outcomes)
+    if judged:
+        parts.append("\n".join(["To reach", *(f"  {target}" for target in judged)]))
+    told = [f"  {TITLES[name]}: {_listed(found)}" for name, found in versions.items()]
+    parts.append("\n".join([f"Machine: {_listed(about)}", *told]))
+    parts.append(HOW)
+    return "\n\n".join(parts)
+
+
+def plain(
+    outcomes: Sequence[Outcome], about: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]]
+) -> Mapping[str, Any]:
+    return {
+        "machine": about,
+        "versions": versions,
+        "outcomes": [asdict(outcome) for outcome in outcomes],
+        "targets": [asdict(target) for target in targets(outcomes)],
+    }
+
+
+HOW: Final = f"""\
+How: each contender alone on one core, in a process of its own; the simulated site, mosquitto (QoS 1, window
+{WINDOW}, persistence off) and this program on the rest. Devices over TLS, the broker without. In brackets: the ratio
+to the floor. Ready: from the start of the process until the simulated site has seen every device connected,
+subscribed and asked for its bookings. CPU: user and system time of the whole process, divided by the events of
+{STEADY_RATE:.0f}/s, idle work included. Frame to PUBACK: from the simulator's writing of a frame until the broker's
+PUBACK passes a tap between contender and broker, so without the contender's own reading of it. The flood is as much
+as the simulator can send; "per second of its own CPU" tells what a contender could do where the other core was what
+limited. Memory per device: resident, above the same process without devices. roomd and the floor verify the
+devices' certificates; Cisco's clients do not."""
+
+
+def _cell(line: Line, outcome: Outcome, floor: Outcome | None) -> str:
+    value = line.value(outcome)
+    if value is None:
+        return "–"
+    cell = line.form.format(value)
+    if not line.ratio or floor is None or isinstance(value, str):
+        return cell
+    base = line.value(floor)
+    ratio = None if isinstance(base, str) else _over(value, base)
+    return cell if ratio is None else f"{cell} ({ratio:.2f})"
+
+
+def _over(value: float | None, base: float | None) -> float | None:
+    return value / base if value is not None and base else None
+
+
+def _pair(first: int | None, second: int | None) -> str | None:
+    return None if first is None else f"{first}, {second}"
+
+
+def _listed(found: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in found.items())
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

@@ -1,0 +1,364 @@
+"""One contender with so many devices, from its start to its end: the phases, and what was measured in each."""
+
+import asyncio
+import contextlib
+import os
+import statistics
+import sys
+import time
+from array import array
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench.contenders import WINDOW, Contender, Place
+from tests.bench.processes import MB, Cores, Sample, resident_bytes, running, sample, tail, watch
+from tests.bench.tap import Tap, Told
+from tests.brokers.mosquitto import Mosquitto
+from tests.installation import site_of
+from tests.simulator.control import Remote, remote
+
+STEADY_RATE: Final = 500.0
+FLOOD_RATE: Final = 100_000.0  # more than the simulator can do: it gives what its core has left
+STARTS_WITHIN_S: Final = 60.0
+READY_WITHIN_S: Final = 60.0
+LOOK_EVERY_S: Final = 0.02
+RESTS_S: Final = 2.0  # after readiness, before memory is read
+WARMS_UP_S: Final = 2.0
+DRAINS_WITHIN_S: Final = 45.0
+SILENT_S: Final = 2.0  # nothing more comes
+SILENT_BYTES: Final = 4000  # health and the like do not count
+FLOOD_BEGINS_S: Final = 1.5  # until queues are full and the pace is even
+
+# Not a word about each packet, which would cost the broker more than the packet itself.
+BROKER: Final = "max_queued_messages 0\nlog_type none\nlog_type notice\nlog_type information"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How long the phases take."""
+
+    idle_s: float
+    steady_s: float
+    flood_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What was measured; None where it did not come so far."""
+
+    contender: str
+    devices: int
+    durable: bool
+    error: str | None = None
+    bare_mb: float | None = None
+    ready_s: float | None = None  # from the start of its process
+    ready_mb: float | None = None
+    kb_per_device: float | None = None
+    idle_percent: float | None = None  # of a core
+    steady_events: int | None = None
+    cpu_us_per_event: float | None = None
+    cpu_us_per_event_above_idle: float | None = None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    max_ms: float | None = None
+    steady_lost: int | None = None
+    offered_per_s: float | None = None
+    delivered_per_s: float | None = None
+    delivered_per_cpu_s: float | None = None
+    flood_busy: float | None = None  # how much of its core it used
+    flood_before_mb: float | None = None
+    flood_peak_mb: float | None = None
+    flood_growth_mb: float | None = None  # in the last two thirds
+    flood_sent: int | None = None
+    flood_held_back: int | None = None
+    flood_lost: int | None = None
+    flood_repeated: int | None = None
+    flood_disordered: int | None = None
+    flood_refused: int | None = None
+    flood_drained_s: float | None = None
+    stopped_s: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class Gone(Exception):
+    """The contender ended by itself, or did not do what it is for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Where trials take place."""
+
+    directory: Path
+    cores: Cores
+    plan: Plan
+    say: Callable[[str], None]
+
+
+async def bare_mb(contender: Contender, around: Surroundings) -> float:
+    """Its memory without devices: libraries imported, connected to the broker."""
+    directory = around.directory / f"{contender.name}-bare"
+    directory.mkdir()
+    async with _broker(directory, around.cores) as tap:
+        place = Place(directory=directory, devices=(), authority=None, broker_port=tap.port)
+        async with _contender(contender, place, around.cores) as process:
+            async with asyncio.timeout(STARTS_WITHIN_S):
+                while tap.bytes_up == 0:
+                    _alive(process, directory)
+                    await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(RESTS_S)
+            _alive(process, directory)
+            return resident_bytes(process.pid) / MB
+
+
+async def trial(contender: Contender, devices: int, bare: float, around: Surroundings) -> Outcome:
+    """Never raises for a contender's own failure: it says so in its outcome."""
+    outcome = Outcome(
+        contender=contender.name, devices=devices, durable=contender.durable, bare_mb=round(bare, 1)
+    )
+    directory = around.directory / f"{contender.name}-{devices}"
+    directory.mkdir()
+    try:
+        async with (
+            _broker(directory, around.cores) as tap,
+            _site(devices, directory, around.cores) as site,
+        ):
+            place = Place(
+                directory=directory,
+                devices=site_of(directory),
+                authority=directory / "ca.pem",
+                broker_port=tap.port,
+            )
+            began = time.monotonic()
+            async with _contender(contender, place, around.cores) as process:
+                measuring = _Measuring(outcome, process, directory, site, tap, around)
+                await measuring.all(began)
+                stopping = time.monotonic()
+            outcome.stopped_s = time.monotonic() - stopping
+    except (Gone, TimeoutError, ProcessLookupError) as error:
+        outcome.error = str(error) or type(error).__name__
+    return outcome
+
+
+class _Measuring:
+    def __init__(
+        self,
+        outcome: Outcome,
+        process: asyncio.subprocess.Process,
+        directory: Path,
+        site: Remote,
+        tap: Tap,
+        around: Surroundings,
+    ) -> None:
+        self._outcome = outcome
+        self._process = process
+        self._directory = directory
+        self._site = site
+        self._tap = tap
+        self._around = around
+        self._pid = process.pid
+
+    async def all(self, began: float) -> None:
+        say, plan = self._around.say, self._around.plan
+        say("connecting")
+        await self._become_ready(began)
+        say("resting")
+        await self._rest(plan.idle_s)
+        say(f"{STEADY_RATE:.0f} events/s")
+        await self._flow(STEADY_RATE, WARMS_UP_S)
+        self._tap.told()
+        await self._steady(plan.steady_s)
+        say("flood")
+        await self._flood(plan.flood_s)
+
+    async def _become_ready(self, began: float) -> None:
+        wanted = self._outcome.devices
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                while True:
+                    found = await self._site.ask("census")
+                    if min(found["connected"], found["subscribed"], found["listed"]) == wanted:
+                        break
+                    _alive(self._process, self._directory)
+                    await asyncio.sleep(LOOK_EVERY_S)
+        except TimeoutError:
+            raise Gone(f"not ready within {READY_WITHIN_S:.0f} s: {found}") from None
+        self._outcome.ready_s = time.monotonic() - began
+
+    async def _rest(self, seconds: float) -> None:
+        await asyncio.sleep(RESTS_S)
+        outcome = self._outcome
+        outcome.ready_mb = resident_bytes(self._pid) / MB
+        outcome.kb_per_device = (outcome.ready_mb - (outcome.bare_mb or 0.0)) * 1024 / outcome.devices
+        outcome.idle_percent = 100 * _busy(await watch(self._pid, seconds=seconds))
+
+    async def _flow(self, rate: float, seconds: float) -> Mapping[str, Any]:
+        """Counts for so long, and then what was sent."""
+        await self._site.ask("flood", rate=rate, seconds=seconds, timestamps=True)
+        await asyncio.sleep(seconds)
+        while (totals := await self._site.ask("flood_totals"))["running"]:
+            await asyncio.sleep(LOOK_EVERY_S)
+        await self._silence(0.5)
+        _alive(self._process, self._directory)
+        result: Mapping[str, Any] = totals
+        return result
+
+    async def _steady(self, seconds: float) -> None:
+        outcome = self._outcome
+        before = sample(self._pid)
+        totals = await self._flow(STEADY_RATE, seconds)
+        after = sample(self._pid)
+        told, _ = self._tap.told()
+        events = int(totals["counts"])
+        used_s = after.cpu_s - before.cpu_s
+        idle_s = (outcome.idle_percent or 0.0) / 100 * (after.at - before.at)
+        outcome.steady_events = events
+        outcome.cpu_us_per_event = 1e6 * used_s / events
+        outcome.cpu_us_per_event_above_idle = 1e6 * (used_s - idle_s) / events
+        took = sorted(await self._latencies(told, totals))
+        outcome.steady_lost = events - len({(one.room, one.people) for one in told})
+        if took:
+            outcome.p50_ms = 1000 * statistics.median(took)
+            outcome.p99_ms = 1000 * took[len(took) * 99 // 100]
+            outcome.max_ms = 1000 * took[-1]
+
+    async def _latencies(self, told: Sequence[Told], totals: Mapping[str, Any]) -> list[float]:
+        """From the simulator's writing of a frame to the broker's PUBACK on its way back."""
+        sent: dict[str, array[float]] = {}
+        for room in totals["rooms"]:
+            times = await self._site.ask("flood_times", room=room)
+            sent[room] = array("d", times["sent_at"])
+        return [one.acknowledged_at - sent[one.room][one.people - 1] for one in told]
+
+    async def _flood(self, seconds: float) -> None:
+        outcome, pid = self._outcome, self._pid
+        await self._site.ask("flood", rate=FLOOD_RATE, seconds=seconds)
+        samples = await watch(pid, seconds=seconds)
+        began, ended = samples[0], samples[-1]
+        while (totals := await self._site.ask("flood_totals"))["running"]:
+            await asyncio.sleep(LOOK_EVERY_S)
+        peak = max(samples, key=lambda one: one.resident_bytes).resident_bytes
+        counts: dict[str, int] = {room: one["counts"] for room, one in totals["rooms"].items()}
+        told = await self._drain(counts, lambda now: _later(outcome, now - ended.at))
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            peak = max(peak, resident_bytes(pid))
+        even = next(one for one in samples if one.at >= began.at + FLOOD_BEGINS_S)
+        delivered = sum(even.at <= one.acknowledged_at <= ended.at for one in told)
+        outcome.offered_per_s = totals["counts"] / (ended.at - began.at)
+        outcome.delivered_per_s = delivered / (ended.at - even.at)
+        outcome.delivered_per_cpu_s = delivered / (ended.cpu_s - even.cpu_s)
+        outcome.flood_busy = (ended.cpu_s - even.cpu_s) / (ended.at - even.at)
+        outcome.flood_before_mb = began.resident_bytes / MB
+        outcome.flood_peak_mb = peak / MB
+        outcome.flood_growth_mb = _growth(samples) / MB
+        outcome.flood_held_back = totals["held_back"]
+        self._account(told, counts)
+
+    async def _drain(self, counts: Mapping[str, int], drained: Callable[[float], None]) -> list[Told]:
+        """All that is acknowledged until everything is, or until nothing more comes for long."""
+        wanted = sum(counts.values())
+        told: list[Told] = []
+        deadline = time.monotonic() + DRAINS_WITHIN_S
+        self._outcome.flood_refused = 0
+        seen: set[tuple[str, int]] = set()
+        while time.monotonic() < deadline and self._process.returncode is None:
+            await self._silence(SILENT_S, until=deadline)
+            more, refused = self._tap.told()
+            told += more
+            seen.update((one.room, one.people) for one in more)
+            self._outcome.flood_refused += refused
+            if more:
+                drained(max(one.acknowledged_at for one in more))
+            if len(seen) >= wanted or not more:
+                break
+        if self._process.returncode is not None:
+            self._outcome.notes.append(f"died in the flood: {tail(self._directory / 'contender.log', 1)}")
+        return told
+
+    async def _silence(self, seconds: float, until: float = float("inf")) -> None:
+        """Until nothing was published for so long."""
+        heard, since = self._tap.bytes_up, time.monotonic()
+        while (now := time.monotonic()) < since + seconds and now < until:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if self._tap.bytes_up - heard > SILENT_BYTES:
+                heard, since = self._tap.bytes_up, now
+
+    def _account(self, told: Sequence[Told], counts: Mapping[str, int]) -> None:
+        outcome = self._outcome
+        seen = Counter((one.room, one.people) for one in told)
+        last: dict[str, int] = {}
+        disordered = 0
+        for one in sorted(told, key=lambda one: one.published_at):
+            if one.people < last.get(one.room, 0) and seen[one.room, one.people] == 1:
+                disordered += 1
+            last[one.room] = max(one.people, last.get(one.room, 0))
+        outcome.flood_sent = sum(counts.values())
+        outcome.flood_lost = outcome.flood_sent - len(seen)
+        outcome.flood_repeated = len(told) - len(seen)
+        outcome.flood_disordered = disordered
+
+
+def _later(outcome: Outcome, seconds: float) -> None:
+    outcome.flood_drained_s = max(0.0, seconds, outcome.flood_drained_s or 0.0)
+
+
+def _busy(samples: Sequence[Sample]) -> float:
+    return (samples[-1].cpu_s - samples[0].cpu_s) / (samples[-1].at - samples[0].at)
+
+
+def _growth(samples: Sequence[Sample]) -> int:
+    """How much higher the last third goes than the first third of a flood went."""
+    third = max(1, len(samples) // 3)
+    first = max(one.resident_bytes for one in samples[:third])
+    last = max(one.resident_bytes for one in samples[-third:])
+    return last - first
+
+
+def _alive(process: asyncio.subprocess.Process, directory: Path) -> None:
+    if process.returncode is not None:
+        raise Gone(f"ended with {process.returncode}: {tail(directory / 'contender.log')}")
+
+
+@asynccontextmanager
+async def _broker(directory: Path, cores: Cores) -> AsyncIterator[Tap]:
+    broker = Mosquitto(directory / "broker", receive_maximum=WINDOW, extra=BROKER)
+    async with broker, Tap(broker.port) as tap:
+        if broker.pid is not None:
+            os.sched_setaffinity(broker.pid, cores.rest)
+        yield tap
+
+
+@asynccontextmanager
+async def _contender(
+    contender: Contender, place: Place, cores: Cores
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    async with running(
+        *contender.command(place),
+        where=cores.contender,
+        log=place.directory / "contender.log",
+        environment=contender.environment,
+    ) as process:
+        yield process
+
+
+@asynccontextmanager
+async def _site(devices: int, directory: Path, cores: Cores) -> AsyncIterator[Remote]:
+    """The simulated site; it yields to the broker and to the tap, so that a flood is what its core has left."""
+    command = (
+        *(sys.executable, "-m", "tests.simulator", "--rooms", str(devices), "--port", "0", "--script", "none"),
+        *("--profile", "26.4.1", "--calendar", "hybrid"),
+        *("--directory", str(directory), "--control", str(directory / "control")),
+    )
+    log = directory / "simulator.log"
+    async with running(*command, where=cores.rest, log=log, nice=5) as process:
+        async with asyncio.timeout(STARTS_WITHIN_S):
+            while not tail(log).startswith("ready"):
+                if process.returncode is not None:
+                    raise RuntimeError(f"the simulated site did not start: {tail(log)}")
+                await asyncio.sleep(LOOK_EVERY_S)
+        async with remote(str(directory / "control")) as site:
+            yield site
+
