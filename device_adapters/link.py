@@ -462,7 +462,7 @@ class Talk:
             case _Purpose.SENSORS:
                 self._sensors_read(())
             case _Purpose.LISTING:
-                self._listing = None
+                self._listing_over()
                 log.debug("device.listing_refused", device=self._device.id, why=refusal.message[:100])
             case _Purpose.SUBSCRIPTION | _Purpose.CONFIGURATION | _Purpose.PROBE:
                 pass
@@ -517,7 +517,7 @@ class Talk:
         try:
             found = page(result)
         except Unreadable:
-            self._listing = None
+            self._listing_over()
             self._around.tally.unreadable_values += 1
             return
         listing.pages += 1
@@ -531,7 +531,6 @@ class Talk:
         if found.rows and listing.rows < found.total and listing.pages < PAGES:
             self._ask(_Purpose.LISTING, (), requests.list_bookings(offset=listing.rows))
             return
-        self._listing = None
         self._events.append(
             BookingsListed(
                 device=self._device.id,
@@ -541,7 +540,12 @@ class Talk:
                 unreadable=frozenset(listing.unreadable - listing.bookings.keys()),
             )
         )
-        if listing.again:
+        self._listing_over()
+
+    def _listing_over(self) -> None:
+        """Whatever became of it; what was asked for meanwhile is asked now, as that hint may be newer."""
+        listing, self._listing = self._listing, None
+        if listing is not None and listing.again:
             self._list(requests.list_bookings())
 
     def _covers_until(self, listing: _Listing, last: Page) -> datetime:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ import orjson
 import trustme
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from agent.core.events import RoomEvent
@@ -154,8 +156,10 @@ class Scripted:
             "xGet Status SystemUnit": SYSTEM_UNIT,
             "xGet Status SystemUnit Uptime": 1000,
         }
+        self._called = asyncio.Event()
         self.connection: ServerConnection | None = None
         self.connections = 0
+        self.visits = 0  # with those that were not let in
         self.port = 0
         self.identity = trustme.CA().issue_cert("127.0.0.1")
 
@@ -168,6 +172,13 @@ class Scripted:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.identity.configure_cert(context)
         return context
+
+    async def until_called(self, name: str, times: int = 1, within_s: float = 10.0) -> None:
+        """Waits for the n-th call of a name."""
+        async with asyncio.timeout(within_s):
+            while [called for called, _ in self.calls].count(name) < times:
+                self._called.clear()
+                await self._called.wait()
 
     async def tell(self, **tree: object) -> None:
         """Sends feedback."""
@@ -189,6 +200,7 @@ class Scripted:
         params = call["params"]
         name = " ".join([call["method"], *map(str, params.get("Path", params.get("Query", [])))])
         self.calls.append((name, params))
+        self._called.set()
         answer = self.script.get(name, {})
         reply: dict[str, object] = {"jsonrpc": "2.0", "id": call["id"]}
         try:
@@ -217,14 +229,22 @@ SILENCE = object()  # as an answer: there is none
 
 
 @contextlib.asynccontextmanager
-async def scripted() -> AsyncIterator[Scripted]:
-    """A device at a free port of this machine."""
+async def scripted(*, basic_only: bool = False) -> AsyncIterator[Scripted]:
+    """A device at a free port of this machine; one of CE 9.7 reads the password in a header only."""
     device = Scripted()
+
+    def admit(connection: ServerConnection, request: Request) -> Response | None:
+        device.visits += 1
+        if basic_only and "Authorization" not in request.headers:
+            return connection.respond(HTTPStatus.UNAUTHORIZED, "")
+        return None
+
     async with serve(
         device.converse,
         "127.0.0.1",
         0,
         ssl=device.context(),
+        process_request=admit,
         select_subprotocol=lambda _, offered: Subprotocol(offered[0]) if offered else None,
     ) as server:
         device.port = next(iter(server.sockets)).getsockname()[1]
