@@ -56,7 +56,8 @@ async def test_who_it_is_comes_first_then_what_is_now_then_what_is_booked(tmp_pa
                 CurrentValuesRead,
                 BookingsListed,
             ]
-            connected, values, listed = (event for _, event in ear.heard)
+            connected, values = ear.of(DeviceConnected)[0], ear.of(CurrentValuesRead)[0]
+            listed = ear.of(BookingsListed)[0]
     assert connected.firmware.startswith(f"ce{version}")
     assert connected.serial == simulated.serial
     assert connected.transport == "websocket"
@@ -456,7 +457,7 @@ async def test_a_reboot_is_outlasted(tmp_path):
             first = await ear.until_heard(DeviceConnected)
             simulated.reboot(down_s=0.2)
             second = await ear.until_heard(DeviceConnected, 2)
-            assert second.uptime_s < first.uptime_s
+            assert (second.uptime_s or 0) < (first.uptime_s or 0)
 
 
 @pytest.mark.parametrize("junk", ["text", "binary", "huge", "deep", "truncated"])
@@ -540,7 +541,7 @@ async def test_whoever_is_slow_loses_neither_events_nor_the_line(tmp_path):
             asyncio.get_running_loop().call_later(1.0, ear.gate.set)  # later than all deadlines together
             simulated.count_people(77)
             await ear.until(
-                lambda: ear.of(PeopleCounted)[-1:] == [PeopleCounted(device="room-0001", people=77)]
+                lambda: ear.of(PeopleCounted)[-1:] == [PeopleCounted(device=DeviceId("room-0001"), people=77)]
             )
             counts = [event.people for event in ear.of(PeopleCounted)]
             assert counts == [number % 50 for number in range(1 if counts[0] else 0, 5000)] + [77]

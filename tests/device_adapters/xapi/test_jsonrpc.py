@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_adapters.xapi.jsonrpc import JsonRpc
-from device_adapters.xapi.messages import Call, Feedback, Refusal, Reply, Unintelligible
+from device_adapters.xapi.messages import Call, CallId, Feedback, Refusal, Reply, Unintelligible
+
+FIRST = CallId(1)
 
 
 def test_calls_are_numbered_from_one():
@@ -25,9 +27,11 @@ def test_calls_are_numbered_from_one():
 
 def test_an_answer_a_refusal_and_feedback_are_told_apart():
     rpc = JsonRpc()
-    assert rpc.receive(b'{"id":1,"jsonrpc":"2.0","result":{"status":"OK"}}') == (Reply(1, {"status": "OK"}),)
+    assert rpc.receive(b'{"id":1,"jsonrpc":"2.0","result":{"status":"OK"}}') == (
+        Reply(FIRST, {"status": "OK"}),
+    )
     frame = b'{"jsonrpc":"2.0","id":111,"error":{"code":1,"data":{"Cause":21},"message":"Not paired"}}'
-    assert rpc.receive(frame) == (Refusal(111, 1, "Not paired"),)
+    assert rpc.receive(frame) == (Refusal(CallId(111), 1, "Not paired"),)
     assert rpc.receive(b'{"jsonrpc":"2.0","method":"xFeedback/Event","params":{"Id":1,"Status":{}}}') == (
         Feedback({"Id": 1, "Status": {}}),
     )
@@ -35,12 +39,12 @@ def test_an_answer_a_refusal_and_feedback_are_told_apart():
 
 @pytest.mark.parametrize("result", ["null", "0", "false", '""', "[]"])
 def test_an_empty_result_is_an_answer(result):
-    assert JsonRpc().receive(f'{{"id":1,"result":{result}}}') == (Reply(1, json.loads(result)),)
+    assert JsonRpc().receive(f'{{"id":1,"result":{result}}}') == (Reply(FIRST, json.loads(result)),)
 
 
 def test_a_batch_is_read_in_its_order():
     batch = b'[{"id":2,"result":1},{"method":"xFeedback/Event","params":{"Id":1}},{"id":1,"result":2}]'
-    assert JsonRpc().receive(batch) == (Reply(2, 1), Feedback({"Id": 1}), Reply(1, 2))
+    assert JsonRpc().receive(batch) == (Reply(CallId(2), 1), Feedback({"Id": 1}), Reply(FIRST, 2))
 
 
 @pytest.mark.parametrize(
@@ -94,13 +98,13 @@ JSON = st.recursive(
 MEMBERS = st.sampled_from(["id", "method", "params", "result", "error", "jsonrpc", "code", "message"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_no_frame_is_a_crash(frame):
     _receive(frame)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.dictionaries(MEMBERS, JSON | st.just("xFeedback/Event") | st.dictionaries(MEMBERS, JSON), max_size=6)
 )

@@ -67,7 +67,8 @@ def test_words_have_their_meaning_and_no_others():
     assert (ON_OFF.cast("On"), ON_OFF.cast("Off")) == (True, False)
     assert (TRUE_FALSE.cast("True"), TRUE_FALSE.cast("False")) == (True, False)
     assert PEOPLE_PRESENCE.cast("Unknown") is None
-    for odd in ("yes", "", 1, None, {}, []):
+    odds: tuple[object, ...] = ("yes", "", 1, None, {}, [])
+    for odd in odds:
         with pytest.raises(Unreadable):
             PEOPLE_PRESENCE.cast(odd)
 

@@ -27,7 +27,7 @@ from agent.core.events import (
     UptimeRead,
     UseSensed,
 )
-from agent.core.model import DeviceId, Meeting
+from agent.core.model import BookingId, DeviceId, Meeting, MeetingId, RequestId
 from device_adapters.xapi.messages import Feedback
 from device_adapters.xapi.schema import Unreadable
 from device_adapters.xapi.translate import (
@@ -43,7 +43,8 @@ from device_adapters.xapi.translate import (
 D = DeviceId("device-1")
 NINE = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HALF_PAST = NINE + timedelta(minutes=30)
-UUID = "0b9c"
+UUID = RequestId("0b9c")
+W7, C6F9, M = BookingId("webex-7"), BookingId("c6f9"), MeetingId("m")
 
 
 def heard(tree, translator=None):
@@ -204,8 +205,8 @@ def test_a_created_booking_carries_its_request_and_its_meeting():
     }
     created = BookingCreated(
         device=D,
-        booking_id="webex-7",
-        meeting_id="ee185ae7",
+        booking_id=W7,
+        meeting_id=MeetingId("ee185ae7"),
         starts_at=NINE,
         ends_at=HALF_PAST,
         request_id=UUID,
@@ -218,10 +219,10 @@ def test_a_created_booking_carries_its_request_and_its_meeting():
 def test_an_empty_meeting_id_is_none():
     body = {"Id": "c6f9", "MeetingId": "", "StartTime": "2026-03-02T09:00:00Z", "Duration": 30}
     assert booking_event("BookingMoved", body) == (
-        BookingMoved(device=D, booking_id="c6f9", meeting_id=None, starts_at=NINE, ends_at=HALF_PAST),
+        BookingMoved(device=D, booking_id=C6F9, meeting_id=None, starts_at=NINE, ends_at=HALF_PAST),
     )
     assert booking_event("Start", {"Id": "c6f9", "MeetingId": "", "id": 1}) == (
-        BookingStarted(device=D, booking_id="c6f9", meeting_id=None),
+        BookingStarted(device=D, booking_id=C6F9, meeting_id=None),
     )
 
 
@@ -257,24 +258,24 @@ def test_a_failure_has_the_contracts_cause(said, cause):
 def test_a_deletion_has_the_contracts_cause(said, cause):
     body = {"Id": "webex-7", "Cause": said, "TimeStamp": "2026-03-02T09:00:00Z"}
     assert booking_event("Deleted", body) == (
-        BookingDeleted(device=D, booking_id="webex-7", meeting_id=None, cause=cause, at=NINE),
+        BookingDeleted(device=D, booking_id=W7, meeting_id=None, cause=cause, at=NINE),
     )
 
 
 def test_an_end_says_when_if_it_can_be_read():
     newer = {"Id": "webex-7", "MeetingId": "m", "EndTime": "2026-03-02T09:30:00Z", "ScheduledDuration": 30}
     assert booking_event("End", newer) == (
-        BookingEnded(device=D, booking_id="webex-7", meeting_id="m", ended_at=HALF_PAST),
+        BookingEnded(device=D, booking_id=W7, meeting_id=M, ended_at=HALF_PAST),
     )
     for end in ({}, {"EndTime": ""}, {"EndTime": "soon"}):
         assert booking_event("End", {"Id": "webex-7", **end}) == (
-            BookingEnded(device=D, booking_id="webex-7", meeting_id=None, ended_at=None),
+            BookingEnded(device=D, booking_id=W7, meeting_id=None, ended_at=None),
         )
 
 
 def test_a_check_in_is_heard():
     assert booking_event("CheckedIn", {"Id": "webex-7", "MinuteOffset": -3}) == (
-        BookingCheckedIn(device=D, booking_id="webex-7", meeting_id=None),
+        BookingCheckedIn(device=D, booking_id=W7, meeting_id=None),
     )
 
 
@@ -576,16 +577,16 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(["Status", "Event", "Configuration", "Id"]), TREES))
 def test_no_tree_is_a_crash(tree):
     translator = Translator(D)
     events = translator.heard(Feedback(tree))
-    assert all(event.device == D for event in events)
+    assert all(getattr(event, "device", None) == D for event in events)
     assert hash(events) is not None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(["Bookings", "RoomAnalytics", "Presentation"]), NAMES, TREES)
 def test_no_value_of_a_known_node_is_a_crash(branch, name, value):
     translator = Translator(D)
@@ -594,7 +595,7 @@ def test_no_value_of_a_known_node_is_a_crash(branch, name, value):
     translator.read(("Status", "Conference", "Presentation"), {name: value})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(NAMES, TREES) | TREES)
 def test_no_answer_is_a_crash(result):
     for read in (page, identity):
