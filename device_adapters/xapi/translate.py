@@ -563,11 +563,14 @@ class Page:
 def page(result: object) -> Page:
     """Read an answer to `Bookings List`, leniently: no schema describes it, and each version adds members.
 
-    An empty list has no `Booking` at all. Unreadable if it is not even a tree.
+    An empty list has no `Booking`, and says so in `ResultInfo`. Unreadable if it is no listing, or one that
+    failed: that must not be taken for a room without bookings.
     """
-    if type(result) is not dict:
+    if type(result) is not dict or result.get("status", "OK") != "OK":
         raise Unreadable("no listing")
     found = result.get("Booking")
+    if found is None and "ResultInfo" not in result:
+        raise Unreadable("no listing")
     entries = found if isinstance(found, list) else [] if found is None else [found]
     bookings: dict[BookingId, ListedBooking] = {}
     unreadable: set[BookingId] = set()

@@ -147,6 +147,9 @@ SYSTEM_UNIT = {
 }
 
 
+NO_BOOKINGS = {"ResultInfo": {"TotalRows": 0}, "status": "OK"}
+
+
 class Scripted:
     """Answers calls from a script; what the script does not know is answered with nothing."""
 
@@ -155,6 +158,7 @@ class Scripted:
         self.script: dict[str, Callable[[dict[str, Any]], Awaitable[Any]] | object] = {
             "xGet Status SystemUnit": SYSTEM_UNIT,
             "xGet Status SystemUnit Uptime": 1000,
+            "xCommand/Bookings/List": NO_BOOKINGS,
         }
         self._called = asyncio.Event()
         self.connection: ServerConnection | None = None

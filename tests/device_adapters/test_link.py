@@ -31,7 +31,15 @@ from device_adapters.link import LinkPace
 from device_adapters.websocket import LinePace
 from device_adapters.xapi.messages import NOT_READY, PERMISSION_DENIED
 from device_adapters.xapi.translate import COUNTS_IN_CALLS_ONLY, RELEASES_ITSELF
-from tests.device_adapters.stage import SILENCE, SYSTEM_UNIT, Refuses, configured, hearing, scripted
+from tests.device_adapters.stage import (
+    NO_BOOKINGS,
+    SILENCE,
+    SYSTEM_UNIT,
+    Refuses,
+    configured,
+    hearing,
+    scripted,
+)
 from tests.simulator import VERSIONS, Site
 
 pytestmark = pytest.mark.slow
@@ -203,6 +211,17 @@ def _row(number):
     }
 
 
+async def test_a_listing_that_failed_is_not_taken_for_a_room_without_bookings(tmp_path):
+    async with scripted() as device:
+        device.script["xCommand/Bookings/List"] = {"status": "Error", "Reason": "Calendar not ready"}
+        async with hearing(device.configured(tmp_path)) as (fleet, ear):
+            await ear.until_heard(CurrentValuesRead)
+            assert not ear.of(BookingsListed)
+            device.script["xCommand/Bookings/List"] = NO_BOOKINGS
+            fleet.ask(ListBookings(device=DeviceId("scripted")))
+            assert (await ear.until_heard(BookingsListed)).bookings == ()
+
+
 # ── shortcomings ──
 
 
@@ -367,7 +386,7 @@ async def test_a_refused_listing_is_left_and_the_next_one_is_made(tmp_path):
 
         async def refuse(_):
             fleet.ask(listing)  # while this one is on its way
-            device.script["xCommand/Bookings/List"] = {}
+            device.script["xCommand/Bookings/List"] = NO_BOOKINGS
             raise Refuses(1, "Calendar not ready")
 
         device.script["xCommand/Bookings/List"] = refuse

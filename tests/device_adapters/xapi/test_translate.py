@@ -424,10 +424,16 @@ def test_a_listing_as_it_was_captured_is_read():
     )
 
 
-@pytest.mark.parametrize("empty", [{"ResultInfo": {"TotalRows": 0}}, {"ResultInfo": {"TotalRows": "0"}}, {}])
+@pytest.mark.parametrize("empty", [{"ResultInfo": {"TotalRows": 0}}, {"ResultInfo": {"TotalRows": "0"}}])
 def test_an_empty_listing_has_no_bookings_at_all(empty):
     found = page(empty)
     assert (found.bookings, found.rows, found.total) == ((), 0, 0)
+
+
+@pytest.mark.parametrize("odd", [{}, {"status": "OK"}, {"status": "Error", "ResultInfo": {}}, None, True, []])
+def test_what_is_no_listing_is_not_taken_for_an_empty_one(odd):
+    with pytest.raises(Unreadable):
+        page(odd)
 
 
 def test_a_private_booking_has_no_title_though_the_device_gives_it():
