@@ -22,7 +22,7 @@ from agent import snapshots
 from agent.clock import Clock
 from agent.core.devices import furnish
 from agent.core.facts import Fact, Request, Step
-from agent.core.model import DevicePhase, Room, RoomId
+from agent.core.model import DeviceId, DevicePhase, DeviceState, Room, RoomId
 from agent.local_api import Broadcast, SocketInUse, serve
 from agent.pipeline import Pipeline
 from agent.settings import Configuration
@@ -31,6 +31,7 @@ from cloud_link import broker, envelope, outbox
 from cloud_link.contract import AgentState
 from cloud_link.database import AlreadyRunning, Database, Limits, SchemaTooNew, open_database
 from cloud_link.forwarder import Agent, Conduct, Forwarder
+from cloud_link.retained import Picture
 from device_adapters.fleet import Fleet
 
 log = structlog.get_logger()
@@ -130,8 +131,10 @@ class _Daemon:
             timezone=configuration.policy.timezone,
             clock=clock.now,
         )
+        self._pictures = {room.id: self._picture_of(room.id) for room in rooms}
+        self._shown_devices: dict[RoomId, Mapping[DeviceId, DeviceState]] = {}
         for room in rooms:
-            self._show(room.id)
+            self._show(room)
 
     async def live(self, stop: asyncio.Event) -> None:
         """Run every task until told to stop, and then let go of them in the order of a datum's way."""
@@ -176,7 +179,7 @@ class _Daemon:
         if self.broadcast.heard:
             for one in posted:
                 self.broadcast.tell(one.envelope.payload)
-        for room in rooms:
+        for room in rooms.values():
             self._show(room)
 
     def _write(
@@ -196,14 +199,21 @@ class _Daemon:
             recorded=outbox.moment_now(),
         )
 
-    def _show(self, room: RoomId) -> None:
-        site, rooms = self._configuration.site, self._pipeline.rooms
-        privacy, clock = self._configuration.privacy, self._clock
-        retained = self._forwarder.retained
-        retained.show(
-            site.state(room), lambda: envelope.room_state(rooms[room], now=clock.now(), privacy=privacy)
+    def _picture_of(self, room: RoomId) -> tuple[Picture, Picture]:
+        """How the room's state and its availability look, whenever somebody wants to know."""
+        rooms, clock, privacy = self._pipeline.rooms, self._clock, self._configuration.privacy
+        return (
+            lambda: envelope.room_state(rooms[room], now=clock.now(), privacy=privacy),
+            lambda: envelope.availability(rooms[room]),
         )
-        retained.show(site.availability(room), lambda: envelope.availability(rooms[room]))
+
+    def _show(self, room: Room) -> None:
+        site, retained = self._configuration.site, self._forwarder.retained
+        state, reach = self._pictures[room.id]
+        retained.show(site.state(room.id), state)
+        if self._shown_devices.get(room.id) is not room.devices:
+            self._shown_devices[room.id] = room.devices
+            retained.show(site.availability(room.id), reach)
 
     # ── what it tells about itself
 

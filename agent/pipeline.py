@@ -19,7 +19,8 @@ from agent.core.step import next_deadline, step
 log = structlog.get_logger()
 
 INBOX_HOLDS = 4096  # deliveries; beyond that no socket is read, and TCP tells the devices to wait
-TOGETHER_AT_MOST = 1024  # events in one transaction: more would make the first of them wait
+TOGETHER_AT_MOST = 128  # events in one transaction: more would make deliveries wait for their settling
+BETWEEN_RECORDS_S = 0.008  # while much is heard: a transaction costs about as much as twenty events
 LOOK_EVERY_S = 0.25  # at the clock, for deadlines and for jumps
 
 Record = Callable[[Sequence[Step]], Awaitable[None]]
@@ -87,10 +88,16 @@ class Pipeline:
 
     async def run(self) -> None:
         """Record what is heard, together what arrives together, until `close`."""
+        loop = asyncio.get_running_loop()
+        recorded_at_s = 0.0
         while (first := await self._inbox.get()) is not None:
+            early_s = recorded_at_s + BETWEEN_RECORDS_S - loop.time()
+            if early_s > 0.0 and self._inbox.qsize() < TOGETHER_AT_MOST:
+                await asyncio.sleep(early_s)  # what comes right after another waits for company
             steps, closing = self._take(first)
             if steps:
                 await self._record(steps)
+                recorded_at_s = loop.time()
                 for taken in steps:
                     for request in taken.requests:
                         self._ask(request)

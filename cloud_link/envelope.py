@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, Protocol, TypeVar, assert_never
 
 from msgspec import UNSET, UnsetType
@@ -104,6 +105,11 @@ class Site:
     def agent_events(self, noun: str) -> str:
         """Where the agent's events about such a thing go."""
         return f"{self.base}/agents/{self.agent}/events/{noun}"
+
+
+@lru_cache(maxsize=8192)
+def _room_events(site: Site, room: RoomId, noun: str) -> str:
+    return site.room_events(room, noun)
 
 
 def room_stream(room: RoomId) -> str:
@@ -246,7 +252,7 @@ def seal(
         stream=room_stream(room),
         number=number,
         id=event.id,
-        topic=site.room_events(room, noun),
+        topic=_room_events(site, room, noun),
         payload=_encode(event),
         kind=kind,
     )
@@ -316,6 +322,7 @@ OccupancyShape = TypeVar("OccupancyShape", bound=contract.OccupancyValues)
 DeviceShape = TypeVar("DeviceShape", bound=contract.DeviceValues)
 
 
+@lru_cache(maxsize=256)  # what arrives together has the same moment, and all of it is recorded at one
 def _time(at: datetime) -> str:
     if at.tzinfo is not UTC:
         if at.tzinfo is None:

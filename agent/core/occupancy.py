@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
@@ -48,15 +48,19 @@ def sense(room: Room, event: SensorEvent, *, now: datetime) -> Step:
             assert_never(event)
     if after == before:
         return Step(room=room)
-    room = replace(room, sensors={**room.sensors, event.device: after})
-    return weigh(room, now=now, recovered=isinstance(event, CurrentValuesRead))
+    sensors = {**room.sensors, event.device: after}
+    return _weighed(room, sensors, now, recovered=isinstance(event, CurrentValuesRead))
 
 
-def weigh(room: Room, *, now: datetime, recovered: bool = False) -> Step:
+def weigh(room: Room, *, now: datetime) -> Step:
     """Put together what all devices sense; a fact follows if the cloud was told otherwise."""
-    occupancy = _together(_heard(room, now))
+    return _weighed(room, room.sensors, now, recovered=False)
+
+
+def _weighed(room: Room, sensors: Mapping[DeviceId, Occupancy], now: datetime, *, recovered: bool) -> Step:
+    occupancy = _together(_heard(room, sensors, now))
     if occupancy == room.occupancy:
-        return Step(room=room)
+        return Step(room=room if sensors is room.sensors else replace(room, sensors=sensors))
     fact = OccupancyFact(
         kind=FactKind.OCCUPANCY_CHANGED,
         at=now,
@@ -64,7 +68,7 @@ def weigh(room: Room, *, now: datetime, recovered: bool = False) -> Step:
         previous=room.occupancy,
         recovered=recovered,
     )
-    return Step(room=replace(room, occupancy=occupancy, occupancy_since=now), facts=(fact,))
+    return Step(room=replace(room, sensors=sensors, occupancy=occupancy, occupancy_since=now), facts=(fact,))
 
 
 def next_weighing(room: Room) -> datetime | None:
@@ -80,15 +84,13 @@ def forget_silent(room: Room, *, now: datetime) -> Room:
     return room if len(sensors) == len(room.sensors) else replace(room, sensors=sensors)
 
 
-def _heard(room: Room, now: datetime) -> Iterable[Occupancy]:
+def _heard(room: Room, sensors: Mapping[DeviceId, Occupancy], now: datetime) -> Sequence[Occupancy]:
     """Each device's sensors, in the order of the configuration: the codec stands first."""
-    if len(room.sensors) == 1 and _connected(room, only := next(iter(room.sensors))):
-        return (room.sensors[only],)
-    return tuple(
-        room.sensors[device]
-        for device in room.devices
-        if device in room.sensors and (_connected(room, device) or _lasts_until(room, device) > now)
-    )
+    return [
+        sensors[device]
+        for device, state in room.devices.items()
+        if device in sensors and (state.phase is DevicePhase.CONNECTED or state.since + SENSORS_LAST > now)
+    ]
 
 
 def _connected(room: Room, device: DeviceId) -> bool:
@@ -101,20 +103,18 @@ def _lasts_until(room: Room, device: DeviceId) -> datetime:
     return datetime.min.replace(tzinfo=UTC) if state is None else state.since + SENSORS_LAST
 
 
-def _together(sensors: Iterable[Occupancy]) -> Occupancy:
-    match tuple(sensors):
-        case ():
-            return NOTHING_KNOWN
-        case (alone,):
-            return _used(alone)
-        case several:
-            return Occupancy(
-                people=next((o.people for o in several if o.people is not None), None),
-                presence=_any(o.presence for o in several),
-                in_use=_any(_used(o).in_use for o in several),
-                in_call=_any(o.in_call for o in several),
-                sharing=_any(o.sharing for o in several),
-            )
+def _together(sensors: Sequence[Occupancy]) -> Occupancy:
+    if not sensors:
+        return NOTHING_KNOWN
+    if len(sensors) == 1:
+        return _used(sensors[0])
+    return Occupancy(
+        people=next((o.people for o in sensors if o.people is not None), None),
+        presence=_any(o.presence for o in sensors),
+        in_use=_any(_used(o).in_use for o in sensors),
+        in_call=_any(o.in_call for o in sensors),
+        sharing=_any(o.sharing for o in sensors),
+    )
 
 
 def _used(sensed: Occupancy) -> Occupancy:
