@@ -31,9 +31,9 @@ from cloud_link.delivery import OVER_SIZE, packet_bytes
 log = structlog.get_logger()
 
 # paho connects (TCP, TLS, websocket, CONNECT), keeps the connection alive, subscribes and receives. Our
-# PUBLISH and its PUBACK do not pass through it: they are written to, and taken from, its line (`_Line`). It
-# would cost 55 to 98 µs for each message, forgets Receive Maximum (B15), lets messages overtake each other (B16),
-# takes a refusal for success (B19), and loses a packet of which a websocket takes only a part.
+# PUBLISH and its PUBACK do not pass through it: they are written to its line (`_Line`), and taken from it. It
+# would cost 55 to 98 µs for each message, forgets Receive Maximum (B15), lets messages overtake each other
+# (B16), takes a refusal for success (B19), and loses a packet of which a websocket takes only a part.
 
 DIALS_WITHIN_S: Final = (
     20.0  # name, TCP, TLS, websocket and CONNACK together: getaddrinfo has no timeout of its own

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
+from zlib import crc32
 
 import structlog
 
@@ -34,6 +35,7 @@ IN_USE: Final = (
     "roomd.in-use"  # there from the first commit to a clean close: says that a WAL must be there too
 )
 SCHEMA: Final = 1
+APPLICATION: Final = 0x726F6F6D  # "room", in the file's header: noise there is not taken for a newer schema
 PAGE_BYTES: Final = 4096
 BUDGET_BYTES: Final = 256 * 1024 * 1024
 BALLAST_BYTES: Final = 8 * 1024 * 1024
@@ -43,6 +45,7 @@ GATHER_S: Final = 0.005  # flash is worn by commits: 200 a second are enough, an
 TOGETHER_AT_MOST: Final = 512  # jobs in one transaction: bounds the wait of the first of them
 SHORTEST_REST_S: Final = 0.05
 LONGEST_REST_S: Final = 2.0  # a disk that is full now may have room in a moment
+ROOMY_BYTES: Final = 16 * 1024 * 1024  # a disk with so much free is not full
 BALLAST_AGAIN_S: Final = 60.0
 STUCK_AT_CLOSE_S: Final = 5.0
 QUARANTINED_AT_MOST: Final = 3  # files kept for a person; the oldest goes
@@ -166,6 +169,7 @@ class Database:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._ahead: deque[_Job[Any]] = deque()
+        self._jobs: list[_Job[Any]] = []  # of the transaction under way
         self._patient: list[tuple[Callable[[], Callable[[Connection], Any]], asyncio.Future[Any]]] = []
         self._patience: asyncio.TimerHandle | None = None
         self._gathered: list[_Job[Any]] = []
@@ -279,15 +283,16 @@ class Database:
             self._work(connection)
         except BaseException as error:  # noqa: BLE001 (told to everybody who waits)
             ended = error
+            log.error("database.failed", path=str(self.path), why=str(error))
         finally:
-            self._settle_all(ended)
+            self._ended = ended or DatabaseClosed(f"{self.path} is closed")
             with contextlib.suppress(sqlite3.Error, OSError):
                 _close_cleanly(connection, self._directory, damaged=ended is not None)
             self._tell(self._set_down)
 
     def _work(self, connection: Connection) -> None:
-        jobs: list[_Job[Any]] = []
         while True:
+            jobs = self._jobs = []
             item = self._queue.get()
             stop = False
             while True:
@@ -307,34 +312,40 @@ class Database:
                     break
             if jobs:
                 stop = self._commit_or_wait(connection, jobs) or stop
-                jobs = []
             if stop:
                 return
 
     def _commit_or_wait(self, connection: Connection, jobs: list[_Job[Any]]) -> bool:
         """Commits these, however long the disk takes. True if the end was asked for meanwhile."""
-        rest_s, stop_at_s = SHORTEST_REST_S, None
-        while True:
+        rest_s, stop_at_s, together = SHORTEST_REST_S, None, len(jobs)
+        while jobs:
+            piece = jobs[:together]
             try:
-                _commit(connection, jobs)
+                _commit(connection, piece)
             except sqlite3.Error as error:
                 if _primary(error) not in CAN_PASS:
                     raise DatabaseDamaged(f"{self.path}: {error}") from error
-                stop_at_s = self._note(connection, error, stop_at_s)
+                self._note(connection, error, alone=len(piece) == 1)
+                if len(piece) > 1:  # there may be room for some of them
+                    together = len(piece) // 2
+                    continue
             else:
+                del jobs[: len(piece)]
+                together = min(2 * len(piece), TOGETHER_AT_MOST)
+                rest_s = SHORTEST_REST_S
                 self.commits += 1
-                if self.trouble is not None:
+                if self.trouble is not None and not jobs:
                     self._note_recovery()
                 elif self._ballast_spent_at_s is not None:
                     self._restore_ballast()
-                self._tell(_resolve, jobs)
-                return stop_at_s is not None
+                self._tell(_resolve, piece)
+                continue
             if stop_at_s is not None and time.monotonic() >= stop_at_s:
                 log.error("database.lost_jobs", path=str(self.path), jobs=len(jobs))
                 for job in jobs:
                     job.error = DatabaseClosed(f"{self.path} could not be written before the close")
                 self._tell(_resolve, jobs)
-                return True
+                break
             try:
                 item = self._queue.get(timeout=rest_s)
             except queue.Empty:
@@ -347,6 +358,7 @@ class Database:
                     stop_at_s = time.monotonic() + STUCK_AT_CLOSE_S
                 case _Wake():
                     self._make_room(connection)
+        return stop_at_s is not None
 
     def _make_room(self, connection: Connection) -> None:
         while self._ahead:
@@ -361,7 +373,7 @@ class Database:
                 self.commits += 1
             self._tell(_resolve, job)
 
-    def _note(self, connection: Connection, error: sqlite3.Error, stop_at_s: float | None) -> float | None:
+    def _note(self, connection: Connection, error: sqlite3.Error, *, alone: bool) -> None:
         full = _primary(error) == sqlite3.SQLITE_FULL
         if self.trouble is None:
             self.trouble = Trouble(why=str(error), full=full, since_s=time.monotonic())
@@ -374,14 +386,17 @@ class Database:
             )
         else:
             log.debug("database.stuck", path=str(self.path), why=str(error))
-        if full and not _budget_reached(connection) and (self._directory / BALLAST).exists():
+        if (
+            full
+            and not _budget_reached(connection, self._directory, alone=alone)
+            and (self._directory / BALLAST).exists()
+        ):
             with contextlib.suppress(OSError):
                 (self._directory / BALLAST).unlink()
                 self._ballast_spent_at_s = time.monotonic()
                 log.error(
                     "database.ballast_spent", path=str(self._directory), bytes=self._limits.ballast_bytes
                 )
-        return stop_at_s
 
     def _note_recovery(self) -> None:
         if self.trouble is not None:
@@ -401,24 +416,6 @@ class Database:
                 self._ballast_spent_at_s = None
                 log.info("database.ballast_restored", path=str(self._directory))
 
-    def _settle_all(self, ended: BaseException | None) -> None:
-        self._ended = ended or DatabaseClosed(f"{self.path} is closed")
-        left: list[_Job[Any]] = list(self._ahead)
-        self._ahead.clear()
-        while True:
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if isinstance(item, list):
-                left.extend(item)
-        for job in left:
-            job.error = self._ended
-        if left:
-            self._tell(_resolve, left)
-        if ended is not None:
-            log.error("database.failed", path=str(self.path), why=str(ended))
-
     # ── from the thread to the loop
 
     def _tell(self, what: Callable[..., None], *values: object) -> None:
@@ -434,6 +431,20 @@ class Database:
             self._up.set_exception(error)
 
     def _set_down(self) -> None:
+        """On the loop, where jobs come from: none can slip in behind this."""
+        left = [*self._jobs, *self._ahead, *self._gathered]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._queue.get_nowait()
+                if isinstance(item, list):
+                    left.extend(item)
+        left += [_Job(prepare(), future) for prepare, future in self._patient]
+        for job in left:
+            job.error = self._ended
+        _resolve(left)
+        for timer in (self._handing, self._patience):
+            if timer is not None:
+                timer.cancel()
         if not self._down.done():
             self._down.set_result(None)
 
@@ -516,11 +527,13 @@ def _primary(error: sqlite3.Error) -> int:
     return -1 if code is None else int(code) & 0xFF
 
 
-def _budget_reached(connection: Connection) -> bool:
-    with contextlib.suppress(sqlite3.Error):
+def _budget_reached(connection: Connection, directory: Path, *, alone: bool) -> bool:
+    """Whether it is our own bound that is in the way, and not the disk: SQLite has one code for both."""
+    with contextlib.suppress(sqlite3.Error, OSError):
         pages = int(connection.execute("PRAGMA page_count").fetchone()[0])
         bound = int(connection.execute("PRAGMA max_page_count").fetchone()[0])
-        return pages >= bound - 1
+        space = os.statvfs(directory)
+        return space.f_bavail * space.f_frsize > ROOMY_BYTES and (pages * 2 > bound or not alone)
     return False
 
 
@@ -593,6 +606,8 @@ def _open_sound(directory: Path, limits: Limits, new_epoch: Callable[[], str]) -
         connection.execute("PRAGMA cache_size = -8192")
         connection.execute("PRAGMA temp_store = MEMORY")
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version and int(connection.execute("PRAGMA application_id").fetchone()[0]) != APPLICATION:
+            raise _Damaged("the header is not ours")  # noqa: TRY301 (all damage ends in one place)
         _refuse_newer(path, version)  # as it is behind the WAL
         if version == 0:
             _create(connection)
@@ -615,10 +630,11 @@ def _open_sound(directory: Path, limits: Limits, new_epoch: Callable[[], str]) -
 
 
 def _version_in_header(path: Path) -> int:
-    """Read without SQLite, so that a newer file is not touched at all; 0 where there is no header."""
+    """Read without SQLite, so that a newer file is not touched at all; 0 where the header is not ours."""
     with path.open("rb") as file:
         header = file.read(100)
-    return int.from_bytes(header[60:64], "big") if header[:16] == b"SQLite format 3\x00" else 0
+    ours = header[:16] == b"SQLite format 3\x00" and int.from_bytes(header[68:72], "big") == APPLICATION
+    return int.from_bytes(header[60:64], "big") if ours else 0
 
 
 def _refuse_newer(path: Path, version: int) -> None:
@@ -642,6 +658,7 @@ def _create(connection: Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for statement in _statements():
         connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {SCHEMA}")
     connection.execute("COMMIT")
 
@@ -784,17 +801,21 @@ OUTBOX_COLUMNS: Final = (
     "recorded_ms",
     "boot",
     "steady_ms",
+    "crc",
 )
 
 
 def _salvage_outbox(connection: Connection, old: Connection, settled: dict[int, int]) -> int:
     names: dict[int, str] = dict(connection.execute("SELECT id, name FROM streams"))
-    saved = 0
+    saved = rotten = 0
     for row in _rows(old, "outbox", OUTBOX_COLUMNS):
         place, stream, topic, payload = row[0], row[1], row[5], row[6]
         if not isinstance(topic, str) or not isinstance(payload, bytes) or not isinstance(stream, int):
             continue
         if place <= settled.get(stream, 0):
+            continue
+        if crc32(payload, crc32(f"{row[3]} {topic}".encode())) != row[11]:
+            rotten += 1
             continue
         if stream not in names:  # its name stands in the topic: …/rooms/fjord/events/booking
             names[stream] = "/".join(topic.split("/")[-4:-2])
@@ -803,10 +824,14 @@ def _salvage_outbox(connection: Connection, old: Connection, settled: dict[int, 
             )
         try:
             connection.execute("INSERT OR IGNORE INTO boots VALUES (?, ?)", (row[9], f"lost-{row[9]}"))
-            connection.execute("INSERT OR IGNORE INTO outbox VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)
+            connection.execute("INSERT OR IGNORE INTO outbox VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", row)
         except sqlite3.IntegrityError:  # the damage left something that is no row of ours
             continue
         saved += 1
+    if rotten:
+        log.error(
+            "database.rotten", envelopes=rotten, consequence="not carried over: their bytes have changed"
+        )
     return saved
 
 

@@ -85,6 +85,7 @@ ENDINGS: Final[Mapping[int, Ending]] = {  # of CONNACK (3.2.2.2) and DISCONNECT 
     0x8C: Ending.REFUSED,  # bad authentication method
     0x8D: Ending.RETRY,  # keep alive timeout
     0x8E: Ending.TAKEN_OVER,  # session taken over
+    0x8F: Ending.REFUSED,  # topic filter invalid
     0x90: Ending.REFUSED,  # topic name invalid: that of our will
     0x93: Ending.RETRY,  # receive maximum exceeded
     0x94: Ending.RETRY,  # topic alias invalid
@@ -97,7 +98,11 @@ ENDINGS: Final[Mapping[int, Ending]] = {  # of CONNACK (3.2.2.2) and DISCONNECT 
     0x9B: Ending.REFUSED,  # QoS 1 not supported
     0x9C: Ending.MOVED,  # use another server
     0x9D: Ending.MOVED_FOR_GOOD,  # server moved
+    0x9E: Ending.REFUSED,  # shared subscriptions not supported
     0x9F: Ending.RETRY,  # connection rate exceeded
+    0xA0: Ending.RETRY,  # maximum connect time: some brokers renew sessions so
+    0xA1: Ending.REFUSED,  # subscription identifiers not supported
+    0xA2: Ending.REFUSED,  # wildcard subscriptions not supported
 }
 
 

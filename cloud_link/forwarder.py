@@ -454,6 +454,9 @@ class Forwarder:
             lane.waiting.popleft()
             lane.sent = one
             self._unsettled += 1
+            if one.rotten:
+                self._bury(lane, one, 0, outbox.Loss.ROTTEN)
+                continue
             envelope = one.envelope
             connection.publish(
                 Message(topic=envelope.topic, payload=envelope.payload, content_type=CLOUDEVENT), lane
@@ -534,7 +537,12 @@ class Forwarder:
                 self._rest(lane, code)
                 self._pause(lane, code)
             case Verdict.UNDELIVERABLE:
-                self._bury(lane, one, code)
+                self._bury(
+                    lane,
+                    one,
+                    code,
+                    outbox.Loss.OVER_SIZE if code == delivery.OVER_SIZE else outbox.Loss.REFUSED,
+                )
             case _:
                 assert_never(verdict)
 
@@ -731,11 +739,15 @@ class Forwarder:
 
     # ── what is given up
 
-    def _bury(self, lane: _Lane, one: Posted, code: int) -> None:
-        reason = outbox.Loss.OVER_SIZE if code == delivery.OVER_SIZE else outbox.Loss.REFUSED
+    def _bury(self, lane: _Lane, one: Posted, code: int, reason: outbox.Loss) -> None:
         envelope = one.envelope
         log.error(
-            "outbox.undeliverable", stream=lane.name, number=envelope.number, topic=envelope.topic, code=code
+            "outbox.undeliverable",
+            stream=lane.name,
+            number=envelope.number,
+            topic=envelope.topic,
+            code=code,
+            why=reason.value,
         )
         self._counts.dead_letters += 1
         recorded, teller = outbox.moment_now(), self._agent.teller

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Final, Protocol
+from zlib import crc32
 
 from cloud_link.delivery import Moment, age_s
 from cloud_link.envelope import Envelope
@@ -41,6 +42,7 @@ class Posted:
 
     place: int  # its order over all streams; grows, never used twice
     envelope: Envelope
+    rotten: bool = False  # came back from the disk with other bytes than it was given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +183,7 @@ def append(tx: Connection, seals: Sequence[tuple[str, Seal]], *, recorded: Momen
     place = _last_place(tx)
     wall_ms, steady_ms = recorded.wall_ms, recorded.steady_ms
     posted: list[Posted] = []
-    inserted: list[tuple[int, int, int, str, str, str, bytes, int, int, int, int]] = []
+    inserted: list[tuple[int, int, int, str, str, str, bytes, int, int, int, int, int]] = []
     for stream, seal in seals:
         number = numbers[stream]
         numbers[stream] = number + 1
@@ -202,11 +204,17 @@ def append(tx: Connection, seals: Sequence[tuple[str, Seal]], *, recorded: Momen
                 wall_ms,
                 boot,
                 steady_ms,
+                checksum(envelope.id, topic, payload),
             )
         )
         posted.append(Posted(place=place, envelope=envelope))
-    tx.executemany("INSERT INTO outbox VALUES (?,?,?,?,?,?,?,?,?,?,?)", inserted)
+    tx.executemany("INSERT INTO outbox VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", inserted)
     return posted
+
+
+def checksum(id_: str, topic: str, payload: bytes) -> int:
+    """CRC-32 of all that is sent."""
+    return crc32(payload, crc32(f"{id_} {topic}".encode()))
 
 
 def current_epoch(tx: Connection) -> str:
@@ -260,7 +268,7 @@ def heads(tx: Connection) -> list[Head]:
 def pending(tx: Connection, stream: str, *, after: int, limit: int) -> list[Posted]:
     """The oldest of this stream behind place `after` that are not acknowledged."""
     rows = tx.execute(
-        "SELECT o.place, o.number, o.id, o.topic, o.payload, o.kind "
+        "SELECT o.place, o.number, o.id, o.topic, o.payload, o.kind, o.crc "
         "FROM outbox o JOIN streams s ON o.stream = s.id WHERE s.name = ?1 "
         "AND o.place > max(s.settled_place, ?2) ORDER BY o.place LIMIT ?3",
         (stream, after, limit),
@@ -269,8 +277,9 @@ def pending(tx: Connection, stream: str, *, after: int, limit: int) -> list[Post
         Posted(
             place=place,
             envelope=Envelope(stream=stream, number=number, id=id_, topic=topic, payload=payload, kind=kind),
+            rotten=crc != checksum(id_, topic, payload),
         )
-        for place, number, id_, topic, payload, kind in rows
+        for place, number, id_, topic, payload, kind, crc in rows
     ]
 
 
@@ -294,6 +303,7 @@ class Loss(StrEnum):
 
     REFUSED = "refused by the broker"
     OVER_SIZE = "larger than the broker takes"
+    ROTTEN = "damaged on disk"
     DIAGNOSTICS = "no room: diagnostics"
     SUPERSEDED = "no room: superseded occupancy"
     OLDEST = "no room: oldest first"
@@ -320,15 +330,15 @@ def dead_letter(
     )
     tx.execute("DELETE FROM outbox WHERE place = ?", (posted.place,))
     settle(tx, {envelope.stream: posted.place})
-    row = (posted.place, envelope.stream, envelope.number, envelope.id)
+    row = (posted.place, envelope.stream, envelope.number, envelope.id, len(envelope.payload))
     return _tell(tx, [row], reason=reason, teller=teller, recorded=recorded)
 
 
-_Row = tuple[int, str, int, str]  # place, stream, number, id
+_Row = tuple[int, str, int, str, int]  # place, stream, number, id, bytes
 
 
 def drop(tx: Connection, rows: Sequence[_Row], *, reason: str, teller: Teller, recorded: Moment) -> Dropped:
-    """Drops these (place, stream, number, id), and tells of it in the same transaction."""
+    """Drops these (place, stream, number, id, bytes), and tells of it in the same transaction."""
     tx.executemany("DELETE FROM outbox WHERE place = ?", [(row[0],) for row in rows])
     return _tell(tx, rows, reason=reason, teller=teller, recorded=recorded)
 
@@ -432,7 +442,7 @@ def keep_house(
             if used(tx) < from_share:
                 continue
             while used(tx) >= until:
-                rows = _candidates(tx, query, under_way)
+                rows = _candidates(tx, query, under_way, excess_bytes=_excess_bytes(tx, until))
                 if not rows:
                     break
                 one = drop(tx, rows, reason=reason.value, teller=teller, recorded=now)
@@ -458,7 +468,7 @@ def used(tx: Connection, *, bound: int = 0) -> float:
 
 
 _PENDING: Final = (
-    "SELECT o.place, s.name, o.number, o.id FROM outbox o JOIN streams s ON s.id = o.stream "
+    "SELECT o.place, s.name, o.number, o.id, o.bytes FROM outbox o JOIN streams s ON s.id = o.stream "
     "WHERE o.place > s.settled_place "
     "AND o.place > coalesce((SELECT w.place FROM under_way w WHERE w.name = s.name), 0) "
 )
@@ -472,11 +482,23 @@ _OLDEST_OTHERS: Final = _PENDING + "AND o.kind NOT LIKE 'booking.%' AND o.kind N
 _OLDEST_BOOKINGS: Final = _PENDING + "AND o.kind LIKE 'booking.%'" + _LIMIT
 
 
-def _candidates(tx: Connection, query: str, under_way: Mapping[str, int]) -> list[_Row]:
+def _excess_bytes(tx: Connection, until: float) -> int:
+    page_bytes = int(tx.execute("PRAGMA page_size").fetchone()[0])
+    bound = int(tx.execute("PRAGMA max_page_count").fetchone()[0])
+    return int((used(tx) - until) * bound * page_bytes) + page_bytes
+
+
+def _candidates(tx: Connection, query: str, under_way: Mapping[str, int], *, excess_bytes: int) -> list[_Row]:
     tx.execute("CREATE TEMP TABLE IF NOT EXISTS under_way (name TEXT PRIMARY KEY, place INTEGER)")
     tx.execute("DELETE FROM under_way")
     tx.executemany("INSERT INTO under_way VALUES (?, ?)", under_way.items())
-    return [(place, stream, number, id_) for place, stream, number, id_ in tx.execute(query)]
+    rows: list[_Row] = []
+    for row in tx.execute(query).fetchall():
+        rows.append(row)
+        excess_bytes -= row[4]
+        if excess_bytes < 0:
+            break
+    return rows
 
 
 def _forget_acknowledged(
@@ -509,7 +531,8 @@ def _forget_acknowledged(
 def _give_back(tx: Connection) -> None:
     free = int(tx.execute("PRAGMA freelist_count").fetchone()[0])
     if free > FREE_PAGES_KEPT:
-        tx.execute(f"PRAGMA incremental_vacuum({min(free - FREE_PAGES_KEPT, VACUUMED_TOGETHER)})").fetchall()
+        for _ in range(min(free - FREE_PAGES_KEPT, VACUUMED_TOGETHER)):
+            tx.execute("PRAGMA incremental_vacuum(1)")  # Python takes one step of it, whatever its argument
 
 
 # ── looking ───────────────────────────────────────────────────────────────────────────────────────

@@ -29,7 +29,8 @@ CREATE TABLE outbox (
     bytes INTEGER NOT NULL,                 -- of topic and payload
     recorded_ms INTEGER NOT NULL,           -- wall clock, since 1970
     boot INTEGER NOT NULL REFERENCES boots (id),
-    steady_ms INTEGER NOT NULL              -- since that boot, also while suspended
+    steady_ms INTEGER NOT NULL,             -- since that boot, also while suspended
+    crc INTEGER NOT NULL                    -- of id, topic and payload: SQLite itself notices no rotten bit in these
 ) STRICT;
 
 CREATE INDEX outbox_by_stream ON outbox (stream, place, bytes); -- counting and finding read nothing else
