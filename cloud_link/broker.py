@@ -272,13 +272,34 @@ class _Line:
 
 
 class _Client(paho.Client):
-    """paho's client upon our line."""
+    """paho's client upon our line. It closes what it opened where a handshake fails; paho forgets to."""
 
     line: _Line
+    context: ssl.SSLContext | None = None
+    _newest: socket.socket | None = None
 
     def _create_socket(self) -> Any:  # noqa: ANN401 (paho's SocketLike is private)
-        self.line = _Line(cast("_Socket", super()._create_socket()))
+        try:
+            under = cast("_Socket", super()._create_socket())
+        except BaseException:
+            if self._newest is not None:
+                self._newest.close()
+            raise
+        self.line = _Line(under)
         return self.line
+
+    def _create_socket_connection(self) -> socket.socket:
+        self._newest = super()._create_socket_connection()
+        return self._newest
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        if self.context is None:
+            raise ValueError("TLS without a context")
+        tcp_sock.settimeout(STEP_WITHIN_S)
+        wrapped = self.context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
+        self._newest = wrapped
+        wrapped.do_handshake()  # checks the name too: create_default_context says so
+        return wrapped
 
 
 # ── packets ───────────────────────────────────────────────────────────────────────────────────────
@@ -695,6 +716,7 @@ def _new_client(
     client.connect_timeout = STEP_WITHIN_S
     if context is not None:
         client.tls_set_context(context)
+        client.context = context
     if path is not None:
         client.ws_set_options(path=path)
     if address.username is not None:

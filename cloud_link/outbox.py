@@ -328,19 +328,17 @@ def dead_letter(
             recorded.wall_ms,
         ),
     )
-    tx.execute("DELETE FROM outbox WHERE place = ?", (posted.place,))
     settle(tx, {envelope.stream: posted.place})
     row = (posted.place, envelope.stream, envelope.number, envelope.id, len(envelope.payload))
+    _delete(tx, [row])
     return _tell(tx, [row], reason=reason, teller=teller, recorded=recorded)
 
 
 _Row = tuple[int, str, int, str, int]  # place, stream, number, id, bytes
 
 
-def drop(tx: Connection, rows: Sequence[_Row], *, reason: str, teller: Teller, recorded: Moment) -> Dropped:
-    """Drops these (place, stream, number, id, bytes), and tells of it in the same transaction."""
+def _delete(tx: Connection, rows: Sequence[_Row]) -> None:
     tx.executemany("DELETE FROM outbox WHERE place = ?", [(row[0],) for row in rows])
-    return _tell(tx, rows, reason=reason, teller=teller, recorded=recorded)
 
 
 def _tell(tx: Connection, rows: Sequence[_Row], *, reason: str, teller: Teller, recorded: Moment) -> Dropped:
@@ -441,16 +439,19 @@ def keep_house(
         ):
             if used(tx) < from_share:
                 continue
+            gone: list[_Row] = []
             while used(tx) >= until:
                 rows = _candidates(tx, query, under_way, excess_bytes=_excess_bytes(tx, until))
                 if not rows:
                     break
-                one = drop(tx, rows, reason=reason.value, teller=teller, recorded=now)
-                dropped = Dropped(
-                    places=dropped.places | one.places,
-                    told=dropped.told + one.told,
-                    holds=dropped.holds + one.holds,
-                )
+                _delete(tx, rows)
+                gone += rows
+            one = _tell(tx, gone, reason=reason.value, teller=teller, recorded=now)
+            dropped = Dropped(
+                places=dropped.places | one.places,
+                told=dropped.told + one.told,
+                holds=dropped.holds + one.holds,
+            )
         share = used(tx)
     _give_back(tx)
     return Kept(deleted=deleted, dropped=dropped, more=more, used=share)
