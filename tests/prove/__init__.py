@@ -1,0 +1,1 @@
+"""The promises, one by one, against real brokers, crashes and cuts: `make prove`."""

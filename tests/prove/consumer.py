@@ -1,0 +1,150 @@
+"""What a cloud service would believe, of what is retained and of the events alone, and whether it is so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from tests.prove.recorder import Event
+
+GRANTED: Final = frozenset({"confirmed", "started"})
+TOLD: Final = ("requested", "confirmed", "moved", "updated", "started", "checked_in")
+OVER: Final = ("failed", "expired", "ended", "deleted")
+EDGE: Final = timedelta(seconds=3)  # a booking about to end is in one list and no more in the other
+OF_OCCUPANCY: Final = ("people", "presence", "in_use", "in_call", "sharing")
+SHOWN: Final = ("starts_at", "ends_at", "title", "meeting_id", "booking_id")
+
+Json = Mapping[str, Any]
+Entry = tuple[str | None, ...]  # start, end, title, meeting id, booking id
+
+
+# ── the events alone ──────────────────────────────────────────────────────────────────────────────
+
+
+class Consumer:
+    """Follows the events of a site, each of them once, and keeps what they say."""
+
+    def __init__(self) -> None:
+        self.bookings: dict[str, dict[str, Json]] = {}  # room, key
+        self.occupancy: dict[str, Json] = {}
+        self._seen: set[tuple[str, str]] = set()
+
+    def follow(self, events: Iterable[Event]) -> None:
+        for event in events:
+            key = (event.source, event.id)
+            if key in self._seen:
+                continue
+            self._seen.add(key)
+            if event.stream.startswith("rooms/"):
+                self._take(event.stream.removeprefix("rooms/"), event)
+
+    def _take(self, room: str, event: Event) -> None:
+        noun, _, verb = event.kind.partition(".")
+        if noun == "booking":
+            data = event.body["data"]
+            known = self.bookings.setdefault(room, {})
+            if verb in TOLD:
+                known[data["key"]] = data
+            elif verb in OVER:
+                known.pop(data["key"], None)
+            else:
+                raise ValueError(f"a consumer does not know {event.kind}")
+        elif event.kind == "occupancy.changed":
+            self.occupancy[room] = event.body["data"]
+
+
+# ── comparing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def differences(truths: Sequence[Json], states: Mapping[str, Json], *, now: datetime) -> list[str]:
+    """Where what is retained is not what the devices have. Requests not yet granted are not compared."""
+    found: list[str] = []
+    for truth in truths:
+        room = truth["room"]
+        state = states.get(room)
+        if state is None:
+            found.append(f"{room}: nothing is retained")
+            continue
+        found += _unlike(room, "booked", _of_truth(truth, now), _of_agenda(state["agenda"], now))
+        found += _unlike(room, "senses", _sensed(truth), _occupied(state["occupancy"], truth))
+    return found
+
+
+def contradictions(consumer: Consumer, states: Mapping[str, Json], *, now: datetime) -> list[str]:
+    """Where somebody who knows the events alone believes other than what is retained."""
+    found: list[str] = []
+    for room, state in sorted(states.items()):
+        told = consumer.bookings.get(room, {}).values()
+        found += _unlike(room, "told by events", _of_agenda(told, now), _of_agenda(state["agenda"], now))
+        occupancy = consumer.occupancy.get(room)
+        believed = {key: None if occupancy is None else occupancy[key] for key in OF_OCCUPANCY}
+        latest = {key: state["occupancy"][key] for key in OF_OCCUPANCY}
+        if believed != latest:
+            found.append(f"{room}: events say {believed}, and what is retained {latest}")
+    return found
+
+
+def states_of(retained: Mapping[str, bytes]) -> dict[str, Json]:
+    """Room: its retained state."""
+    states = (json.loads(body) for topic, body in retained.items() if topic.endswith("/state") and body)
+    return {state["room"]: state for state in states}
+
+
+def _unlike(room: str, what: str, one: Iterable[object], other: Iterable[object]) -> list[str]:
+    left, right = set(one), set(other)
+    if left == right:
+        return []
+    here, there = sorted(map(str, left - right)), sorted(map(str, right - left))
+    return [f"{room}: {what}: only here {here}, only retained {there}"]
+
+
+def _of_truth(truth: Json, now: datetime) -> list[Entry]:
+    return [
+        (
+            booking["start"],
+            booking["end"],
+            None if booking["private"] else booking["title"],
+            booking["meeting_id"] or None,
+            booking["id"],
+        )
+        for booking in truth["bookings"]
+        if not booking["pending"] and not booking["ended"] and _at(booking["end"]) > now + EDGE
+    ]
+
+
+def _of_agenda(entries: Iterable[Json], now: datetime) -> list[Entry]:
+    return [
+        (
+            _whole(entry["starts_at"]),
+            _whole(entry["ends_at"]),
+            entry["title"],
+            entry["meeting_id"],
+            entry["booking_id"],
+        )
+        for entry in entries
+        if entry["phase"] in GRANTED and _at(entry["ends_at"]) > now + EDGE
+    ]
+
+
+def _sensed(truth: Json) -> list[tuple[str, object]]:
+    people = truth["people"]
+    return [
+        ("people", None if people == -1 else people),
+        ("presence", {"Yes": True, "No": False}.get(truth["presence"])),
+        ("in_call", truth["calls"] > 0),
+        ("sharing", truth["sharing"]),
+    ]
+
+
+def _occupied(occupancy: Json, truth: Json) -> list[tuple[str, object]]:
+    return [(key, occupancy[key]) for key, _ in _sensed(truth)]
+
+
+def _at(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _whole(text: str) -> str:
+    return _at(text).strftime("%Y-%m-%dT%H:%M:%SZ")
