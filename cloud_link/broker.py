@@ -290,6 +290,7 @@ class _Client(paho.Client):
 
     def _create_socket_connection(self) -> socket.socket:
         self._newest = super()._create_socket_connection()
+        self._newest.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # we gather ourselves
         return self._newest
 
     def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:

@@ -263,6 +263,7 @@ class Forwarder:
             self._want_more(lane)
         self._hold(holds)
         self._started = True
+        self._house.set()
         async with asyncio.TaskGroup() as tasks:
             house = tasks.create_task(self._keep_house(), name="outbox-house")
             if not self._stopping:
@@ -430,7 +431,7 @@ class Forwarder:
             self._stage = _Stage.OPEN
         if self._paused or self._quiet:
             return
-        if self._counts.paused_why is not None:
+        if self._pauses:
             bound = 1  # a cautious step after a refusal
         ready, unsettled = self._ready, self._window.unsettled
         while ready and connection.under_way < bound and self._unsettled < unsettled:
@@ -803,6 +804,8 @@ class Forwarder:
             more = True
             while more:
                 more = await self._keep_house_once()
+            if self._database.trouble is None:
+                await self._find_the_forgotten()
 
     async def _keep_house_once(self) -> bool:
         near = (
@@ -838,6 +841,17 @@ class Forwarder:
             )
             self._drop_from_memory(dropped)
         return kept.more or (not near and kept.used >= budget.no_diagnostics)
+
+    async def _find_the_forgotten(self) -> None:
+        """What is on disk and was never offered, because somebody was interrupted in between."""
+        for head in await self._database.write(outbox.heads):
+            lane = self._lanes.get(head.stream)
+            if lane is None:
+                self._lanes[head.stream] = lane = _Lane(head.stream, after=0, number=0)
+            if head.pending and head.last_number != lane.number:
+                lane.behind = True
+                self._want_more(lane)
+        self._event.set()
 
     def _drop_from_memory(self, dropped: Dropped) -> None:
         for lane in self._lanes.values():

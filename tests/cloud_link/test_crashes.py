@@ -1,0 +1,49 @@
+"""SIGKILL at named points: what was accepted arrives, in order, and little of it twice."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from cloud_link.delivery import WINDOW
+from tests.brokers import Mosquitto
+from tests.cloud_link.doomed import POINTS, ROOMS
+from tests.cloud_link.listener import listening
+from tests.cloud_link.stand import BASE, numbers, until, without_repeats
+
+pytestmark = pytest.mark.slow
+
+
+async def doomed(directory: Path, url: str, point: str, nth: int) -> int:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.cloud_link.doomed", str(directory), url, point, str(nth)),
+        cwd=Path(__file__).parents[2],
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    return await process.wait()
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point != "never"])
+async def test_a_kill_loses_nothing_and_repeats_a_window_at_most(tmp_path: Path, point: str):
+    heard: list[bytes] = []
+    kills = 0
+    async with Mosquitto(tmp_path / "broker") as broker, listening(broker.url, f"{BASE}/rooms/#", heard):
+        for nth in (3, 60) if point != "keeping house" else (2, 6):
+            code = await doomed(tmp_path, broker.url, point, nth)
+            assert code == -signal.SIGKILL
+            kills += 1
+        assert await doomed(tmp_path, broker.url, "never", 0) == 0
+        accepted: dict[str, list[int]] = {}
+        for line in (tmp_path / "accepted").read_text().splitlines():
+            stream, number = line.split()
+            accepted.setdefault(stream, []).append(int(number))
+        rooms = [f"rooms/r{room}" for room in range(ROOMS)]
+        await until(lambda: all(set(accepted.get(room, [])) <= set(numbers(heard, room)) for room in rooms))
+        for room in rooms:
+            came = without_repeats(numbers(heard, room))
+            assert came == list(range(1, len(came) + 1)), "gapless, and in order"
+        repeats = len(heard) - len(set(heard))
+        assert repeats <= WINDOW * kills
