@@ -114,6 +114,7 @@ class Lost:
     code: int | None  # of CONNACK or DISCONNECT; None: the line broke without one
     why: str
     server_reference: str | None = None  # where the broker sends us instead: host or host:port
+    person: bool = False  # the address or one of its files must be mended first
     unfit: bool = False  # the broker could not even read our CONNECT: an older protocol may do
 
 
@@ -129,7 +130,7 @@ class AddressUnusable(BrokerError):
     """A person must mend the address or one of its files."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(Lost(code=None, why=why))
+        super().__init__(Lost(code=None, why=why, person=True))
 
 
 # ── the line under paho ───────────────────────────────────────────────────────────────────────────

@@ -339,6 +339,9 @@ class Forwarder:
             log.debug("broker.unreachable", **facts)
             return
         self._told_lost = True
+        if lost.person:
+            log.error("broker.unusable", **facts, mend="mend the address, or the file that is named")
+            return
         match ending:
             case Ending.REFUSED:
                 log.error("broker.refused", **facts, mend="check user, password, client id and rights")

@@ -229,4 +229,4 @@ class OutboxModel(RuleBasedStateMachine):
 
 
 TestOutboxModel = OutboxModel.TestCase
-TestOutboxModel.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestOutboxModel.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
