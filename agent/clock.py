@@ -27,6 +27,11 @@ class Clock:
         """The wall clock's time, in UTC."""
         return datetime.fromtimestamp(self._wall(), UTC)
 
+    def look(self) -> tuple[datetime, timedelta | None]:
+        """The time, and by how much the wall clock jumped before it, if it did."""
+        by = self.jump()
+        return self.now(), by
+
     def jump(self) -> timedelta | None:
         """By how much the wall clock jumped since the last look, if it did; drift is followed quietly."""
         offset = self._wall() - self._steady()

@@ -164,7 +164,13 @@ def _booking(booking: Json | None, zone: tzinfo | None) -> Text:
 
 def _title(booking: Json, zone: tzinfo | None) -> str:
     times = f"{_clock(booking['starts_at'], zone)}–{_clock(booking['ends_at'], zone)}"
-    return f"{times} {booking['title'] or ('private' if booking['private'] else '')}".rstrip()
+    title = _printable(booking["title"] or ("private" if booking["private"] else ""))
+    return f"{times} {title}".rstrip()
+
+
+def _printable(text: str) -> str:
+    """Titles are anybody's words: nothing in them may move the technician's cursor."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _people(occupancy: Json, capacity: int | None) -> Text:

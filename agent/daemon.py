@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import signal
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -29,7 +30,14 @@ from agent.settings import Configuration
 from agent.telemetry import LoopLag, disk_free_bytes, memory_bytes, notify
 from cloud_link import broker, envelope, outbox
 from cloud_link.contract import AgentState
-from cloud_link.database import AlreadyRunning, Database, Limits, SchemaTooNew, open_database
+from cloud_link.database import (
+    AlreadyRunning,
+    Database,
+    Limits,
+    SchemaTooNew,
+    open_database,
+    open_to_read,
+)
 from cloud_link.forwarder import Agent, Conduct, Forwarder
 from cloud_link.retained import Picture
 from device_adapters.fleet import Fleet
@@ -37,6 +45,7 @@ from device_adapters.fleet import Fleet
 log = structlog.get_logger()
 
 HEALTH_EVERY_S = 60.0
+DRAINS_WITHIN_S = 6.0  # systemd gives fifteen seconds, and the broker wants some of them
 HEALTH_EXPIRES_S = 180  # after three periods nobody should take it for news
 
 
@@ -94,19 +103,26 @@ async def _build(configuration: Configuration, database: Database) -> _Daemon:
         furnish(known.get(room.id), room.id, room.devices, now=clock.now()) for room in configuration.rooms
     ]
     await database.write(partial(snapshots.forget, keep=[room.id for room in rooms]))
-    return _Daemon(configuration, database, clock, rooms)
+    stats = await database.write(lambda tx: outbox.stats(tx, now=outbox.moment_now()))
+    return _Daemon(configuration, database, clock, rooms, stats)
 
 
 class _Daemon:
     """Everything that lives between start and stop."""
 
     def __init__(
-        self, configuration: Configuration, database: Database, clock: Clock, rooms: Sequence[Room]
+        self,
+        configuration: Configuration,
+        database: Database,
+        clock: Clock,
+        rooms: Sequence[Room],
+        stats: outbox.Stats,
     ) -> None:
         self._configuration = configuration
         self._database = database
         self._clock = clock
         self._lag = LoopLag()
+        self._last_stats = stats
         self._version = version("roomd")
         self.broadcast = Broadcast()
         site = configuration.site
@@ -159,11 +175,26 @@ class _Daemon:
             for task in (heard, clock, lag, health):
                 task.cancel()
             await asyncio.wait((heard, clock, lag, health))
-            await self._pipeline.close()
-            await road
+            await self._drain(road)
             self._forwarder.stop()
             await line
         log.info("roomd.stopped")
+
+    async def _drain(self, road: asyncio.Task[None]) -> None:
+        """Have all that was heard recorded; a disk that takes nothing is not waited for for ever."""
+        try:
+            async with asyncio.timeout(DRAINS_WITHIN_S):
+                await self._pipeline.close()
+                await asyncio.shield(road)
+        except TimeoutError:
+            trouble = self._database.trouble
+            log.error(
+                "pipeline.not_drained",
+                why=trouble.why if trouble else "the disk is slow",
+                mend="make room on the disk; after the next start every device is compared anew",
+            )
+            road.cancel()
+            await asyncio.wait((road,))
 
     # ── what is heard
 
@@ -264,7 +295,7 @@ class _Daemon:
 
     async def _show_health(self) -> None:
         while True:
-            stats = await self._database.write(lambda tx: outbox.stats(tx, now=outbox.moment_now()))
+            stats = await self._stats()
             vitals = self._vitals(stats)
             rooms = self._pipeline.rooms.values()
             body = envelope.agent_health(self._configuration.site, vitals, rooms=rooms)
@@ -272,6 +303,19 @@ class _Daemon:
                 self._configuration.site.health, partial(bytes, body), expiry_s=HEALTH_EXPIRES_S
             )
             await asyncio.sleep(HEALTH_EVERY_S)
+
+    async def _stats(self) -> outbox.Stats:
+        """How full the outbox is, read beside the writer: it may be stuck, and that is when one asks."""
+
+        def read() -> outbox.Stats:
+            with open_to_read(self._configuration.state_directory) as tx:
+                return outbox.stats(tx, now=outbox.moment_now())
+
+        try:
+            self._last_stats = await asyncio.to_thread(read)
+        except (OSError, sqlite3.Error) as error:
+            log.debug("outbox.unread", why=str(error))
+        return self._last_stats
 
     def _vitals(self, stats: outbox.Stats) -> envelope.Vitals:
         line = self._forwarder.vitals
@@ -292,7 +336,7 @@ class _Daemon:
 
     async def picture(self) -> dict[str, Any]:
         """What the command line shows: rooms, broker, outbox and devices as they are now."""
-        stats = await self._database.write(lambda tx: outbox.stats(tx, now=outbox.moment_now()))
+        stats = await self._stats()
         line = self._forwarder.vitals
         site, now = self._configuration.site, self._clock.now()
         rooms = self._pipeline.rooms

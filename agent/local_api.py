@@ -9,9 +9,11 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 log = structlog.get_logger()
@@ -19,7 +21,8 @@ log = structlog.get_logger()
 LISTENER_HOLDS = 2000  # events; one who reads more slowly misses the oldest, and is told how many
 PICTURE_EVERY_S = 1.0
 QUESTION_WITHIN_S = 10.0
-LONGEST_LINE = 16 * 1024 * 1024
+LONGEST_QUESTION = 1024
+LONGEST_ANSWER = 16 * 1024 * 1024
 
 Picture = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -86,7 +89,7 @@ async def serve(path: Path, picture: Picture, broadcast: Broadcast) -> AsyncIter
 
         old_mask = os.umask(0o117)
         try:
-            server = await asyncio.start_unix_server(welcome, path)
+            server = await asyncio.start_unix_server(welcome, path, limit=LONGEST_QUESTION)
         finally:
             os.umask(old_mask)
         try:
@@ -104,18 +107,25 @@ async def _attend(
     """Answer one caller, until it has its answer or hangs up."""
     try:
         async with asyncio.timeout(QUESTION_WITHIN_S):
-            question = json.loads(await reader.readline())
-        asked = question.get("ask") if isinstance(question, dict) else None
+            asked = _understand(await reader.readline()).ask
         async with asyncio.TaskGroup() as both:
             answer = both.create_task(_answer(asked, writer, picture, broadcast), name="answer")
             gone = both.create_task(reader.read(), name="hang-up")
             await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
             answer.cancel()
             gone.cancel()
-    except* (OSError, TimeoutError, ValueError) as group:
+    except* (OSError, ValueError, msgspec.MsgspecError) as group:
         log.debug("caller.lost", why=str(group.exceptions[0]))
     finally:
         writer.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    ask: str
+
+
+_understand = msgspec.json.Decoder(_Question).decode
 
 
 def _take_away(path: Path) -> None:
@@ -123,7 +133,9 @@ def _take_away(path: Path) -> None:
 
 
 def _make_way(path: Path) -> None:
-    """Take away the socket that a killed daemon left; refuse if somebody answers on it."""
+    """Take away the socket that a killed daemon left; refuse if somebody answers on it, or if it is none."""
+    if path.exists() and not path.is_socket():
+        raise SocketInUse(f"{path} is there and is no socket: give roomd another agent.socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         try:
             line.connect(str(path))
@@ -175,7 +187,7 @@ async def _say(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
 async def ask(path: Path, question: str) -> AsyncIterator[dict[str, Any]]:
     """The daemon's answers to a question, until it has no more. Raises `DaemonAbsent`."""
     try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST_LINE)
+        reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST_ANSWER)
     except PermissionError:
         raise DaemonAbsent(
             f"{path} may not be opened by this user: run with sudo, or join the group roomd"

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -56,6 +56,7 @@ class Pipeline:
         self._inbox: asyncio.Queue[_Heard | None] = asyncio.Queue(INBOX_HOLDS)
         self._deadlines: list[tuple[datetime, RoomId]] = []
         self._due: dict[RoomId, datetime | None] = {}
+        self._struck = False
         self.events_heard = 0
         self.events_ignored = 0
         for room in self._rooms.values():
@@ -68,7 +69,10 @@ class Pipeline:
 
     async def deliver(self, room: RoomId, events: Sequence[RoomEvent]) -> None:
         """Take in what a device said. Waits while the inbox is full: that is the back-pressure."""
-        await self._inbox.put(_Heard(self._clock.now(), room, events))
+        now, by = self._clock.look()
+        if by is not None:
+            await self._step_the_clock(now, by)  # before what was heard by the new time
+        await self._inbox.put(_Heard(now, room, events))
 
     async def close(self) -> None:
         """Take in nothing more; `run` returns when all that was taken in is recorded."""
@@ -78,13 +82,16 @@ class Pipeline:
         """Let time pass: deadlines strike when they are due, and a clock that jumps is noticed."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            now = self._clock.now()
-            by = self._clock.jump()
+            now, by = self._clock.look()
             if by is not None:
-                log.warning("clock.stepped", by_s=round(by.total_seconds(), 3))
-                await self._inbox.put(_Heard(now, None, (ClockStepped(by=by),)))
-            elif self._deadlines and self._deadlines[0][0] <= now:
+                await self._step_the_clock(now, by)
+            elif not self._struck and self._deadlines and self._deadlines[0][0] <= now:
+                self._struck = True  # one stroke at a time: a disk that is stuck must not fill the inbox
                 await self._inbox.put(_Heard(now, None, (ClockStruck(),)))
+
+    async def _step_the_clock(self, now: datetime, by: timedelta) -> None:
+        log.warning("clock.stepped", by_s=round(by.total_seconds(), 3))
+        await self._inbox.put(_Heard(now, None, (ClockStepped(by=by),)))
 
     async def run(self) -> None:
         """Record what is heard, together what arrives together, until `close`."""
@@ -127,6 +134,7 @@ class Pipeline:
             for room in tuple(self._rooms):
                 self._move(room, event, now, steps)
             return
+        self._struck = False
         while self._deadlines and self._deadlines[0][0] <= now:
             due, room = heapq.heappop(self._deadlines)
             if self._due.get(room) == due:

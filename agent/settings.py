@@ -7,16 +7,16 @@ import re
 import socket
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from agent.core.model import AgentId, Credential, Device, DeviceId, Policy, RoomId, SiteId, Trust
 from cloud_link.broker import Address
@@ -29,6 +29,14 @@ HTTPS_PORT = 443
 SMALLEST_BUDGET_MB = 32
 FINGERPRINT = r"^(sha256:)?([0-9A-Fa-f]{2}:?){32}$"
 
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("should be a number")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_no_truth), Field(ge=1)]
 Slug = Annotated[str, StringConstraints(pattern=f"^{SLUG}$")]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
@@ -111,7 +119,7 @@ class _Agent(_Table):
     id: Slug | None = None
     state_directory: Path = Path("/var/lib/roomd")
     socket: Path = Path("/run/roomd/roomd.sock")
-    budget_mb: Annotated[int, Field(ge=SMALLEST_BUDGET_MB)] = 256
+    budget_mb: Annotated[Count, Field(ge=SMALLEST_BUDGET_MB)] = 256
 
 
 class _Mqtt(_Table):
@@ -123,7 +131,7 @@ class _Mqtt(_Table):
     password_file: str | None = None
     certificate_file: str | None = None
     key_file: str | None = None
-    window: Annotated[int, Field(ge=1, le=1000)] = 40
+    window: Annotated[Count, Field(le=1000)] = 40
 
 
 class _DeviceDefaults(_Table):
@@ -135,7 +143,7 @@ class _DeviceDefaults(_Table):
 
 
 class _Devices(_DeviceDefaults):
-    dial_at_once: Annotated[int, Field(ge=1, le=1000)] = 32
+    dial_at_once: Annotated[Count, Field(le=1000)] = 32
 
 
 class _Device(_DeviceDefaults):
@@ -152,7 +160,7 @@ class _Calendar(_Table):
 class _Room(_Table):
     id: Slug
     name: Words | None = None
-    capacity: Annotated[int, Field(ge=1)] | None = None
+    capacity: Count | None = None
     calendar: _Calendar | None = None
     devices: tuple[_Device, ...] = ()
 
@@ -187,18 +195,43 @@ class _File(BaseSettings):
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def read(file: Path, *, environment: Mapping[str, str] | None = None) -> Configuration:
+def read(file: Path) -> Configuration:
     """The configuration in this TOML file, with `ROOMD_…` of the environment laid over it.
 
     Raises `ConfigurationRefused` with every problem at once, each with its file, its key and its mend.
     """
-    environment = os.environ if environment is None else environment
     table = _parse(file)
+    problems: list[Problem] = []
     try:
         content = _File(**table)
+    except SettingsError as error:
+        raise ConfigurationRefused([_explain_environment(error)]) from None
     except ValidationError as error:
-        raise ConfigurationRefused(_explain(file, e) for e in error.errors()) from None
-    return _Reader(file, content, environment).configuration()
+        problems = [_explain(file, e) for e in error.errors()]
+        # The rest is looked at all the same: who mends a file wants to know everything at once.
+        remainder = _without(table, error.errors())
+        try:
+            content = _File(**remainder)
+        except (ValidationError, SettingsError):
+            raise ConfigurationRefused(problems) from None
+    return _Reader(file, content, problems).configuration()
+
+
+def _without(table: dict[str, Any], errors: Iterable[ErrorDetails]) -> dict[str, Any]:
+    """The file's tables without what is wrong in them; a room that cannot do without it is left empty."""
+    for error in errors:
+        *way, last = error["loc"]
+        if error["type"] == "missing" or last in {"id", "host"}:
+            if way[:1] == ["rooms"] and isinstance(number := [*way, last][1], int):
+                table["rooms"][number] = {"id": f"left-out-{number}"}
+            continue
+        holder: Any = table
+        for step in way:
+            inside = isinstance(holder, list) or (isinstance(holder, dict) and step in holder)
+            holder = holder[step] if inside else {}
+        if isinstance(holder, dict):
+            holder.pop(last, None)
+    return table
 
 
 def _parse(file: Path) -> dict[str, Any]:
@@ -226,12 +259,12 @@ def _parse(file: Path) -> dict[str, Any]:
 class _Reader:
     """Turns the file's tables into values, and gathers what is wrong with them on the way."""
 
-    def __init__(self, file: Path, content: _File, environment: Mapping[str, str]) -> None:
+    def __init__(self, file: Path, content: _File, problems: Iterable[Problem]) -> None:
         self.file = file
         self.content = content
-        self.environment = environment
-        self.problems: list[Problem] = []
+        self.problems = list(problems)
         self.notes: list[str] = []
+        self.found: list[tuple[DeviceId, str]] = []  # devices, usable or not, and where they are
 
     def configuration(self) -> Configuration:
         site, policy, broker = self._site(), self._policy(), self._broker()
@@ -302,11 +335,7 @@ class _Reader:
 
     def _broker(self) -> Address:
         mqtt = self.content.mqtt
-        url = urlsplit(mqtt.url)
-        if url.scheme not in {"mqtt", "mqtts", "ws", "wss"} or not url.hostname:
-            self._wrong(
-                "mqtt.url", f"{mqtt.url!r} names no broker", 'Write it like "mqtts://broker.example.com:8883"'
-            )
+        url = self._url("mqtt.url", mqtt.url)
         if url.username or url.password:
             self._wrong("mqtt.url", "holds a user or a password", "Use username and password_file")
         if mqtt.password_file is not None and mqtt.username is None:
@@ -328,6 +357,16 @@ class _Reader:
             certificate_file=self._file("mqtt.certificate_file", mqtt.certificate_file),
             key_file=self._secret("mqtt.key_file", mqtt.key_file),
         )
+
+    def _url(self, key: str, text: str) -> SplitResult:
+        try:
+            url = urlsplit(text)
+            good = url.scheme in {"mqtt", "mqtts", "ws", "wss"} and _is_host(url.hostname) and url.port != 0
+        except ValueError:
+            url, good = SplitResult("", "", "", "", ""), False
+        if not good:
+            self._wrong(key, f"{text!r} names no broker", 'Write it like "mqtts://broker.example.com:8883"')
+        return url
 
     def _rooms(self) -> Iterator[RoomSettings]:
         if not self.content.rooms:
@@ -373,10 +412,12 @@ class _Reader:
                 'Write "auto" or "websocket"',
             )
         trust = self._trust(key, room, device)
+        id_ = DeviceId(device.id or (f"{room.id}-{number + 1}" if number else room.id))
+        self.found.append((id_, f"{host.lower()}:{port}"))
         if username is None or password_file is None:
             return None
         return Device(
-            id=DeviceId(device.id or (f"{room.id}-{number + 1}" if number else room.id)),
+            id=id_,
             room=RoomId(room.id),
             host=host,
             port=port,
@@ -408,23 +449,21 @@ class _Reader:
     def _host(self, key: str, host: str) -> tuple[str, int]:
         try:
             parts = urlsplit(f"//{host}")
-            if parts.hostname and not parts.path and not parts.username:
-                return parts.hostname, parts.port or HTTPS_PORT
+            if _is_host(parts.hostname) and parts.port != 0 and not parts.path and not parts.username:
+                return parts.hostname or "", parts.port or HTTPS_PORT
         except ValueError:
             pass
         self._wrong(key, f"{host!r} is no host", 'Write it like "10.0.4.21" or "10.0.4.21:443"')
         return host, HTTPS_PORT
 
     def _unique(self) -> None:
-        rooms = Counter(room.id for room in self.content.rooms)
-        hosts = Counter(device.host for room in self.content.rooms for device in room.devices)
-        ids = Counter(device.id for room in self.content.rooms for device in room.devices if device.id)
-        for what, key, seen in (
-            ("room", "rooms.id", rooms),
-            ("host", "rooms.devices.host", hosts),
-            ("device", "rooms.devices.id", ids),
-        ):
-            for name, times in seen.items():
+        seen = (
+            ("rooms.id", "room", Counter(room.id for room in self.content.rooms)),
+            ("rooms.devices.id", "device", Counter(id_ for id_, _ in self.found)),
+            ("rooms.devices.host", "host", Counter(place for _, place in self.found)),
+        )
+        for key, what, counted in seen:
+            for name, times in counted.items():
                 if times > 1:
                     self._wrong(key, f"the {what} {name!r} stands there {times} times", "Keep one of them")
 
@@ -436,7 +475,7 @@ class _Reader:
         """The same for a secret: systemd's credentials come first, and it must not be empty."""
         if name is None:
             return None
-        credentials = self.environment.get("CREDENTIALS_DIRECTORY")
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
         path = self.file.parent / name
         if credentials and not Path(name).is_absolute() and (Path(credentials) / name).exists():
             path = Path(credentials) / name
@@ -451,7 +490,7 @@ class _Reader:
 
     def _readable(self, key: str, path: Path) -> Path | None:
         problem = None
-        if not path.exists():
+        if "\0" in str(path) or not path.exists():
             problem = Problem(
                 file=self.file, key=key, what=f"{path} does not exist", mend="Create it, or mend the name"
             )
@@ -472,6 +511,19 @@ class _Reader:
 
 
 # ── in words ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _is_host(text: str | None) -> bool:
+    return text is not None and re.fullmatch(r"[0-9A-Za-z.:_%-]+", text) is not None
+
+
+def _explain_environment(error: SettingsError) -> Problem:
+    return Problem(
+        file=Path("environment"),
+        key="ROOMD_…",
+        what=str(error),
+        mend="Name one key of a table, like ROOMD_MQTT__URL, or take it out",
+    )
 
 
 def _explain(file: Path, error: ErrorDetails) -> Problem:
@@ -504,4 +556,6 @@ def _explain(file: Path, error: ErrorDetails) -> Problem:
             what, mend = "is no table", f"Write it as [{key}] with its keys below"
         case _:
             what, mend = error["msg"].replace("Input should be", "should be"), "Mend its value"
-    return Problem(file=file, key=key, what=what, mend=mend)
+    variable = "ROOMD_" + "__".join(str(part) for part in error["loc"]).upper()
+    place = Path("environment") if variable in os.environ else file
+    return Problem(file=place, key=variable if variable in os.environ else key, what=what, mend=mend)

@@ -13,6 +13,8 @@ from typing import Any
 
 import structlog
 
+log = structlog.get_logger()
+
 LAG_EVERY_S = 1.0
 _PAGE = os.sysconf("SC_PAGESIZE")
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
@@ -85,5 +87,8 @@ def notify(message: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
-        line.sendto(message.encode(), address)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+            line.sendto(message.encode(), address)
+    except OSError as error:
+        log.warning("systemd.unheard", why=str(error))

@@ -31,11 +31,11 @@ def agenda(room: Room, *, now: datetime) -> Agenda:
         )
     )
     granted = [b for b in bookings if b.phase in GRANTED]
-    current = next((b for b in granted if b.starts_at <= now), None)
+    begun = {b.key for b in granted if b.phase is BookingPhase.STARTED or b.starts_at <= now}
     return Agenda(
         bookings=bookings,
-        current=current,
-        next=next((b for b in granted if b.starts_at > now), None),
+        current=next((b for b in granted if b.key in begun), None),
+        next=next((b for b in granted if b.key not in begun), None),
         believed=next((b.calendar for b in reversed(granted) if b.calendar), None),
         as_of=max((d.listed_at for d in room.devices.values() if d.listed_at), default=None),
         fresh=any(d.phase is DevicePhase.CONNECTED and not d.recovering for d in room.devices.values()),

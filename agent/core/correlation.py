@@ -26,7 +26,7 @@ from agent.core.events import (
     SyncRequired,
 )
 from agent.core.facts import BookingFact, FactKind, ListBookings, Step
-from agent.core.likeness import Sighting, find, knows, pair
+from agent.core.likeness import JUST_CREATED, Sighting, find, knows, pair
 from agent.core.model import (
     NO_MEETING,
     UNANSWERED_PHASES,
@@ -38,6 +38,7 @@ from agent.core.model import (
     DevicePhase,
     DeviceState,
     Meeting,
+    MeetingId,
     Policy,
     Room,
 )
@@ -48,11 +49,15 @@ DEVICE_SPEAKS_WITHIN = timedelta(seconds=15)  # after a booking's start or end; 
 DEVICE_RETURNS_WITHIN = timedelta(seconds=120)  # a device that is away may come back and know better
 TIMEOUT_GRACE = timedelta(seconds=15)  # what a device takes to clear a request that timed out
 LATE_ANSWER_EVERY = timedelta(seconds=30)  # listings for a request whose time is up and that is still listed
+LATE_ANSWERS_FOR = timedelta(minutes=5)  # after that, the listings that come anyway will do
 LIST_LAG = timedelta(seconds=5)  # a listing may show a booking for a moment that is deleted already
+CLOCKS_DIFFER = timedelta(seconds=60)  # a device's clock from ours: what it drops so near its end is over
+ZERO = timedelta(0)
 REMEMBER_OVER = timedelta(minutes=10)  # so that an echo of something over does not raise it again
 LADDER = tuple(timedelta(seconds=s) for s in (5, 15, 30, 60, 75))  # when firmware sends no answer we look
 WHOLE_DAY = timedelta(hours=23)  # a local day has 23 hours in spring
 
+GIVEN_UP_PHASES = frozenset({BookingPhase.FAILED, BookingPhase.EXPIRED})
 WEBEX_IDS = "webex-"  # Webex Hybrid Calendar numbers its bookings webex-1, webex-2, …
 
 
@@ -149,16 +154,20 @@ def strike(step: Step, *, now: datetime, policy: Policy, recovered: bool = False
         due = _clock_speaks_at(step.room, booking)
         if due is None or due > now:
             continue
+        in_gap = recovered or any(
+            state.recovering for state in step.room.devices.values() if knows(state.id, booking)
+        )
         match booking.phase:
             case BookingPhase.REQUESTED | BookingPhase.PENDING:
-                step = _advance(step, booking, Sign.OVERDUE, now, recovered=recovered)
+                step = _advance(step, booking, Sign.OVERDUE, now, recovered=in_gap)
             case BookingPhase.STARTED:
-                step = _advance(step, booking, Sign.ENDED, now, at=booking.ends_at, recovered=recovered)
+                step = _advance(step, booking, Sign.ENDED, now, at=booking.ends_at, recovered=in_gap)
             case _:
-                step = _advance(step, booking, Sign.STARTED, now, at=booking.starts_at, recovered=recovered)
+                step = _advance(step, booking, Sign.STARTED, now, at=booking.starts_at, recovered=in_gap)
                 started = step.room.bookings[booking.key]
                 if (over := _clock_speaks_at(step.room, started)) is not None and over <= now:
-                    step = _advance(step, started, Sign.ENDED, now, at=booking.ends_at, recovered=recovered)
+                    step = _advance(step, started, Sign.ENDED, now, at=booking.ends_at, recovered=in_gap)
+    step = replace(step, room=_forget(step.room, now))
     for device in step.room.devices.values():
         due = next_listing(step.room, device, policy)
         if due is not None and due <= now:
@@ -207,6 +216,8 @@ def _requested(step: Step, event: BookingRequested, now: datetime, policy: Polic
         meeting=Meeting(title=event.title),
     )
     known = find(step.room, sighting, now)
+    if known is not None and known.phase in GIVEN_UP_PHASES and now - known.since > JUST_CREATED:
+        known = None  # the same request id, for the same time: they try again
     if known is None:
         booking = _new(step.room, sighting, event.starts_at, event.ends_at, now, policy)
         booking = replace(booking, requested_on=event.device, requested_at=now)
@@ -228,12 +239,25 @@ def _created(step: Step, event: BookingCreated, now: datetime, policy: Policy) -
         from_webex=event.booking_id.startswith(WEBEX_IDS),
     )
     known = find(step.room, sighting, now)
+    if known is not None and _another_occurrence(known, sighting):
+        known = None
     if known is None:
-        booking = _new(step.room, sighting, event.starts_at, event.ends_at, now, policy)
-        return _advance(step, booking, _sign_of(booking), now, first=True)
+        # Only a listing says whether what nobody asked for here is private: its title waits for that.
+        unasked = replace(sighting, meeting=None) if event.request_id is None else sighting
+        booking = _new(step.room, unasked, event.starts_at, event.ends_at, now, policy)
+        step = _advance(step, booking, _sign_of(booking), now, first=True)
+        return step if unasked is sighting else _look_again(step, event.device, now + SETTLE)
+    if known.requested_on is None:
+        sighting = replace(sighting, meeting=None)
     if known.phase in {BookingPhase.ENDED, BookingPhase.DELETED}:
         return _look_again(replace(step, ignored=step.ignored + 1), event.device, now + SETTLE)
     return _see(step, known, sighting, now, policy)
+
+
+def _another_occurrence(known: Booking, seen: Sighting) -> bool:
+    """Occurrences of a series may share a meeting id; a new one has a booking id and a start of its own."""
+    named_otherwise = known.booking_ids.get(seen.device) not in {None, seen.booking_id}
+    return named_otherwise and known.starts_at != seen.starts_at
 
 
 def _failed(step: Step, event: BookingFailed, now: datetime) -> Step:
@@ -286,7 +310,12 @@ def _checked_in(step: Step, event: BookingCheckedIn, now: datetime) -> Step:
     if known.checked_in_at is not None:
         return replace(step, ignored=step.ignored + 1)
     booking = replace(known, checked_in_at=now)
-    return _tell(_keep(step, booking), BookingFact(kind=FactKind.BOOKING_CHECKED_IN, at=now, booking=booking))
+    step = _keep(step, booking)
+    return _tell(step, _check_in(booking, now)) if _told_of(booking) else step
+
+
+def _check_in(booking: Booking, now: datetime) -> BookingFact:
+    return BookingFact(kind=FactKind.BOOKING_CHECKED_IN, at=booking.checked_in_at or now, booking=booking)
 
 
 # ── the listing ───────────────────────────────────────────────────────────────────────────────────
@@ -313,16 +342,16 @@ def _listed(step: Step, event: BookingsListed, now: datetime, policy: Policy) ->
                 step.room, _sight(event.device, listed), listed.starts_at, listed.ends_at, now, policy
             )
             step = _advance(step, booking, _sign_of(booking), now, first=True, recovered=recovered)
-    step = replace(step, room=_forget(step.room, now))
     if device is not None:
         closed = replace(
             step.room.devices[event.device],
             recovering=False,
             renumbered=False,
             asked_at=None,
-            listed_at=event.asked_at,
+            listed_at=min(event.asked_at, now),
         )
         step = replace(step, room=_with_device(step.room, closed))
+        relist = relist or event.asked_at > now  # the clock was set back while the list was under way
     if relist:
         step = _look_again(step, event.device, now + LIST_LAG)
     return strike(step, now=now, policy=policy, recovered=recovered)
@@ -339,8 +368,11 @@ def _vanished(
         if device is None or event.asked_at < _asked_for_at(known) + device.booking_timeout:
             return step, False
         return _advance(step, known, Sign.OVERDUE, now, recovered=recovered), False
-    if known.ends_at <= now:
-        return _advance(step, known, Sign.ENDED, now, at=known.ends_at, recovered=recovered), False
+    if known.ends_at <= now + (CLOCKS_DIFFER if known.phase is BookingPhase.STARTED else ZERO):
+        if known.phase is BookingPhase.CONFIRMED:
+            step = _advance(step, known, Sign.STARTED, now, at=known.starts_at, recovered=recovered)
+        known = step.room.bookings[known.key]
+        return _advance(step, known, Sign.ENDED, now, at=min(known.ends_at, now), recovered=recovered), False
     if known.seen_at >= event.asked_at:
         return step, True  # news of it came while the list was under way
     others = {d: b for d, b in known.booking_ids.items() if d != event.device}
@@ -462,23 +494,28 @@ def _merge(known: Booking, seen: Sighting, now: datetime, policy: Policy) -> Boo
         starts_at=starts_at,
         ends_at=ends_at,
         all_day=_all_day(starts_at, ends_at, policy.timezone),
-        meeting=_overlay(known.meeting, seen),
-        calendar=_calendar(seen, requested=known.requested_on is not None) or known.calendar,
+        meeting=_overlay(known, seen),
+        calendar=_surer(known, _calendar(seen, requested=known.requested_on is not None), seen.meeting_id),
     )
-    if known.calendar is CalendarKind.ON_DEVICE and merged.meeting_id is None:
-        merged = replace(merged, calendar=CalendarKind.ON_DEVICE)
     return known if merged == known else replace(merged, seen_at=now)
 
 
-def _overlay(known: Meeting, seen: Sighting) -> Meeting:
-    if seen.meeting is None:
-        return known
-    if seen.whole:
-        return seen.meeting
-    return replace(
-        known,
-        title=None if known.private else seen.meeting.title or known.title,
-        organizer=seen.meeting.organizer or known.organizer,
+def _overlay(known: Booking, seen: Sighting) -> Meeting:
+    """The meeting with what was seen of it. Of several devices the first one counts; others fill gaps."""
+    before, said = known.meeting, seen.meeting
+    if said is None:
+        return before
+    if seen.whole and next(iter(known.booking_ids), seen.device) == seen.device:
+        return said
+    return Meeting(
+        title=None
+        if before.private or said.private
+        else (said.title if not seen.whole else None) or before.title,
+        organizer=(said.organizer if not seen.whole else None) or before.organizer or said.organizer,
+        platform=before.platform or said.platform,
+        join=before.join or said.join,
+        ical_uid=before.ical_uid or said.ical_uid,
+        private=before.private or said.private,
     )
 
 
@@ -521,6 +558,15 @@ def _calendar(seen: Sighting, *, requested: bool) -> CalendarKind | None:
     if requested:
         return CalendarKind.ON_DEVICE
     return CalendarKind.PUSHED if seen.meeting_id is None else CalendarKind.HYBRID
+
+
+def _surer(known: Booking, seen: CalendarKind | None, meeting_id: MeetingId | None) -> CalendarKind | None:
+    """A calendar once told stands, until a backend names a booking that was taken for the device's own."""
+    if known.calendar is None:
+        return seen
+    if known.calendar is not CalendarKind.HYBRID and seen is CalendarKind.HYBRID and meeting_id is not None:
+        return seen
+    return known.calendar
 
 
 def _all_day(starts_at: datetime, ends_at: datetime, timezone: tzinfo) -> bool:
@@ -570,7 +616,9 @@ def _advance(
     if move.tells is None or not (first or sign is Sign.IDENTIFIED or _told_of(booking)):
         return step
     fact = BookingFact(kind=move.tells, at=at or now, booking=moved, cause=cause, recovered=recovered)
-    return _tell(step, fact)
+    step = _tell(step, fact)
+    unheard_of = sign is Sign.IDENTIFIED and not first and not _told_of(booking)
+    return _tell(step, _check_in(moved, now)) if unheard_of and moved.checked_in_at else step
 
 
 def _keep(step: Step, booking: Booking) -> Step:
@@ -623,7 +671,7 @@ def _ladder(booking: Booking, device: DeviceState) -> Iterator[datetime]:
     yield asked + device.booking_timeout
     late = asked + device.booking_timeout + TIMEOUT_GRACE
     yield late
-    if device.listed_at is not None and device.listed_at >= late:
+    if device.listed_at is not None and late <= device.listed_at < late + LATE_ANSWERS_FOR:
         yield device.listed_at + LATE_ANSWER_EVERY
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -16,9 +17,10 @@ from agent.core.events import (
     UptimeRead,
 )
 from agent.core.facts import DeviceFact, FactKind, Step
-from agent.core.model import Device, DevicePhase, DeviceState, Room, RoomId
+from agent.core.model import Booking, Device, DeviceId, DevicePhase, DeviceState, Room, RoomId
 
-UPTIME_TOLERANCE = timedelta(seconds=60)  # uptime is read seconds late, and clocks drift
+UPTIME_TOLERANCE = timedelta(seconds=60)  # uptime is read seconds late
+DRIFT = 1e-4  # of two clocks against each other, at most
 
 
 def attend(room: Room, event: DeviceEvent, *, now: datetime) -> Step:
@@ -33,7 +35,7 @@ def attend(room: Room, event: DeviceEvent, *, now: datetime) -> Step:
             return _gone(room, state, DevicePhase.REFUSED, FactKind.DEVICE_REFUSED, why, now)
         case UptimeRead(uptime_s=uptime_s):
             booted_at = now - timedelta(seconds=uptime_s)
-            if not _restarted(state, booted_at):
+            if not _restarted(state, booted_at, now):
                 return Step(room=room)
             state = _after_restart(replace(state, booted_at=booted_at, recovering=True, list_at=now))
             fact = DeviceFact(kind=FactKind.DEVICE_REBOOTED, at=booted_at, device=state)
@@ -59,13 +61,43 @@ def furnish(room: Room | None, room_id: RoomId, devices: tuple[Device, ...], *, 
         else DeviceState(id=device.id, since=now, recovering=True)
         for device in devices
     }
-    sensors = {device: sensed for device, sensed in room.sensors.items() if device in states}
-    return replace(room, devices=states, sensors=sensors)
+    return replace(
+        room,
+        devices=states,
+        bookings={key: _left(booking, states, now) for key, booking in room.bookings.items()},
+        sensors={device: sensed for device, sensed in room.sensors.items() if device in states},
+        occupancy_since=_past(room.occupancy_since, now),
+    )
 
 
 def _unheard(state: DeviceState, now: datetime) -> DeviceState:
     phase = DevicePhase.UNHEARD if state.phase is DevicePhase.CONNECTED else state.phase
-    return replace(state, phase=phase, since=now, recovering=True, asked_at=None, list_at=None)
+    return replace(
+        state,
+        phase=phase,
+        since=now,
+        recovering=True,
+        asked_at=None,
+        list_at=None,
+        listed_at=_past(state.listed_at, now),
+        booted_at=_past(state.booted_at, now),
+    )
+
+
+def _left(booking: Booking, devices: Mapping[DeviceId, DeviceState], now: datetime) -> Booking:
+    """A booking without the words of devices that are gone, and with nothing in a set-back clock's future."""
+    return replace(
+        booking,
+        booking_ids={device: id_ for device, id_ in booking.booking_ids.items() if device in devices},
+        requested_on=booking.requested_on if booking.requested_on in devices else None,
+        since=min(booking.since, now),
+        seen_at=min(booking.seen_at, now),
+        requested_at=_past(booking.requested_at, now),
+    )
+
+
+def _past(instant: datetime | None, now: datetime) -> datetime | None:
+    return None if instant is None else min(instant, now)
 
 
 def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: datetime) -> Step:
@@ -88,7 +120,7 @@ def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: dat
         list_at=None,
     )
     facts: tuple[DeviceFact, ...] = ()
-    if booted_at is not None and _restarted(before, booted_at):
+    if booted_at is not None and _restarted(before, booted_at, now):
         state = _after_restart(state)
         facts += (DeviceFact(kind=FactKind.DEVICE_REBOOTED, at=booted_at, device=state, recovered=True),)
     if before.firmware is not None and before.firmware != event.firmware:
@@ -118,8 +150,10 @@ def _misconfigured(
     return (DeviceFact(kind=FactKind.DEVICE_MISCONFIGURED, at=now, device=state, cause=cause),)
 
 
-def _restarted(before: DeviceState, booted_at: datetime) -> bool:
-    return before.booted_at is not None and booted_at > before.booted_at + UPTIME_TOLERANCE
+def _restarted(before: DeviceState, booted_at: datetime, now: datetime) -> bool:
+    """Clocks drift apart, the more the longer it has been up: that is no restart."""
+    tolerance = UPTIME_TOLERANCE + (now - booted_at) * DRIFT
+    return before.booted_at is not None and booted_at > before.booted_at + tolerance
 
 
 def _after_restart(state: DeviceState) -> DeviceState:

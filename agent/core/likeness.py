@@ -38,25 +38,32 @@ class Sighting:
 
 
 def knows(device: DeviceId, booking: Booking) -> bool:
-    """Whether this device has spoken of the booking, and so would list it."""
-    return device in booking.booking_ids or booking.requested_on == device
+    """Whether this device has spoken of the booking and so would list it, or nobody has who is left."""
+    nobody = not booking.booking_ids and booking.requested_on is None
+    return nobody or device in booking.booking_ids or booking.requested_on == device
 
 
 def find(room: Room, seen: Sighting, now: datetime) -> Booking | None:
     """The booking that a device speaks of, the living before the dead; None if it is a new one."""
     bookings = sorted(room.bookings.values(), key=lambda b: not b.live)
+    waiting = [b for b in bookings if b.phase in UNANSWERED_PHASES]
     return (
-        _by_meeting_id(bookings, seen)
-        or _by_request_id(bookings, seen)
+        _by_request_id(waiting, seen)
+        or _by_meeting_id(room, bookings, seen)
+        # An id that was used before and is used again at another time is another request.
+        or _by_request_id([b for b in bookings if _at_its_time(b, seen)], seen)
         or _by_booking_id(room, bookings, seen)
         or _by_times(bookings, seen, now)
     )
 
 
-def _by_meeting_id(bookings: Sequence[Booking], seen: Sighting) -> Booking | None:
+def _by_meeting_id(room: Room, bookings: Sequence[Booking], seen: Sighting) -> Booking | None:
     if seen.meeting_id is None:
         return None
     named = [b for b in bookings if b.meeting_id == seen.meeting_id]
+    numbered = [b for b in named if b.booking_ids.get(seen.device) == seen.booking_id]
+    if seen.booking_id is not None and numbered and not _renumbered(room, seen.device):
+        named = numbered
     found = [b for b in named if _at_its_time(b, seen)] or [b for b in named if b.live]
     # Occurrences of a series may share a meeting id: the running one is meant, else the next.
     order = sorted(found, key=lambda b: (not b.live, b.phase is not BookingPhase.STARTED, b.starts_at))
@@ -66,17 +73,16 @@ def _by_meeting_id(bookings: Sequence[Booking], seen: Sighting) -> Booking | Non
 def _by_request_id(bookings: Sequence[Booking], seen: Sighting) -> Booking | None:
     if seen.request_id is None:
         return None
-    for booking in bookings:
-        # An id that was used before and is used again at another time is another request.
-        waiting = booking.phase in UNANSWERED_PHASES
-        if booking.request_id == seen.request_id and (waiting or _at_its_time(booking, seen)):
-            return booking
-    return None
+    return next((b for b in bookings if b.request_id == seen.request_id), None)
+
+
+def _renumbered(room: Room, device: DeviceId) -> bool:
+    state = room.devices.get(device)
+    return state is not None and state.renumbered
 
 
 def _by_booking_id(room: Room, bookings: Sequence[Booking], seen: Sighting) -> Booking | None:
-    device = room.devices.get(seen.device)
-    if seen.booking_id is None or (device is not None and device.renumbered):
+    if seen.booking_id is None or _renumbered(room, seen.device):
         return None
     for booking in bookings:
         known = booking.booking_ids.get(seen.device) == seen.booking_id
@@ -151,23 +157,38 @@ def pair(room: Room, event: BookingsListed, *, renumbered: bool) -> tuple[tuple[
 
     surest: tuple[Likeness, ...] = (same_meeting_and_start, same_meeting, same_id_and_start)
     looser: tuple[Likeness, ...] = (same_id, same_times_and_title, same_times_unsettled)
-    told = [b for b in room.bookings.values() if b.meeting_id is not None or knows(event.device, b)]
-    living = [b for b in told if b.live]
-    dead = [b for b in told if not b.live]
+
+    def known(booking: Booking) -> bool:
+        return booking.meeting_id is not None or knows(event.device, booking)
+
+    def anothers(booking: Booking) -> bool:
+        return not knows(event.device, booking)
+
+    def any_of_them(_: Booking) -> bool:
+        return True
+
+    living = [b for b in room.bookings.values() if b.live]
+    dead = [b for b in room.bookings.values() if not b.live]
     left = list(event.bookings)
     return (
-        *_match(living, left, (*surest, *looser)),
-        *_match(dead, left, (same_meeting_and_start, same_id_and_start)),  # an echo has the times it had
+        *_match(living, left, surest, among=known),
+        *_match(living, left, (same_times_and_title,), among=anothers),
+        *_match(living, left, looser, among=known),
+        # An echo has the times it had.
+        *_match(dead, left, (same_meeting_and_start, same_id_and_start), among=any_of_them),
     )
 
 
 def _match(
-    known: Iterable[Booking], left: list[ListedBooking], likenesses: Iterable[Likeness]
+    unmatched: list[Booking],
+    left: list[ListedBooking],
+    likenesses: Iterable[Likeness],
+    *,
+    among: Callable[[Booking], bool],
 ) -> Iterator[tuple[Booking, ListedBooking]]:
-    """Pairs that are alike and have no second candidate; takes them out of `left`."""
-    unmatched = list(known)
+    """Pairs that are alike and have no second candidate; takes them out of `unmatched` and `left`."""
     for alike in likenesses:
-        for booking in tuple(unmatched):
+        for booking in [b for b in unmatched if among(b)]:
             found = [listed for listed in left if alike(booking, listed)]
             if len(found) == 1:
                 yield booking, found[0]

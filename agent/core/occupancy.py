@@ -73,6 +73,8 @@ def _weighed(room: Room, sensors: Mapping[DeviceId, Occupancy], now: datetime, *
 
 def next_weighing(room: Room) -> datetime | None:
     """When the word of a lost device runs out; None while there is nothing to run out."""
+    if not room.sensors and room.occupancy != NOTHING_KNOWN:
+        return room.occupancy_since  # whose word that was is configured no more
     return min(
         (_lasts_until(room, device) for device in room.sensors if not _connected(room, device)), default=None
     )

@@ -123,9 +123,12 @@ class Words:
             raise Unreadable("not a word of its value space") from None
 
 
+FIRST_YEAR, LAST_YEAR = 2000, 2200  # time zones and grace reach beyond the ends of what datetime can say
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """A point in time in ISO 8601; without an offset it is UTC."""
+    """A point in time in ISO 8601; without an offset it is UTC. Ages in which nobody books are refused."""
 
     def cast(self, value: object) -> datetime:
         """In UTC, to the second as devices mean it; Unreadable if it is none."""
@@ -133,9 +136,12 @@ class Moment:
             raise Unreadable("not a time")
         try:
             moment = datetime.fromisoformat(value)
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         except (ValueError, OverflowError):
             raise Unreadable("not a time") from None
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise Unreadable("not a time of our age")
+        return moment
 
 
 TEXT = Text()
@@ -147,7 +153,7 @@ PEOPLE_COUNT = Whole(least=-1, most=100_000)  # -1: standby, or the feature is o
 PEOPLE_PRESENCE = Words(meaning={"Yes": True, "No": False, "Unknown": None})
 ACTIVE_CALLS = Whole(least=0, most=1000)
 PRESENTATION_MODE = Words(meaning={"Sending": True, "Receiving": False, "Off": False})  # True: from this room
-UPTIME_S = Whole(least=0)
+UPTIME_S = Whole(least=0, most=1_000_000_000)
 DURATION_MIN = Whole(least=1, most=60 * 24 * 366)
 BOOKING_TIMEOUT_S = Whole(least=1, most=3600)  # 60 to 300 by the schema; newer ones may allow more
 ROWS = Whole(least=0)

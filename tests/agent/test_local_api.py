@@ -84,16 +84,27 @@ async def test_without_a_daemon_the_mend_is_told(tmp_path):
         await first(tmp_path / "s", "picture")
 
 
+async def test_a_file_in_the_place_of_the_socket_is_kept(tmp_path):
+    (tmp_path / "s").write_text("precious", encoding="utf-8")
+    with pytest.raises(SocketInUse, match="no socket"):
+        async with serve(tmp_path / "s", picture, Broadcast()):
+            pass
+    assert (tmp_path / "s").read_text(encoding="utf-8") == "precious"
+
+
 @pytest.mark.parametrize("question", ["nonsense", ""])
 async def test_a_question_that_nobody_knows_is_answered_so(tmp_path, question):
     async with serve(tmp_path / "s", picture, Broadcast()):
         assert "does not know" in str((await first(tmp_path / "s", question))["error"])
 
 
-async def test_garbage_costs_nobody_else_an_answer(tmp_path):
+@pytest.mark.parametrize(
+    "garbage", [b"\xff\x00 no json", b"[" * 60_000, b"{}", b'{"ask": 3}', b"7", b'{"ask": "' + b"x" * 60_000]
+)
+async def test_garbage_costs_nobody_else_an_answer(tmp_path, garbage):
     async with serve(tmp_path / "s", picture, Broadcast()):
         _, writer = await asyncio.open_unix_connection(tmp_path / "s")
-        writer.write(b"\xff\x00 no json\n")
+        writer.write(garbage + b"\n")
         await writer.drain()
         assert await first(tmp_path / "s", "picture") == PICTURE
         writer.close()

@@ -39,15 +39,15 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def reads(directory: Path, text: str = GOOD, **environment: str) -> Configuration:
+def reads(directory: Path, text: str = GOOD) -> Configuration:
     file = directory / "roomd.toml"
     file.write_text(text, encoding="utf-8")
-    return read(file, environment=environment)
+    return read(file)
 
 
-def refuses(directory: Path, text: str, **environment: str) -> dict[str, str]:
+def refuses(directory: Path, text: str = GOOD) -> dict[str, str]:
     with pytest.raises(ConfigurationRefused) as refusal:
-        reads(directory, text, **environment)
+        reads(directory, text)
     return {problem.key: f"{problem.what}. {problem.mend}" for problem in refusal.value.problems}
 
 
@@ -77,23 +77,70 @@ def test_every_mistake_is_told_at_once(directory):
     }
 
 
+def test_mistakes_of_different_kinds_are_told_at_once(directory):
+    text = (
+        GOOD.replace("capacity = 8", "colour = 'red'")
+        .replace("10.0.4.22:8443", "10.0.4.21:443")
+        .replace('password_file = "device-password"', 'password_file = "gone"')
+    )
+    told = refuses(directory, text)
+    assert set(told) == {"rooms[0].colour", "devices.password_file", "rooms.devices.host"}
+
+
+@pytest.mark.parametrize(
+    "url", ["mqtt://[::1", "mqtt://h:99999", "mqtt://h:abc", "mqtt://h:0", "mqtt://", "h:1883"]
+)
+def test_a_broker_that_cannot_be_is_refused(directory, url):
+    assert set(refuses(directory, GOOD.replace("mqtts://broker.example.com:8883", url))) == {"mqtt.url"}
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1 or so", "10.0.0.1:0", "10.0.0.1:x", "user@h", "h/path", "", "10.0\\u0000"]
+)
+def test_a_host_that_cannot_be_is_refused(directory, host):
+    assert "rooms[0].devices[0].host" in refuses(directory, GOOD.replace("10.0.4.21", host))
+
+
+def test_two_devices_cannot_have_one_name(directory):
+    text = GOOD + '[[rooms]]\nid = "fjord-2"\n[[rooms.devices]]\nhost = "10.0.4.23"\n'
+    assert "fjord-2" in refuses(directory, text)["rooms.devices.id"]
+
+
+def test_one_host_written_in_two_ways_is_one(directory):
+    text = GOOD.replace("10.0.4.22:8443", "10.0.4.21:443")
+    assert "10.0.4.21:443" in refuses(directory, text)["rooms.devices.host"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("ROOMD_ROOMS", "x"), ("ROOMD_SITE__FOO", "x"), ("ROOMD_MQTT__WINDOW", "no")]
+)
+def test_a_mistake_in_the_environment_is_told_as_one(directory, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationRefused) as refusal:
+        reads(directory)
+    assert {str(problem.file) for problem in refusal.value.problems} == {"environment"}
+
+
+def test_yes_is_no_number(directory):
+    assert "rooms[0].capacity" in refuses(directory, GOOD.replace("capacity = 8", "capacity = true"))
+
+
 def test_what_contradicts_itself_is_told_at_once(directory):
     text = (
         GOOD.replace("Europe/Oslo", "Europe/Olso")
         .replace("mqtts://broker.example.com:8883", "tcp://broker")
-        .replace("10.0.4.22:8443", "10.0.4.21")
         .replace('password_file = "device-password"', 'password_file = "gone"')
     )
     told = refuses(directory, text)
-    assert set(told) == {"site.timezone", "mqtt.url", "rooms.devices.host", "devices.password_file"}
-    assert "10.0.4.21" in told["rooms.devices.host"]
+    assert set(told) == {"site.timezone", "mqtt.url", "devices.password_file"}
 
 
-def test_a_secret_stands_in_the_credentials_of_systemd_first(directory, tmp_path_factory):
+def test_a_secret_stands_in_the_credentials_of_systemd_first(directory, tmp_path_factory, monkeypatch):
     credentials = tmp_path_factory.mktemp("credentials")
     (credentials / "device-password").write_text("other", encoding="utf-8")
     (credentials / "device-password").chmod(0o600)
-    configuration = reads(directory, CREDENTIALS_DIRECTORY=str(credentials))
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    configuration = reads(directory)
     assert configuration.devices[0].credential.password_file == credentials / "device-password"
     assert configuration.broker.password_file == directory / "mqtt-password"
 
