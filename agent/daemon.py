@@ -68,7 +68,7 @@ async def run(configuration: Configuration) -> None:
     async with AsyncExitStack() as stack:
         stack.enter_context(_signals(stop))
         try:
-            limits = Limits(budget_bytes=configuration.budget_bytes)
+            limits = Limits(budget_bytes=configuration.budget_bytes, gather_s=0.0)
             database = await stack.enter_async_context(
                 open_database(configuration.state_directory, limits=limits)
             )

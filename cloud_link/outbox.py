@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -168,18 +169,7 @@ def append(tx: Connection, seals: Sequence[tuple[str, Seal]], *, recorded: Momen
         return []
     epoch = current_epoch(tx)
     boot = _boot_row(tx, recorded.boot)
-    counts: dict[str, int] = {}
-    for stream, _ in seals:
-        counts[stream] = counts.get(stream, 0) + 1
-    rows: dict[str, int] = {}
-    numbers: dict[str, int] = {}
-    for stream, count in counts.items():
-        rows[stream], after = tx.execute(
-            "INSERT INTO streams (name, next_number) VALUES (?, 1 + ?2) "
-            "ON CONFLICT (name) DO UPDATE SET next_number = next_number + ?2 RETURNING id, next_number",
-            (stream, count),
-        ).fetchone()
-        numbers[stream] = after - count
+    rows, numbers = _streams(tx, dict.fromkeys(stream for stream, _ in seals))
     place = _last_place(tx)
     wall_ms, steady_ms = recorded.wall_ms, recorded.steady_ms
     posted: list[Posted] = []
@@ -209,7 +199,22 @@ def append(tx: Connection, seals: Sequence[tuple[str, Seal]], *, recorded: Momen
         )
         posted.append(Posted(place=place, envelope=envelope))
     tx.executemany("INSERT INTO outbox VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", inserted)
+    tx.executemany(
+        "UPDATE streams SET next_number = ? WHERE id = ?", [(numbers[name], rows[name]) for name in rows]
+    )
     return posted
+
+
+def _streams(tx: Connection, names: Collection[str]) -> tuple[dict[str, int], dict[str, int]]:
+    """The rows and the next numbers of these streams, which are made where they are new."""
+    wanted = json.dumps(list(names))
+    query = "SELECT name, id, next_number FROM streams WHERE name IN (SELECT value FROM json_each(?))"
+    found = tx.execute(query, (wanted,)).fetchall()
+    if len(found) < len(names):
+        known = {name for name, _, _ in found}
+        tx.executemany("INSERT INTO streams (name) VALUES (?)", [(n,) for n in names if n not in known])
+        found = tx.execute(query, (wanted,)).fetchall()
+    return {name: row for name, row, _ in found}, {name: number for name, _, number in found}
 
 
 def checksum(id_: str, topic: str, payload: bytes) -> int:
