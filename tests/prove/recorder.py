@@ -7,7 +7,7 @@ import contextlib
 import json
 import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -66,6 +66,7 @@ class Recorder:
         self.latest: dict[str, bytes] = {}  # what is retained, as it passed by
         self.sessions_lost = 0
         self.listening = False
+        self.also_seen: Callable[[], str] = lambda: ""  # told where something does not come
         self._port = port
         self._filter = topic_filter
         self._client_id = client_id
@@ -92,13 +93,15 @@ class Recorder:
         stream = None if room is None else f"rooms/{room}"
         return [e for e in self.events if e.kind == kind and (stream is None or e.stream == stream)]
 
-    async def until(self, predicate: Any, *, within_s: float = 10.0) -> None:  # noqa: ANN401 -- () -> object
+    async def until(self, predicate: Callable[[], object], *, within_s: float = 10.0) -> None:
         """Looks again whenever something has come."""
         await self._changes.until(predicate, within_s=within_s, seen=self._seen)
 
     def _seen(self) -> str:
         last = [f"{e.stream} {e.kind} {e.number}" for e in self.events[-12:]]
-        return f"{len(self.events)} events, the last {last}; retained {sorted(self.latest)}"
+        return (
+            f"{len(self.events)} events, the last {last}; retained {sorted(self.latest)}; {self.also_seen()}"
+        )
 
     async def _listen(self) -> None:
         async with _dialled(self._port, self._client_id, expiry_s=SESSION_EXPIRY_S) as line:
@@ -233,3 +236,5 @@ async def _dialled(port: int, client_id: str, *, expiry_s: int) -> AsyncIterator
             line.leave()
     finally:
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_a_lost_epoch_is_excused_only_where_the_cloud_was_told():
 
 # ── what a consumer believes ──────────────────────────────────────────────────────────────────────
 
-BOOKING = {
+BOOKING: dict[str, Any] = {
     "key": "b-1",
     "phase": "confirmed",
     "starts_at": "2026-03-02T10:00:00.000Z",
@@ -115,9 +116,9 @@ BOOKING = {
     "meeting_id": "m-1",
     "booking_id": "webex-1",
 }
-SENSES = {"people": 3, "presence": True, "in_use": True, "in_call": False, "sharing": False}
-STATE = {"room": "fjord", "agenda": [BOOKING], "occupancy": SENSES}
-TRUTH = {
+SENSES: dict[str, Any] = {"people": 3, "presence": True, "in_use": True, "in_call": False, "sharing": False}
+STATE: dict[str, Any] = {"room": "fjord", "agenda": [BOOKING], "occupancy": SENSES}
+TRUTH: dict[str, Any] = {
     "room": "fjord",
     "bookings": [
         {

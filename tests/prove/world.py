@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from tests.brokers import BadLine, Liar, Mosquitto
+from tests.brokers.crew import Crew
 from tests.installation import install
 from tests.prove import consumer, ledger
 from tests.prove.consumer import Consumer
@@ -72,7 +73,7 @@ class World:
         line: BadLine,
         recorder: Recorder,
         roomd: Roomd,
-        tasks: asyncio.TaskGroup,
+        crew: Crew,
     ) -> None:
         self.setting: Final = setting
         self.directory: Final = directory
@@ -82,7 +83,7 @@ class World:
         self.line: Final = line
         self.recorder: Final = recorder
         self.roomd: Final = roomd
-        self.tasks: Final = tasks
+        self.crew: Final = crew
         self.disk: Fragile | None = None
         self.stamp: Final = directory / "clock"  # what roomd's wall clock is wrong by
         self.tally: Final = Tally()
@@ -137,7 +138,7 @@ class World:
 
     def begin_day(self) -> None:
         """Things happen on the site from now on."""
-        self._day = self.tasks.create_task(demonstrate(self.site, self.setting.rate), name="day")
+        self._day = self.crew.start(demonstrate(self.site, self.setting.rate), name="day")
         if self.setting.counts:
             self.site.flood.start(self.setting.counts, modulo=7)
 
@@ -251,23 +252,20 @@ async def world(
             )
             installation.state.symlink_to(state)
         roomd = await stack.enter_async_context(Roomd(installation))
-        async with asyncio.TaskGroup() as tasks:
-            witness = tasks.create_task(recorder.run(), name="recorder")
-            await recorder.until_listening()
-            try:
-                yield World(
-                    setting=setting,
-                    directory=directory,
-                    luck=luck,
-                    site=site,
-                    broker=broker,
-                    line=line,
-                    recorder=recorder,
-                    roomd=roomd,
-                    tasks=tasks,
-                )
-            finally:
-                witness.cancel()
+        crew = await stack.enter_async_context(Crew())
+        crew.start(recorder.run(), name="recorder")
+        await recorder.until_listening()
+        yield World(
+            setting=setting,
+            directory=directory,
+            luck=luck,
+            site=site,
+            broker=broker,
+            line=line,
+            recorder=recorder,
+            roomd=roomd,
+            crew=crew,
+        )
 
 
 @asynccontextmanager

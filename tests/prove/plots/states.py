@@ -44,7 +44,7 @@ async def full(w: World) -> None:
     await _fill_until_stuck(w)
     await w.roomd.kill()
     w.fault(breaks=1)
-    keeper = w.tasks.create_task(w.keep_up(), name="systemd")
+    keeper = w.crew.start(w.keep_up(), name="systemd")
     try:
         await asyncio.sleep(5)
         disks.empty(w.state.resolve())

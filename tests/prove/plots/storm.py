@@ -100,7 +100,7 @@ DEEDS: Final[tuple[tuple[Callable[[World], Awaitable[None]], float], ...]] = (
 
 
 async def everything(w: World) -> None:
-    keeper = w.tasks.create_task(w.keep_up(), name="systemd")
+    keeper = w.crew.start(w.keep_up(), name="systemd")
     try:
         until_s = asyncio.get_running_loop().time() + LASTS_S
         while asyncio.get_running_loop().time() < until_s:
