@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -22,7 +23,7 @@ from tests.bench.processes import ROOT, cores, sync_ms
 from tests.bench.report import machine, plain, text
 from tests.bench.trial import Gone, Outcome, Plan, Surroundings, bare_mb, trial
 
-WHOLE: Final = Plan(idle_s=3.0, steady_s=10.0, flood_s=8.0)
+WHOLE: Final = Plan(idle_s=3.0, steady_s=10.0, flood_s=10.0)
 QUICK: Final = Plan(idle_s=1.0, steady_s=4.0, flood_s=4.0)
 SIZES: Final = (200, 1000)
 QUICK_SIZES: Final = (50,)
@@ -40,7 +41,7 @@ async def measure(options: argparse.Namespace) -> int:
         versions = {one.name: one.versions() for one in chosen}
         os.sched_setaffinity(0, apart.rest)
         if not apart.apart:
-            _say("one core only: contenders share it with the site and the broker, and seem slower than they are")
+            _say("one core only: contenders share it with site and broker, and seem slower than they are")
         outcomes: list[Outcome] = []
         bare: dict[str, float] = {}
         for devices in options.devices:
@@ -49,19 +50,19 @@ async def measure(options: argparse.Namespace) -> int:
                     directory=directory,
                     cores=apart,
                     plan=QUICK if options.quick else WHOLE,
-                    say=lambda what, of=f"{devices} devices, {contender.title}": _say(f"{of}: {what}"),
+                    say=functools.partial(_say, of=f"{devices} devices, {contender.title}: "),
                 )
                 outcomes.append(await _one(contender, devices, bare, around))
                 gc.collect()
     print(text(outcomes, about, versions))
     if options.json:
-        options.json.write_text(json.dumps(plain(outcomes, about, versions), indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(
+            json.dumps(plain(outcomes, about, versions), indent=2) + "\n", encoding="utf-8"
+        )
     return int(any(outcome.error for outcome in outcomes))
 
 
-async def _one(
-    contender: Contender, devices: int, bare: dict[str, float], around: Surroundings
-) -> Outcome:
+async def _one(contender: Contender, devices: int, bare: dict[str, float], around: Surroundings) -> Outcome:
     try:
         if contender.name not in bare:
             around.say("starting without devices")
@@ -79,8 +80,8 @@ def _left_out(contender: Contender) -> bool:
     return bool(why)
 
 
-def _say(what: str) -> None:
-    sys.stderr.write(f"bench {time.monotonic() - BEGAN:5.0f} s  {what}\n")
+def _say(what: str, *, of: str = "") -> None:
+    sys.stderr.write(f"bench {time.monotonic() - BEGAN:5.0f} s  {of}{what}\n")
 
 
 BEGAN: Final = time.monotonic()
@@ -91,7 +92,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--devices", type=_numbers, metavar="N[,N]", help="default: 200,1000")
     parser.add_argument("--only", type=_names, default=names, metavar="NAME[,NAME]", help=", ".join(names))
-    parser.add_argument("--quick", action="store_true", help="50 devices and short phases: to see that it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="50 devices and short phases: to see that it works"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go as well")
     parser.add_argument("--directory", type=Path, default=ON_DISK if ON_DISK.exists() else None)
     options = parser.parse_args(arguments)

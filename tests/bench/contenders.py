@@ -17,6 +17,7 @@ Json = Mapping[str, Any]
 
 TOOLS: Final = ROOT / ".tools" / "bench"
 WINDOW: Final = 1000  # messages in flight, the same for all who let it be said
+ROOM_WITHOUT_DEVICES: Final = '[[rooms]]\nid = "bare"'  # roomd wants one at least
 ROOMD_MQTT: Final = f"window = {WINDOW}"
 
 
@@ -44,12 +45,14 @@ class Contender:
 def _config(place: Place) -> str:
     path = place.directory / "contender.json"
     path.write_text(
-        json.dumps({
-            "directory": str(place.directory),
-            "devices": list(place.devices),
-            "ca": str(place.authority),
-            "broker_port": place.broker_port,
-        }),
+        json.dumps(
+            {
+                "directory": str(place.directory),
+                "devices": list(place.devices),
+                "ca": str(place.authority),
+                "broker_port": place.broker_port,
+            }
+        ),
         encoding="utf-8",
     )
     return str(path)
@@ -61,6 +64,7 @@ def _roomd(place: Place) -> Sequence[str]:
         devices=place.devices,
         broker_url=f"mqtt://127.0.0.1:{place.broker_port}",
         device_ca=place.authority,
+        extra="" if place.devices else ROOM_WITHOUT_DEVICES,
         mqtt_extra=ROOMD_MQTT,
     )
     return installation.command("run")

@@ -5,12 +5,12 @@ Frame → JSON → row on disk (group commit) → PUBLISH → PUBACK → row gon
 
 import asyncio
 import base64
-import queue
+import socket
 import sqlite3
 import ssl
 import sys
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,12 +19,12 @@ import msgspec
 import uvloop
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 from websockets.asyncio.client import connect
 
 UNSETTLED_AT_MOST: Final = 1000  # events accepted and not yet settled on disk; then no socket is read
-TOGETHER_AT_MOST: Final = 1000  # rows in one transaction
+BETWEEN_COMMITS_S: Final = 0.008  # as roomd: what comes right after another waits for company
+TOGETHER_AT_LEAST: Final = 128  # unless there is so much of it
+SETTLES_WITHIN_S: Final = 0.05  # an acknowledged row leaves the disk, unless another transaction comes first
 DIAL_AT_ONCE: Final = 32
 
 SUBSCRIBE: Final = (
@@ -77,80 +77,121 @@ class Event(msgspec.Struct):
 Row = tuple[int, str, bytes]
 
 
-class Outbox:
-    """One thread that writes, publishes after the commit, and settles what was acknowledged."""
+class Broker:
+    """paho on the loop itself: a thread of its own would cost more than all else."""
 
-    def __init__(self, file: Path, broker: Client, settled: Callable[[int], None]) -> None:
-        self.place = 0
-        self._file = file
-        self._broker = broker
-        self._settled = settled
-        self._work: queue.SimpleQueue[Row | int] = queue.SimpleQueue()  # rows to keep, packets acknowledged
-        broker.on_publish = self._acknowledged
-        threading.Thread(target=self._run, name="writer", daemon=True).start()
+    def __init__(self, port: int, acknowledged: Callable[[int], None]) -> None:
+        client = Client(CallbackAPIVersion.VERSION2, client_id="floor", protocol=MQTTProtocolVersion.MQTTv311)
+        client.max_inflight_messages_set(0)  # ours is the bound: paho's own costs a look at all per PUBACK
+        client.on_publish = lambda _client, _data, packet, _reason, _properties: acknowledged(packet)
+        client.on_socket_open = self._opened
+        client.on_socket_register_write = self._has_more
+        client.on_socket_unregister_write = self._has_no_more
+        self._client = client
+        self._loop = asyncio.get_running_loop()
+        client.connect("127.0.0.1", port)
 
-    def accept(self, topic: str, payload: bytes) -> None:
-        self._work.put((self.place, topic, payload))
+    def publish(self, topic: str, payload: bytes) -> int:
+        return self._client.publish(topic, payload, qos=1).mid
 
-    def _acknowledged(
-        self, client: Client, userdata: object, packet: int, reason: ReasonCode, properties: Properties
-    ) -> None:
-        self._work.put(packet)
-
-    def _run(self) -> None:
-        database = sqlite3.connect(self._file, isolation_level=None)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("CREATE TABLE outbox (place INTEGER PRIMARY KEY, topic TEXT, payload BLOB) STRICT")
-        places: dict[int, int] = {}
+    async def keep_alive(self) -> None:
         while True:
-            rows: list[Row] = []
-            packets: list[int] = []
-            for item in self._together():
-                if isinstance(item, int):
-                    packets.append(item)
-                else:
-                    rows.append(item)
-            done = [(places.pop(packet),) for packet in packets]
-            database.execute("BEGIN")
-            database.executemany("INSERT INTO outbox VALUES (?, ?, ?)", rows)
-            database.executemany("DELETE FROM outbox WHERE place = ?", done)
-            database.execute("COMMIT")
-            for place, topic, payload in rows:
-                places[self._broker.publish(topic, payload, qos=1).mid] = place
-            if done:
-                self._settled(len(done))
+            await asyncio.sleep(1)
+            self._client.loop_misc()
 
-    def _together(self) -> list[Row | int]:
-        found = [self._work.get()]
-        try:
-            while len(found) < TOGETHER_AT_MOST:
-                found.append(self._work.get_nowait())
-        except queue.Empty:
-            pass
-        return found
+    def _opened(self, client: Client, data: object, line: Any) -> None:  # noqa: ANN401 -- paho's SocketLike is private
+        line.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )  # else a PUBLISH waits for the last one's ACK
+        self._loop.add_reader(line, client.loop_read)
+
+    def _has_more(self, client: Client, data: object, line: Any) -> None:  # noqa: ANN401
+        self._loop.add_writer(line, client.loop_write)
+
+    def _has_no_more(self, client: Client, data: object, line: Any) -> None:  # noqa: ANN401
+        self._loop.remove_writer(line)
+
+
+class Outbox:
+    """Group commit: what comes while one transaction is written goes into the next one."""
+
+    def __init__(self, file: Path, broker_port: int) -> None:
+        self._broker = Broker(broker_port, self._acknowledged)
+        self._rows: list[Row] = []
+        self._done: list[int] = []  # acknowledged, and to be taken off the disk with the next transaction
+        self._place = 0
+        self._places: dict[int, int] = {}  # by packet
+        self._unsettled = 0
+        self._something = asyncio.Event()
+        self._room = asyncio.Event()
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.execute(
+            "CREATE TABLE outbox (place INTEGER PRIMARY KEY, topic TEXT, payload BLOB) STRICT"
+        )
+
+    async def accept(self, topic: str, payload: bytes) -> None:
+        while self._unsettled >= UNSETTLED_AT_MOST:
+            self._room.clear()
+            await self._room.wait()
+        self._unsettled += 1
+        self._place += 1
+        self._rows.append((self._place, topic, payload))
+        self._something.set()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._broker.keep_alive(), name="broker")
+            tasks.create_task(self._empty_out(), name="outbox")
+
+    async def _empty_out(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = 0.0
+        while True:
+            await self._something.wait()
+            early_s = began + BETWEEN_COMMITS_S - loop.time()
+            if early_s > 0 and max(len(self._rows), len(self._done)) < TOGETHER_AT_LEAST:
+                await asyncio.sleep(early_s)
+            began = loop.time()
+            self._something.clear()
+            rows, self._rows = self._rows, []
+            done, self._done = self._done, []
+            await loop.run_in_executor(self._writer, self._commit, rows, done)
+            self._unsettled -= len(done)
+            self._room.set()
+            for place, topic, payload in rows:
+                self._places[self._broker.publish(topic, payload)] = place
+
+    def _commit(self, rows: list[Row], done: list[int]) -> None:
+        self._database.execute("BEGIN")
+        self._database.executemany("INSERT INTO outbox VALUES (?, ?, ?)", rows)
+        self._database.executemany("DELETE FROM outbox WHERE place = ?", [(place,) for place in done])
+        self._database.execute("COMMIT")
+
+    def _acknowledged(self, packet: int) -> None:
+        self._done.append(self._places.pop(packet))
+        if len(self._done) == TOGETHER_AT_LEAST:
+            self._something.set()
+        elif len(self._done) == 1:
+            asyncio.get_running_loop().call_later(SETTLES_WITHIN_S, self._something.set)
 
 
 class Floor:
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = config
-        self._loop = asyncio.get_running_loop()
-        self._may_accept = asyncio.Semaphore(UNSETTLED_AT_MOST)
         self._door = asyncio.Semaphore(DIAL_AT_ONCE)
         self._trust = ssl.create_default_context(cafile=config["ca"]) if config["devices"] else None
         self._decode = msgspec.json.Decoder(Frame).decode
         self._encode = msgspec.json.Encoder().encode
-        broker = Client(CallbackAPIVersion.VERSION2, client_id="floor", protocol=MQTTProtocolVersion.MQTTv5)
-        broker.max_inflight_messages_set(UNSETTLED_AT_MOST)
-        broker.connect("127.0.0.1", config["broker_port"])
-        broker.loop_start()
-        self._outbox = Outbox(Path(config["directory"]) / "floor.sqlite", broker, self._settled)
+        self._outbox = Outbox(Path(config["directory"]) / "floor.sqlite", config["broker_port"])
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._outbox.run(), name="outbox")
             for device in self._config["devices"]:
                 tasks.create_task(self._hear(device), name=device["room"])
-            await asyncio.Event().wait()
 
     async def _hear(self, device: dict[str, Any]) -> None:
         login = base64.b64encode(f"{device['user']}:{device['password']}".encode()).decode()
@@ -159,6 +200,7 @@ class Floor:
                 device["url"],
                 ssl=self._trust,
                 compression=None,
+                ping_interval=None,  # its pong comes behind all the frames that were not read yet
                 additional_headers={"Authorization": f"Basic {login}"},
             )
         room, previous, sequence = device["room"], None, 0
@@ -170,9 +212,7 @@ class Floor:
                 people = _people(self._decode(frame))
                 if people is None:
                     continue
-                await self._may_accept.acquire()
                 sequence += 1
-                self._outbox.place += 1
                 now = datetime.now(UTC)
                 event = Event(
                     id=f"floor-{sequence}",
@@ -183,14 +223,7 @@ class Floor:
                     data=Data(people=people, previous={"people": previous}),
                 )
                 previous = people
-                self._outbox.accept(topic, self._encode(event))
-
-    def _settled(self, count: int) -> None:
-        self._loop.call_soon_threadsafe(self._release, count)
-
-    def _release(self, count: int) -> None:
-        for _ in range(count):
-            self._may_accept.release()
+                await self._outbox.accept(topic, self._encode(event))
 
 
 def _people(frame: Frame) -> int | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 ENDS_WITHIN_S: Final = 15.0
+TICKS: Final = os.sysconf("SC_CLK_TCK")
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 MB: Final = 1024 * 1024
 ROOT: Final = Path(__file__).parents[2]
@@ -28,6 +30,7 @@ class Cores:
         return self.contender != self.rest
 
 
+@functools.cache  # before anything is pinned
 def cores() -> Cores:
     """The last core is the contender's: the first ones have the interrupts."""
     mine = sorted(os.sched_getaffinity(0))
@@ -81,8 +84,18 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of all its threads, to the nanosecond: clock_getcpuclockid(3), as Linux makes it."""
+    """User and system time of all its threads, to the nanosecond: Linux's clock_getcpuclockid(3)."""
     return time.clock_gettime(~pid << 3 | 2)
+
+
+def used_s(where: frozenset[int]) -> float:
+    """User, nice, system, interrupts and what the host took, of these cores together."""
+    total = 0
+    for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines():
+        name, *ticks = line.split()
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in where:
+            total += sum(int(ticks[at]) for at in (0, 1, 2, 5, 6, 7))
+    return total / TICKS
 
 
 def resident_bytes(pid: int) -> int:
@@ -94,10 +107,19 @@ class Sample:
     at: float  # monotonic
     cpu_s: float
     resident_bytes: int
+    core_s: float  # of its core, by whomever
 
 
 def sample(pid: int) -> Sample:
-    return Sample(at=time.monotonic(), cpu_s=cpu_s(pid), resident_bytes=resident_bytes(pid))
+    try:
+        return Sample(
+            at=time.monotonic(),
+            cpu_s=cpu_s(pid),
+            resident_bytes=resident_bytes(pid),
+            core_s=used_s(cores().contender),
+        )
+    except OSError as error:
+        raise ProcessLookupError(f"process {pid} has ended") from error
 
 
 async def watch(pid: int, *, seconds: float, every_s: float = 0.1) -> list[Sample]:
@@ -128,4 +150,3 @@ def sync_ms(directory: Path, times: int = 50) -> float:
             took.append(time.perf_counter() - began)
     path.unlink()
     return 1000 * sorted(took)[times // 2]
-

@@ -1,4 +1,4 @@
-"""One contender with so many devices, from its start to its end: the phases, and what was measured in each."""
+"""One contender with so many devices, from its start to its end: the phases and their measures."""
 
 import asyncio
 import contextlib
@@ -22,19 +22,23 @@ from tests.installation import site_of
 from tests.simulator.control import Remote, remote
 
 STEADY_RATE: Final = 500.0
-FLOOD_RATE: Final = 100_000.0  # more than the simulator can do: it gives what its core has left
+FLOOD_RATE: Final = 30_000.0  # beyond what the durable ones can do
 STARTS_WITHIN_S: Final = 60.0
 READY_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.02
 RESTS_S: Final = 2.0  # after readiness, before memory is read
 WARMS_UP_S: Final = 2.0
-DRAINS_WITHIN_S: Final = 45.0
+WARMS_UP_COUNTS: Final = 2.5  # of each device, so that the first one measured is a change: it is 1 again
+DRAINS_WITHIN_S: Final = 30.0
 SILENT_S: Final = 2.0  # nothing more comes
+IDLE: Final = 0.1  # of a core: it is not working on what it has
 SILENT_BYTES: Final = 4000  # health and the like do not count
 FLOOD_BEGINS_S: Final = 1.5  # until queues are full and the pace is even
 
 # Not a word about each packet, which would cost the broker more than the packet itself.
-BROKER: Final = "max_queued_messages 0\nlog_type none\nlog_type notice\nlog_type information"
+BROKER: Final = (
+    "set_tcp_nodelay true\nmax_queued_messages 0\nlog_type none\nlog_type notice\nlog_type information"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +70,14 @@ class Outcome:
     p99_ms: float | None = None
     max_ms: float | None = None
     steady_lost: int | None = None
+    steady_others: float | None = None  # how much of its core was used by others
     offered_per_s: float | None = None
-    delivered_per_s: float | None = None
+    delivered_per_s: float | None = None  # from the flood's beginning until the last one was acknowledged
+    delivered_meanwhile_per_s: float | None = None  # while the flood lasted
     delivered_per_cpu_s: float | None = None
+    delivered_each_s: list[int] = field(default_factory=list)  # from the flood's beginning to the last one
     flood_busy: float | None = None  # how much of its core it used
+    flood_others: float | None = None
     flood_before_mb: float | None = None
     flood_peak_mb: float | None = None
     flood_growth_mb: float | None = None  # in the last two thirds
@@ -168,7 +176,7 @@ class _Measuring:
         say("resting")
         await self._rest(plan.idle_s)
         say(f"{STEADY_RATE:.0f} events/s")
-        await self._flow(STEADY_RATE, WARMS_UP_S)
+        await self._flow(STEADY_RATE, max(WARMS_UP_S, WARMS_UP_COUNTS * self._outcome.devices / STEADY_RATE))
         self._tap.told()
         await self._steady(plan.steady_s)
         say("flood")
@@ -199,12 +207,18 @@ class _Measuring:
         """Counts for so long, and then what was sent."""
         await self._site.ask("flood", rate=rate, seconds=seconds, timestamps=True)
         await asyncio.sleep(seconds)
-        while (totals := await self._site.ask("flood_totals"))["running"]:
-            await asyncio.sleep(LOOK_EVERY_S)
+        totals = await self._ended()
         await self._silence(0.5)
         _alive(self._process, self._directory)
-        result: Mapping[str, Any] = totals
-        return result
+        return totals
+
+    async def _ended(self) -> Mapping[str, Any]:
+        """What was sent, when no more is."""
+        while True:
+            totals: Mapping[str, Any] = await self._site.ask("flood_totals")
+            if not totals["running"]:
+                return totals
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _steady(self, seconds: float) -> None:
         outcome = self._outcome
@@ -216,6 +230,7 @@ class _Measuring:
         used_s = after.cpu_s - before.cpu_s
         idle_s = (outcome.idle_percent or 0.0) / 100 * (after.at - before.at)
         outcome.steady_events = events
+        outcome.steady_others = _others(before, after)
         outcome.cpu_us_per_event = 1e6 * used_s / events
         outcome.cpu_us_per_event_above_idle = 1e6 * (used_s - idle_s) / events
         took = sorted(await self._latencies(told, totals))
@@ -238,45 +253,55 @@ class _Measuring:
         await self._site.ask("flood", rate=FLOOD_RATE, seconds=seconds)
         samples = await watch(pid, seconds=seconds)
         began, ended = samples[0], samples[-1]
-        while (totals := await self._site.ask("flood_totals"))["running"]:
-            await asyncio.sleep(LOOK_EVERY_S)
+        totals = await self._ended()
         peak = max(samples, key=lambda one: one.resident_bytes).resident_bytes
         counts: dict[str, int] = {room: one["counts"] for room, one in totals["rooms"].items()}
-        told = await self._drain(counts, lambda now: _later(outcome, now - ended.at))
+        told, used_s = await self._drain(counts)
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             peak = max(peak, resident_bytes(pid))
+        done_at = max((one.acknowledged_at for one in told), default=ended.at)
+        delivered = len({(one.room, one.people) for one in told})
         even = next(one for one in samples if one.at >= began.at + FLOOD_BEGINS_S)
-        delivered = sum(even.at <= one.acknowledged_at <= ended.at for one in told)
+        meanwhile = sum(even.at <= one.acknowledged_at <= ended.at for one in told)
+        seconds_after = Counter(int(one.acknowledged_at - began.at) for one in told)
         outcome.offered_per_s = totals["counts"] / (ended.at - began.at)
-        outcome.delivered_per_s = delivered / (ended.at - even.at)
-        outcome.delivered_per_cpu_s = delivered / (ended.cpu_s - even.cpu_s)
+        outcome.delivered_per_s = delivered / (done_at - began.at)
+        outcome.delivered_meanwhile_per_s = meanwhile / (ended.at - even.at)
+        outcome.delivered_each_s = [seconds_after[at] for at in range(max(seconds_after, default=-1) + 1)]
+        outcome.delivered_per_cpu_s = delivered / (used_s - began.cpu_s)
         outcome.flood_busy = (ended.cpu_s - even.cpu_s) / (ended.at - even.at)
+        outcome.flood_others = _others(even, ended)
+        outcome.flood_drained_s = max(0.0, done_at - ended.at)
         outcome.flood_before_mb = began.resident_bytes / MB
         outcome.flood_peak_mb = peak / MB
         outcome.flood_growth_mb = _growth(samples) / MB
         outcome.flood_held_back = totals["held_back"]
         self._account(told, counts)
 
-    async def _drain(self, counts: Mapping[str, int], drained: Callable[[float], None]) -> list[Told]:
-        """All that is acknowledged until everything is, or until nothing more comes for long."""
-        wanted = sum(counts.values())
+    async def _drain(self, counts: Mapping[str, int]) -> tuple[list[Told], float]:
+        """All that is acknowledged until all is, or nothing more comes; and the CPU time used by then."""
+        outcome, wanted = self._outcome, sum(counts.values())
         told: list[Told] = []
-        deadline = time.monotonic() + DRAINS_WITHIN_S
-        self._outcome.flood_refused = 0
         seen: set[tuple[str, int]] = set()
-        while time.monotonic() < deadline and self._process.returncode is None:
+        outcome.flood_refused = 0
+        deadline = time.monotonic() + DRAINS_WITHIN_S
+        before = sample(self._pid)
+        while True:
             await self._silence(SILENT_S, until=deadline)
+            if self._process.returncode is not None:
+                outcome.notes.append(f"died in the flood: {tail(self._directory / 'contender.log', 1)}")
+                return told + self._tap.told()[0], before.cpu_s
+            after = sample(self._pid)
+            idle, before = _busy([before, after]) < IDLE, after
             more, refused = self._tap.told()
             told += more
             seen.update((one.room, one.people) for one in more)
-            self._outcome.flood_refused += refused
-            if more:
-                drained(max(one.acknowledged_at for one in more))
-            if len(seen) >= wanted or not more:
-                break
-        if self._process.returncode is not None:
-            self._outcome.notes.append(f"died in the flood: {tail(self._directory / 'contender.log', 1)}")
-        return told
+            outcome.flood_refused += refused
+            if len(seen) >= wanted or (idle and not more):
+                return told, after.cpu_s
+            if time.monotonic() >= deadline:
+                outcome.notes.append(f"had not done with the flood {DRAINS_WITHIN_S:.0f} s after its end")
+                return told, after.cpu_s
 
     async def _silence(self, seconds: float, until: float = float("inf")) -> None:
         """Until nothing was published for so long."""
@@ -301,12 +326,14 @@ class _Measuring:
         outcome.flood_disordered = disordered
 
 
-def _later(outcome: Outcome, seconds: float) -> None:
-    outcome.flood_drained_s = max(0.0, seconds, outcome.flood_drained_s or 0.0)
-
-
 def _busy(samples: Sequence[Sample]) -> float:
     return (samples[-1].cpu_s - samples[0].cpu_s) / (samples[-1].at - samples[0].at)
+
+
+def _others(before: Sample, after: Sample) -> float:
+    """How much of the contender's core was used, but not by the contender."""
+    used_s = (after.core_s - before.core_s) - (after.cpu_s - before.cpu_s)
+    return max(0.0, used_s) / (after.at - before.at)
 
 
 def _growth(samples: Sequence[Sample]) -> int:
@@ -346,9 +373,19 @@ async def _contender(
 
 @asynccontextmanager
 async def _site(devices: int, directory: Path, cores: Cores) -> AsyncIterator[Remote]:
-    """The simulated site; it yields to the broker and to the tap, so that a flood is what its core has left."""
+    """The simulated site; it yields to the broker and the tap: a flood is what its core has left."""
     command = (
-        *(sys.executable, "-m", "tests.simulator", "--rooms", str(devices), "--port", "0", "--script", "none"),
+        *(
+            sys.executable,
+            "-m",
+            "tests.simulator",
+            "--rooms",
+            str(devices),
+            "--port",
+            "0",
+            "--script",
+            "none",
+        ),
         *("--profile", "26.4.1", "--calendar", "hybrid"),
         *("--directory", str(directory), "--control", str(directory / "control")),
     )
@@ -361,4 +398,3 @@ async def _site(devices: int, directory: Path, cores: Cores) -> AsyncIterator[Re
                 await asyncio.sleep(LOOK_EVERY_S)
         async with remote(str(directory / "control")) as site:
             yield site
-
