@@ -39,6 +39,9 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON, one value a line.")]
 T = TypeVar("T")
 
+SWITCH_S = (
+    0.001  # the writing thread waits so long for its turn while the event loop is busy; 5 ms unless told
+)
 DEFAULT = Path("/etc/roomd/roomd.toml")
 
 
@@ -64,6 +67,7 @@ def run(
 
     configure_logs(verbose=verbose)
     configuration = _read(config)
+    sys.setswitchinterval(SWITCH_S)
     try:
         uvloop.run(daemon.run(configuration))
     except daemon.CannotStart as error:

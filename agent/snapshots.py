@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from agent.core.model import Room, RoomId
+from cloud_link.rows import write
 
 log = structlog.get_logger()
 
@@ -18,10 +19,11 @@ _decode = msgspec.json.Decoder(Room).decode
 
 def save(tx: Connection, rooms: Iterable[Room]) -> None:
     """Write each room's state over its last one, within the caller's transaction."""
-    tx.executemany(
-        "INSERT INTO snapshot (room, body) VALUES (?, ?)"
-        " ON CONFLICT (room) DO UPDATE SET body = excluded.body",
+    write(
+        tx,
+        "INSERT INTO snapshot (room, body) VALUES",
         [(room.id, _encode(room)) for room in rooms],
+        "ON CONFLICT (room) DO UPDATE SET body = excluded.body",
     )
 
 

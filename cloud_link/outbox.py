@@ -15,6 +15,7 @@ from zlib import crc32
 
 from cloud_link.delivery import Moment, age_s
 from cloud_link.envelope import Envelope
+from cloud_link.rows import write
 
 REPLAY_S: Final = 24 * 3600.0  # acknowledged envelopes are kept so long, for a cloud that asks again
 REPLAY_BYTES: Final = 64 * 1024 * 1024
@@ -198,9 +199,12 @@ def append(tx: Connection, seals: Sequence[tuple[str, Seal]], *, recorded: Momen
             )
         )
         posted.append(Posted(place=place, envelope=envelope))
-    tx.executemany("INSERT INTO outbox VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", inserted)
-    tx.executemany(
-        "UPDATE streams SET next_number = ? WHERE id = ?", [(numbers[name], rows[name]) for name in rows]
+    write(tx, "INSERT INTO outbox VALUES", inserted)
+    write(
+        tx,
+        "UPDATE streams SET next_number = new.column2 FROM (VALUES",
+        [(rows[name], numbers[name]) for name in rows],
+        ") AS new WHERE id = new.column1",
     )
     return posted
 
@@ -252,8 +256,11 @@ def next_connection(tx: Connection, *, at_least: int = 1) -> int:
 
 def settle(tx: Connection, places: Mapping[str, int]) -> None:
     """Everything of these streams up to these places is acknowledged; a mark never goes back."""
-    tx.executemany(
-        "UPDATE streams SET settled_place = ?2 WHERE name = ?1 AND settled_place < ?2", places.items()
+    write(
+        tx,
+        "UPDATE streams SET settled_place = new.column2 FROM (VALUES",
+        list(places.items()),
+        ") AS new WHERE name = new.column1 AND settled_place < new.column2",
     )
 
 
