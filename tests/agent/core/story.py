@@ -89,6 +89,7 @@ class Story:
     asked: list[tuple[datetime, ListBookings]] = field(default_factory=list)
     greeting: list[FactKind] = field(default_factory=list)  # what the last connection made known
     mute: bool = False  # the device does not answer when it is asked for its list
+    held: tuple[ListedBooking, ...] | None = None  # what it lists when it is asked; None: what we know
 
     def __post_init__(self) -> None:
         self.now = at("07:00")
@@ -123,10 +124,23 @@ class Story:
         self.told.clear()
         return self
 
-    def lists(self, clock: str, *bookings: ListedBooking, tells: tuple[FactKind, ...] | None = None) -> Story:
-        """The codec's whole list comes, asked for at this very moment."""
+    def restarts(self, clock: str, *devices: DeviceId) -> Story:
+        """The agent starts again when its clock, right or wrong, says so; perhaps with other devices."""
+        self.devices = devices or self.devices
+        self.now = at(clock)
+        self.room = furnish(self.room, self.room.id, tuple(device(d) for d in self.devices), now=self.now)
+        return self
+
+    def lists(
+        self,
+        clock: str,
+        *bookings: ListedBooking,
+        tells: tuple[FactKind, ...] | None = None,
+        device: DeviceId | None = None,
+    ) -> Story:
+        """The whole list of the codec (or of that device) comes, asked for at this very moment."""
         event = BookingsListed(
-            device=self.devices[0],
+            device=device or self.devices[0],
             bookings=bookings,
             asked_at=at(clock),
             covers_until=DAY + timedelta(days=2),
@@ -190,10 +204,12 @@ class Story:
                 self._happen(self._what_is_known(request.device))
 
     def _what_is_known(self, device: DeviceId) -> BookingsListed:
-        """A listing that agrees with us: those bookings that have an id."""
+        """What the device holds, or else a listing that agrees with us: those bookings that have an id."""
         return BookingsListed(
             device=device,
-            bookings=tuple(
+            bookings=self.held
+            if self.held is not None
+            else tuple(
                 ListedBooking(
                     booking_id=b.booking_ids[device],
                     meeting_id=b.meeting_id,
