@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ LONGEST_LINE: Final = 1 << 20
 SEED: Final = 1
 EVIDENCE: Final = Path("build/prove")
 STOPPED: Final = 130
+DIES_WITH_ITS_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
 MOUNTS: Final = Path("/proc/self/mounts")
 
 
@@ -56,6 +58,7 @@ async def _child(scenario: Scenario, options: argparse.Namespace) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    ctypes.CDLL(None).prctl(DIES_WITH_ITS_PARENT, signal.SIGTERM)
     result = await play(
         scenario, seed=options.seed, address_base=address_base(options.slot), evidence=Path.cwd() / EVIDENCE
     )

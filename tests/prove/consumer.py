@@ -24,11 +24,16 @@ Entry = tuple[str | None, ...]  # start, end, title, meeting id, booking id
 
 
 class Consumer:
-    """Follows the events of a site, each of them once, and keeps what they say."""
+    """Follows the events of a site, each of them once, and keeps what they say.
+
+    Who is told of a gap or of a reset knows that the events are not all, and takes what is retained instead.
+    """
 
     def __init__(self) -> None:
         self.bookings: dict[str, dict[str, Json]] = {}  # room, key
         self.occupancy: dict[str, Json] = {}
+        self.rooms_with_gaps: set[str] = set()
+        self.resets = 0
         self._seen: set[tuple[str, str]] = set()
 
     def follow(self, events: Iterable[Event]) -> None:
@@ -39,6 +44,10 @@ class Consumer:
             self._seen.add(key)
             if event.stream.startswith("rooms/"):
                 self._take(event.stream.removeprefix("rooms/"), event)
+            elif event.kind == "outbox.gap":
+                self.rooms_with_gaps.add(event.body["data"]["stream"].removeprefix("rooms/"))
+            elif event.kind == "outbox.reset":
+                self.resets += 1
 
     def _take(self, room: str, event: Event) -> None:
         noun, _, verb = event.kind.partition(".")
@@ -76,6 +85,8 @@ def contradictions(consumer: Consumer, states: Mapping[str, Json], *, now: datet
     """Where somebody who knows the events alone believes other than what is retained."""
     found: list[str] = []
     for room, state in sorted(states.items()):
+        if consumer.resets or room in consumer.rooms_with_gaps:
+            continue
         told = consumer.bookings.get(room, {}).values()
         found += _unlike(room, "told by events", _of_agenda(told, now), _of_agenda(state["agenda"], now))
         occupancy = consumer.occupancy.get(room)

@@ -135,7 +135,7 @@ def _flushed_events(doom: Doom) -> None:
     _wrap(broker.Connection, "_flush", strike)
 
 
-def _points() -> Mapping[str, Callable[[Doom], None]]:
+def points() -> Mapping[str, Callable[[Doom], None]]:
     from agent import daemon, snapshots  # noqa: PLC0415
     from cloud_link import broker, database, forwarder, outbox  # noqa: PLC0415
 
@@ -220,6 +220,12 @@ def _hurry_lines() -> None:
     delivery.OVERDUE_S = 4.0  # type: ignore[misc]
 
 
+def _hurry_house() -> None:
+    from cloud_link import forwarder  # noqa: PLC0415
+
+    _default(forwarder.Conduct, "house_every_s", 0.5)
+
+
 def _hurry_states() -> None:
     from cloud_link import retained  # noqa: PLC0415
 
@@ -230,6 +236,7 @@ HURRIES: Final[Mapping[str, Callable[[], None]]] = {
     "broker": _hurry_broker,
     "devices": _hurry_devices,
     "lines": _hurry_lines,
+    "house": _hurry_house,
     "states": _hurry_states,
 }
 
@@ -242,7 +249,7 @@ def main() -> None:
         HURRIES[name]()
     if wanted := os.environ.pop(DIE_AT, ""):
         point, _, times = wanted.rpartition(":")
-        _points()[point](Doom(int(times)))
+        points()[point](Doom(int(times)))
     agent.cli.main()
 
 

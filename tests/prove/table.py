@@ -31,12 +31,18 @@ def show(results: Sequence[Result], console: Console) -> None:
             for name in ("faults", "facts", "lost", "told", "repeated", "allowed", "out_of_order")
         ),
         f"{max((result.recovered_s or 0.0 for result in played), default=0.0):.1f} at most",
-        "[green]kept[/]" if all(result.kept for result in played) else "[red]BROKEN[/]",
+        _sum(played),
     )
     console.print(table)
     for result in results:
         for wrong in result.wrongs:
             console.print(f"[red]{result.name}[/]: {wrong}", soft_wrap=True, markup=True, highlight=False)
+
+
+def _sum(played: Sequence[Result]) -> str:
+    if not played:
+        return "nothing was proven"
+    return "[green]kept[/]" if all(result.kept for result in played) else "[red]BROKEN[/]"
 
 
 def line(result: Result) -> str:

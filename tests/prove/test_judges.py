@@ -171,3 +171,8 @@ def test_one_who_knows_the_events_alone_believes_what_is_retained():
     assert consumer.contradictions(follower, {"fjord": STATE}, now=NOW) == []
     follower.follow([event(3, kind="booking.deleted", data=BOOKING)])
     assert consumer.contradictions(follower, {"fjord": STATE}, now=NOW)
+    gap = {"stream": "rooms/fjord", "epoch": "e1", "first": 4, "last": 4, "count": 1}
+    follower.follow([event(1, kind="outbox.gap", data=gap)])
+    assert consumer.contradictions(follower, {"fjord": STATE}, now=NOW) == [], (
+        "it knows that it does not know"
+    )

@@ -89,6 +89,7 @@ class World:
         self.tally: Final = Tally()
         self.books: list[Accepted] = []  # of databases that were rescued
         self.given_up: set[str] = set()  # epochs of which something was destroyed, as the cloud was told
+        self._healed_s: float | None = None
         self._follower = Consumer()
         self._followed = 0
         self._day: asyncio.Task[None] | None = None
@@ -111,6 +112,12 @@ class World:
         """One more fault, which ends so many connections or processes."""
         self.tally.faults += 1
         self.tally.breaks += breaks
+        self._healed_s = None
+
+    async def goes_on(self, seconds: float) -> None:
+        """Nothing is wrong any more, and the day goes on: from here on it is measured how long that takes."""
+        self._healed_s = time.monotonic()
+        await asyncio.sleep(seconds)
 
     def note(self, text: str) -> None:
         """Something to be read beside the table."""
@@ -118,10 +125,11 @@ class World:
 
     # ── roomd
 
-    async def start(self, *, die_at: str = "") -> None:
+    async def start(self, *, die_at: str = "", hurry: str = "") -> None:
         """roomd, as an installation starts it unless the scenario needs it mortal or hasty."""
-        environment = {"PROVE_DIE_AT": die_at, "PROVE_HURRY": self.setting.hurry}
-        if die_at or self.setting.hurry:
+        hurry = hurry or self.setting.hurry
+        environment = {"PROVE_DIE_AT": die_at, "PROVE_HURRY": hurry}
+        if die_at or hurry:
             await self.roomd.start(module="tests.prove.mortal", environment=environment)
         else:
             await self.roomd.start()
@@ -152,27 +160,27 @@ class World:
 
     # ── the measure
 
-    async def settled(self, *, within_s: float, follow: bool = True) -> float:
+    async def settled(self, *, within_s: float) -> float:
         """Until what is retained is the devices' truth, the events say the same, and the outbox is empty.
 
-        Seconds; raises `NotRecovered`. `follow`: whether the events alone must be enough to know it.
+        Seconds since nothing is wrong any more; raises `NotRecovered`.
         """
         began_s = time.monotonic()
         while True:
-            missing = self._unsettled(follow=follow)
+            missing = self._unsettled()
             if not missing:
-                return time.monotonic() - began_s
+                return time.monotonic() - (self._healed_s or began_s)
             if time.monotonic() - began_s > within_s:
                 raise NotRecovered(within_s, missing)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def _unsettled(self, *, follow: bool) -> list[str]:
+    def _unsettled(self) -> list[str]:
         """What is still not as it should be."""
         if not self.roomd.running:
             return ["roomd does not run"]
         states, now = consumer.states_of(self.recorder.latest), datetime.now(UTC)
         found = consumer.differences(self.site.truth(), states, now=now)
-        if follow and not found:
+        if not found:
             self._follower.follow(self.recorder.events[self._followed :])
             self._followed = len(self.recorder.events)
             found = consumer.contradictions(self._follower, states, now=now)

@@ -39,7 +39,7 @@ async def killed_with_persistence(w: World) -> None:
         await w.mosquitto.start()
         await w.recorder.until_listening()
         await born_after(w, number)
-    await asyncio.sleep(2)
+    await w.goes_on(2)
 
 
 async def killed_and_forgets(w: World) -> None:
@@ -56,7 +56,7 @@ async def killed_and_forgets(w: World) -> None:
         await w.recorder.until_listening()
         await w.line.listen()
         await born_after(w, number)
-    await asyncio.sleep(2)
+    await w.goes_on(2)
 
 
 async def broker_frozen(w: World) -> None:
@@ -66,7 +66,7 @@ async def broker_frozen(w: World) -> None:
         await asyncio.sleep(freeze_s)
         w.mosquitto.thaw()
         w.fault(breaks=1)
-        await asyncio.sleep(3)
+        await w.goes_on(3)
 
 
 async def line_cut(w: World) -> None:
@@ -89,7 +89,7 @@ async def line_half_open(w: World) -> None:
         await asyncio.sleep(hole_s)
         w.line.resume()  # what was under way in the hole comes through, from lines that roomd has given up
         w.fault(breaks=2)
-        await asyncio.sleep(4)
+        await w.goes_on(4)
 
 
 async def line_thin(w: World) -> None:

@@ -34,7 +34,7 @@ async def half_open(w: World) -> None:
     for device in hanging:
         device.let_go()
         device.cut()  # what it said meanwhile, nobody heard
-    await asyncio.sleep(2)
+    await w.goes_on(2)
 
 
 async def restarted_in_mid_request(w: World) -> None:

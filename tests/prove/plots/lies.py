@@ -18,6 +18,7 @@ NEVER: Final = (0x90, 0x99)
 GOODBYES: Final = (0x8E, 0x8B, 0x97, 0x89, 0x98, 0x80, 0x8D, 0x95, 0x8E)
 REFUSALS: Final = (0x86, 0x87, 0x88, 0x89, 0x97, 0x9F)
 OVERDUE_S: Final = 33.0
+AT_A_BURIAL: Final = ("before a burial:2", "after a burial:2")
 
 
 async def pubacks_withheld(w: World) -> None:
@@ -43,7 +44,7 @@ async def pubacks_withheld(w: World) -> None:
     await asyncio.sleep(OVERDUE_S)
     liar.pubacks = at_once
     liar.acknowledge()
-    await asyncio.sleep(3)
+    await w.goes_on(3)
 
 
 async def pubacks_negative(w: World) -> None:
@@ -69,7 +70,7 @@ async def pubacks_negative(w: World) -> None:
     liar.pubacks = at_once
     liar.cut(client_id=ROOMD)  # what is retained is shown anew at once
     w.fault(breaks=1)
-    await asyncio.sleep(2)
+    await w.goes_on(2)
 
 
 async def pubacks_never(w: World) -> None:
@@ -84,7 +85,7 @@ async def pubacks_never(w: World) -> None:
 
     liar.pubacks = some_never
     await asyncio.sleep(12)
-    for point in ("before a burial:2", "after a burial:2"):
+    for point in AT_A_BURIAL:
         await w.roomd.kill()
         w.fault(breaks=1)
         await w.start(die_at=point)
@@ -92,7 +93,7 @@ async def pubacks_never(w: World) -> None:
         await w.start()
         await asyncio.sleep(3)
     liar.pubacks = at_once
-    await asyncio.sleep(2)
+    await w.goes_on(2)
 
 
 async def sent_away(w: World) -> None:
@@ -117,13 +118,13 @@ async def sent_away(w: World) -> None:
     w.fault(breaks=1)
     await asyncio.sleep(3)
     liar.release_connack()
-    await asyncio.sleep(2)
+    await w.goes_on(2)
     for garbage in (b"\x00\xff\xff\xff\xff\xff", b"\x20\x02\x00\x00", b"\x40\x01\x00", b"\xf0\x00"):
         for connection in liar.living:
             if connection.client_id == ROOMD:
                 connection.send(garbage)
         w.fault(breaks=1)
-        await asyncio.sleep(2)
+        await w.goes_on(2)
     broken = [each.what for each in liar.violations if each.client_id == ROOMD]
     assert not broken, f"roomd broke the rules of MQTT: {broken[:5]}"
 
@@ -138,7 +139,7 @@ async def only_the_older_protocol(w: World) -> None:
         w.liar.accept()
         w.liar.cut(client_id=ROOMD)
         w.fault(breaks=1)
-        await asyncio.sleep(2)
+        await w.goes_on(2)
 
 
 LIES: Final = (

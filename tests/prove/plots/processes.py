@@ -48,7 +48,7 @@ async def killed_at_random(w: World) -> None:
         w.fault(breaks=1)
         await asyncio.sleep(w.luck.choice((0.0, 0.0, 0.7)))
         await w.start()
-    await asyncio.sleep(2)
+    await w.goes_on(2)
 
 
 async def killed_at_named_points(w: World) -> None:
@@ -58,6 +58,8 @@ async def killed_at_named_points(w: World) -> None:
         for times in passed:
             await w.start(die_at=f"{point}:{times}")
             await struck(w, point)
+    await w.start(die_at="keeping house:2", hurry="house")
+    await struck(w, "keeping house")
     for point in AT_THE_END:
         await w.start(die_at=f"{point}:1")
         await w.roomd.until_up()
@@ -65,7 +67,7 @@ async def killed_at_named_points(w: World) -> None:
         w.roomd.send(signal.SIGTERM)
         await struck(w, point)
     await w.start()
-    await asyncio.sleep(2)
+    await w.goes_on(2)
 
 
 async def struck(w: World, point: str) -> None:
@@ -84,7 +86,7 @@ async def frozen(w: World) -> None:
         await asyncio.sleep(freeze_s)
         w.roomd.thaw()
         w.fault(breaks=1)
-        await asyncio.sleep(w.luck.uniform(1.0, 3.0))
+        await w.goes_on(w.luck.uniform(1.0, 3.0))
 
 
 async def clock_that_jumps(w: World) -> None:
@@ -99,7 +101,7 @@ async def clock_that_jumps(w: World) -> None:
     w.fault(breaks=1)
     w.stamp.write_text("+0")
     await w.start()
-    await asyncio.sleep(4)
+    await w.goes_on(4)
 
 
 PROCESSES: Final = (

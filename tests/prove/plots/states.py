@@ -57,7 +57,7 @@ async def full(w: World) -> None:
     assert code == 0, f"stopped with {code}"
     disks.empty(w.state.resolve())
     await w.start()
-    await asyncio.sleep(2)
+    await w.goes_on(2)
 
 
 async def _fill_until_stuck(w: World) -> None:
@@ -90,7 +90,7 @@ async def read_only(w: World) -> None:
     assert "Traceback" not in said, f"no clear word about a read-only disk:\n{said[-1500:]}"
     await w.disk.mend()
     await w.start()
-    await asyncio.sleep(4)
+    await w.goes_on(4)
 
 
 # ── damaged files ─────────────────────────────────────────────────────────────────────────────────
@@ -232,7 +232,6 @@ STATES: Final = (
         tells="pages overwritten, cut in half, no header, no log, emptied, garbage",
         setting=Setting(recovers_within_s=120.0),
         plot=damaged,
-        resets=True,
     ),
     Scenario(
         name="killed at the rescue",
