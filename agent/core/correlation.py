@@ -180,6 +180,20 @@ def strike(step: Step, *, now: datetime, policy: Policy, recovered: bool = False
     return step
 
 
+def set_right(booking: Booking, now: datetime) -> Booking:
+    """The booking after a clock that was ahead was set back to `now`: what has not begun has not begun.
+
+    What that clock ended is not over; the next listing raises it, if it still stands.
+    """
+    match booking.phase:
+        case BookingPhase.STARTED if booking.starts_at > now + CLOCKS_DIFFER:
+            return replace(booking, phase=BookingPhase.CONFIRMED)
+        case BookingPhase.ENDED if booking.since >= booking.ends_at > now + CLOCKS_DIFFER:
+            return replace(booking, phase=BookingPhase.DELETED)
+        case _:
+            return booking
+
+
 def next_strike(room: Room, policy: Policy) -> datetime | None:
     """When `strike` has something to do next; derived from the room, so that a restart loses none."""
     due = [_clock_speaks_at(room, booking) for booking in room.bookings.values()]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from agent.core.correlation import set_right
 from agent.core.events import (
     BookingTimeoutRead,
     DeviceConnected,
@@ -86,6 +87,7 @@ def _unheard(state: DeviceState, now: datetime) -> DeviceState:
 
 def _left(booking: Booking, devices: Mapping[DeviceId, DeviceState], now: datetime) -> Booking:
     """A booking without the words of devices that are gone, and with nothing in a set-back clock's future."""
+    booking = set_right(booking, now)
     return replace(
         booking,
         booking_ids={device: id_ for device, id_ in booking.booking_ids.items() if device in devices},

@@ -155,6 +155,9 @@ def pair(room: Room, event: BookingsListed, *, renumbered: bool) -> tuple[tuple[
     def same_times_unsettled(known: Booking, listed: ListedBooking) -> bool:
         return same_times(known, listed) and (known.phase in UNANSWERED_PHASES or renumbered)
 
+    def same_times_nameless(known: Booking, listed: ListedBooking) -> bool:
+        return same_times(known, listed) and known.meeting_id is None and listed.meeting_id is None
+
     surest: tuple[Likeness, ...] = (same_meeting_and_start, same_meeting, same_id_and_start)
     looser: tuple[Likeness, ...] = (same_id, same_times_and_title, same_times_unsettled)
 
@@ -172,7 +175,7 @@ def pair(room: Room, event: BookingsListed, *, renumbered: bool) -> tuple[tuple[
     left = list(event.bookings)
     return (
         *_match(living, left, surest, among=known),
-        *_match(living, left, (same_times_and_title,), among=anothers),
+        *_match(living, left, (same_times_and_title, same_times_nameless), among=anothers),
         *_match(living, left, looser, among=known),
         # An echo has the times it had.
         *_match(dead, left, (same_meeting_and_start, same_id_and_start), among=any_of_them),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from agent.core.correlation import correlate, next_strike, strike
+from agent.core.correlation import correlate, next_strike, set_right, strike
 from agent.core.devices import attend
 from agent.core.events import (
     BookingTimeoutRead,
@@ -58,7 +58,7 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
             weighed = weigh(forget_silent(struck.room, now=now), now=now)
             return replace(struck, room=weighed.room, facts=struck.facts + weighed.facts)
         case ClockStepped(by=by):
-            return Step(room=_shifted(room, by))
+            return Step(room=_shifted(room, by, now))
         case _:
             return correlate(room, event, now=now, policy=policy)
 
@@ -70,7 +70,7 @@ def next_deadline(room: Room, policy: Policy) -> datetime | None:
     )
 
 
-def _shifted(room: Room, by: timedelta) -> Room:
+def _shifted(room: Room, by: timedelta, now: datetime) -> Room:
     """Move the spans that are running with a clock that jumped: a minute of waiting stays a minute.
 
     The times of bookings are said by calendars and stay as they are.
@@ -90,6 +90,7 @@ def _shifted(room: Room, by: timedelta) -> Room:
         )
 
     def booking(b: Booking) -> Booking:
+        b = set_right(b, now)
         return replace(b, since=b.since + by, seen_at=b.seen_at + by, requested_at=moved(b.requested_at))
 
     return replace(

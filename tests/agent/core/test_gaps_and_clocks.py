@@ -292,3 +292,19 @@ def test_a_check_in_before_the_booking_has_its_name_is_told_after_its_name():
     checked_in = BookingCheckedIn(device=CODEC, booking_id=BookingId("webex-7"), meeting_id=None)
     story.then("09:57:05", checked_in).lists("09:57:20", WEBEX7, tells=(CONFIRMED, CHECKED_IN))
     assert story.last.at == at("09:57:05")
+
+
+def test_what_a_clock_ended_that_was_hours_ahead_stands_again_when_it_is_put_right():
+    story = quiet(mute=True).lists("09:00", WEBEX7, tells=(CONFIRMED,)).restarts("15:00")
+    key = story.agenda[0].key if story.agenda else story.last.booking.key
+    story.connected("15:00").lists("15:00", WEBEX7, tells=(STARTED, ENDED))
+    story.steps(-timedelta(hours=5, minutes=55)).lists("09:06", WEBEX7, tells=(CONFIRMED,))
+    assert [b.key for b in story.agenda] == [key]
+
+
+def test_what_a_clock_began_that_was_ahead_begins_at_its_time():
+    story = quiet(mute=True).lists("09:00", WEBEX7, tells=(CONFIRMED,)).restarts("10:15")
+    story.connected("10:15").lists("10:15", WEBEX7, tells=(STARTED,))
+    story.steps(-timedelta(hours=1)).lists("09:16", WEBEX7)
+    assert agenda(story.room, now=story.now).current is None
+    story.until("10:00:15", STARTED)

@@ -127,3 +127,11 @@ def test_a_deletion_that_both_devices_tell_is_told_once():
     no_show = BookingDeleted(device=CODEC, booking_id=None, meeting_id=M1, cause="no_show")
     story.then("10:10", no_show, DELETED).then("10:10", replace(no_show, device=PANEL))
     assert story.last.cause == "no_show"
+
+
+def test_a_pushed_booking_that_one_device_knows_by_another_title_is_one_booking():
+    nameless = listed("p1", None, "10:00", "10:30")
+    retitled = listed("p1", None, "10:00", "10:30", "Retro")
+    story = both().lists("09:00", nameless, tells=(FactKind.BOOKING_CONFIRMED,))
+    story.lists("09:05", retitled, device=PANEL).lists("09:06", retitled, tells=(FactKind.BOOKING_UPDATED,))
+    assert [b.meeting.title for b in story.agenda] == ["Retro"]
