@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +24,8 @@ from tests.bench.processes import ROOT, cores, sync_ms
 from tests.bench.report import machine, plain, text
 from tests.bench.trial import Gone, Outcome, Plan, Surroundings, bare_mb, trial
 
-WHOLE: Final = Plan(idle_s=3.0, steady_s=10.0, flood_s=10.0)
-QUICK: Final = Plan(idle_s=1.0, steady_s=4.0, flood_s=4.0)
+WHOLE: Final = Plan(idle_s=3.0, steady_s=10.0, flood_s=10.0, drain_s=30.0)
+QUICK: Final = Plan(idle_s=1.0, steady_s=4.0, flood_s=4.0, drain_s=10.0)
 SIZES: Final = (200, 1000)
 QUICK_SIZES: Final = (50,)
 ON_DISK: Final = Path("/var/tmp")  # /tmp may be memory, where durability costs nothing
@@ -42,6 +43,9 @@ async def measure(options: argparse.Namespace) -> int:
         os.sched_setaffinity(0, apart.rest)
         if not apart.apart:
             _say("one core only: contenders share it with site and broker, and seem slower than they are")
+        plan = QUICK if options.quick else WHOLE
+        if options.flood_s:
+            plan = replace(plan, flood_s=options.flood_s, drain_s=max(plan.drain_s, 2 * options.flood_s))
         outcomes: list[Outcome] = []
         bare: dict[str, float] = {}
         for devices in options.devices:
@@ -49,7 +53,7 @@ async def measure(options: argparse.Namespace) -> int:
                 around = Surroundings(
                     directory=directory,
                     cores=apart,
-                    plan=QUICK if options.quick else WHOLE,
+                    plan=plan,
                     say=functools.partial(_say, of=f"{devices} devices, {contender.title}: "),
                 )
                 outcomes.append(await _one(contender, devices, bare, around))
@@ -95,6 +99,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="50 devices and short phases: to see that it works"
     )
+    parser.add_argument("--flood-s", type=float, metavar="SECONDS", help="how long the flood lasts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go as well")
     parser.add_argument("--directory", type=Path, default=ON_DISK if ON_DISK.exists() else None)
     options = parser.parse_args(arguments)

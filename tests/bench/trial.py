@@ -29,7 +29,6 @@ LOOK_EVERY_S: Final = 0.02
 RESTS_S: Final = 2.0  # after readiness, before memory is read
 WARMS_UP_S: Final = 2.0
 WARMS_UP_COUNTS: Final = 2.5  # of each device, so that the first one measured is a change: it is 1 again
-DRAINS_WITHIN_S: Final = 30.0
 SILENT_S: Final = 2.0  # nothing more comes
 IDLE: Final = 0.1  # of a core: it is not working on what it has
 SILENT_BYTES: Final = 4000  # health and the like do not count
@@ -48,6 +47,7 @@ class Plan:
     idle_s: float
     steady_s: float
     flood_s: float
+    drain_s: float  # after a flood, at most
 
 
 @dataclass(slots=True, kw_only=True)
@@ -259,8 +259,9 @@ class _Measuring:
         told, used_s = await self._drain(counts)
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             peak = max(peak, resident_bytes(pid))
-        done_at = max((one.acknowledged_at for one in told), default=ended.at)
         delivered = len({(one.room, one.people) for one in told})
+        all_at = max((one.acknowledged_at for one in told), default=ended.at)
+        done_at = all_at if delivered == sum(counts.values()) else time.monotonic()
         even = next(one for one in samples if one.at >= began.at + FLOOD_BEGINS_S)
         meanwhile = sum(even.at <= one.acknowledged_at <= ended.at for one in told)
         seconds_after = Counter(int(one.acknowledged_at - began.at) for one in told)
@@ -284,7 +285,8 @@ class _Measuring:
         told: list[Told] = []
         seen: set[tuple[str, int]] = set()
         outcome.flood_refused = 0
-        deadline = time.monotonic() + DRAINS_WITHIN_S
+        patience_s = self._around.plan.drain_s
+        deadline = time.monotonic() + patience_s
         before = sample(self._pid)
         while True:
             await self._silence(SILENT_S, until=deadline)
@@ -300,7 +302,7 @@ class _Measuring:
             if len(seen) >= wanted or (idle and not more):
                 return told, after.cpu_s
             if time.monotonic() >= deadline:
-                outcome.notes.append(f"had not done with the flood {DRAINS_WITHIN_S:.0f} s after its end")
+                outcome.notes.append(f"had not done with the flood {patience_s:.0f} s after its end")
                 return told, after.cpu_s
 
     async def _silence(self, seconds: float, until: float = float("inf")) -> None:
