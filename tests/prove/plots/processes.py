@@ -125,7 +125,7 @@ PROCESSES: Final = (
     Scenario(
         name="clock that jumps",
         tells="roomd's wall clock steps by hours and days, and once it is killed in the future",
-        setting=Setting(wrong_clock=True, recovers_within_s=120.0),
+        setting=Setting(wrong_clock=True, recovers_within_s=60.0),
         plot=clock_that_jumps,
     ),
 )
