@@ -68,6 +68,7 @@ def run(
     configure_logs(verbose=verbose)
     configuration = _read(config)
     sys.setswitchinterval(SWITCH_S)
+    os.umask(0o027)  # titles may lie in the database
     try:
         uvloop.run(daemon.run(configuration))
     except daemon.CannotStart as error:
@@ -227,7 +228,7 @@ def _size(count: int) -> str:
 async def _rooms(configuration: Configuration, *, as_json: bool, follow: bool) -> None:
     from rich.console import Console
 
-    from agent.console import rooms_table, show_live
+    from agent.console import health_line, rooms_table, show_live, troubles
     from agent.local_api import ask
 
     zone = configuration.policy.timezone
@@ -238,7 +239,8 @@ async def _rooms(configuration: Configuration, *, as_json: bool, follow: bool) -
         if as_json:
             print(json.dumps(picture), flush=True)
         else:
-            Console().print(rooms_table(picture, zone=zone))
+            console = Console()
+            console.print(rooms_table(picture, zone=zone), *troubles(picture), health_line(picture), sep="\n")
 
 
 async def _events(configuration: Configuration, *, as_json: bool, follow: bool) -> None:

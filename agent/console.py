@@ -15,6 +15,7 @@ from rich.text import Text
 FACTS_KEPT = 200
 FEWEST_FACTS = 3
 OTHER_LINES = 8  # what stands around the rooms and the facts
+STATE_WIDTH = 16  # "in use, unbooked"
 BACKLOG = 100  # envelopes; more than that waiting is worth a colour
 
 Json = Mapping[str, Any]
@@ -37,10 +38,12 @@ _COLOURS = {
 def rooms_table(picture: Json, *, zone: tzinfo | None = None) -> Table:
     """Rooms with their current and next booking, their people, and their devices."""
     table = Table(expand=True, pad_edge=False, box=None, header_style="bold")
-    for name, ratio in (("Room", 2), ("", 2), ("Now", 4), ("Next", 4)):
-        table.add_column(name, ratio=ratio, no_wrap=True, overflow="ellipsis")
+    table.add_column("Room", ratio=2, no_wrap=True, overflow="ellipsis")
+    table.add_column("State", min_width=STATE_WIDTH, no_wrap=True)
+    for name in ("Now", "Next"):
+        table.add_column(name, ratio=4, no_wrap=True, overflow="ellipsis")
     table.add_column("People", justify="right", no_wrap=True)
-    table.add_column("Device", ratio=4, no_wrap=True, overflow="ellipsis")
+    table.add_column("Device", ratio=3, no_wrap=True, overflow="ellipsis")
     for room in picture["rooms"]:
         state, reach = room["state"], room["availability"]
         table.add_row(
@@ -54,6 +57,20 @@ def rooms_table(picture: Json, *, zone: tzinfo | None = None) -> Table:
     return table
 
 
+def troubles(picture: Json) -> list[Text]:
+    """Why a room is not heard, or not well: each in full, for the table has no room for it."""
+    return [
+        Text(f"{room['name']}: {_printable(str(room['availability']['why']))}", style="yellow")
+        for room in picture["rooms"]
+        if room["availability"]["why"] and room["availability"]["state"] != "unknown"
+    ]
+
+
+def health_line(picture: Json) -> Text:
+    """Broker, outbox and devices in a line."""
+    return _footline(picture)
+
+
 def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
     """One fact in a line: when, where, what, and of which booking."""
     noun, past = str(event["type"]).removeprefix("roomd.").split(".")[:2]
@@ -62,11 +79,14 @@ def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(_clock(str(event["time"]), zone, seconds=True), style="dim")
     line.append(f"  {room:<14} ")
-    line.append(f"{noun}.{past:<12} ", style=_COLOURS.get(past, "cyan"))
+    line.append(f"{noun + '.' + past:<20} ", style=_COLOURS.get(past, "cyan"))
     match noun:
         case "booking":
             line.append(_title(data, zone))
-            line.append(f"  {data['booking_id'] or '–'} → {data['meeting_id'] or '–'}", style="dim")
+            line.append(_change(data, zone), style="cyan")
+            for what in ("booking", "meeting"):
+                if data[f"{what}_id"]:
+                    line.append(f"  {what} {data[f'{what}_id']}", style="dim")
             if data.get("after_s") is not None:
                 line.append(f"  after {data['after_s']:.1f} s", style="dim")
         case "occupancy":
@@ -75,7 +95,7 @@ def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
             line.append(" ".join(str(data[k]) for k in ("product", "firmware") if data.get(k)))
         case _:
             line.append(str(data.get("reason", "")))
-    if data.get("cause"):
+    if data.get("cause") and data["cause"] != past:
         line.append(f"  {data['cause']}", style="yellow")
     if event.get("recovered"):
         line.append("  recovered", style="dim italic")
@@ -104,11 +124,24 @@ def _screen(picture: Json, passed: Iterable[Text], height: int, zone: tzinfo | N
         _headline(picture),
         Text(),
         rooms_table(picture, zone=zone),
+        *troubles(picture)[:FEWEST_FACTS],
         Text(),
         _footline(picture),
         Text(),
         *lines,
     )
+
+
+def _change(data: Json, zone: tzinfo | None) -> str:
+    """What was before a booking moved or was updated, in a few words."""
+    before: Json = data.get("previous") or {}
+    was = [
+        f"{name.removesuffix('s_at')} was {_clock(before[name], zone)}"
+        for name in ("starts_at", "ends_at")
+        if before.get(name)
+    ]
+    was += [name.replace("_", " ") for name in before if name not in {"starts_at", "ends_at", "all_day"}]
+    return f"  ({', '.join(was)})" if was else ""
 
 
 def _headline(picture: Json) -> Text:
@@ -201,8 +234,11 @@ def _said(value: object) -> str:
 
 def _devices(reach: Json) -> Text:
     if reach["state"] == "available":
-        return Text(", ".join(f"{d['product']} {d['firmware']}" for d in reach["devices"]), style="dim")
-    return Text(str(reach["why"] or ""), style="yellow" if reach["state"] == "degraded" else "red")
+        products = ", ".join(str(d["product"]).removeprefix("Cisco ") for d in reach["devices"])
+        return Text(products, style="dim")
+    if reach["state"] == "degraded":
+        return Text("see below", style="yellow")
+    return Text("see below" if reach["why"] else "", style="red")
 
 
 def _clock(instant: str, zone: tzinfo | None, *, seconds: bool = False) -> str:

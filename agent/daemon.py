@@ -346,7 +346,11 @@ class _Daemon:
             "agent": site.agent,
             "version": self._version,
             "at": now.isoformat(),
-            "broker": {"connected": line.connected, "why": line.paused_why, "connection": line.connection},
+            "broker": {
+                "connected": line.connected,
+                "why": line.paused_why or line.away_why,
+                "connection": line.connection,
+            },
             "outbox": {
                 "depth": stats.depth,
                 "bytes": stats.bytes,

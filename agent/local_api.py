@@ -194,7 +194,7 @@ async def ask(path: Path, question: str) -> AsyncIterator[dict[str, Any]]:
         ) from None
     except OSError:
         raise DaemonAbsent(
-            f"no roomd answers on {path}: see `systemctl status roomd`, or name its file with --config"
+            f"no roomd answers on {path}: start it with `roomd run`, or name its configuration with --config"
         ) from None
     try:
         writer.write(json.dumps({"ask": question}).encode() + b"\n")

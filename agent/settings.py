@@ -7,7 +7,7 @@ import re
 import socket
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -27,7 +27,7 @@ from cloud_link.privacy import PrivacyMode, UnusableKey, choose
 DEFAULT_FILE = Path("/etc/roomd/roomd.toml")
 HTTPS_PORT = 443
 SMALLEST_BUDGET_MB = 32
-FINGERPRINT = r"^(sha256:)?([0-9A-Fa-f]{2}:?){32}$"
+FINGERPRINT = r"^([Ss][Hh][Aa]256( Fingerprint)?[:=])?([0-9A-Fa-f]{2}:?){32}$"  # also as openssl prints it
 
 
 def _no_truth(value: object) -> object:
@@ -221,9 +221,12 @@ def _without(table: dict[str, Any], errors: Iterable[ErrorDetails]) -> dict[str,
     """The file's tables without what is wrong in them; a room that cannot do without it is left empty."""
     for error in errors:
         *way, last = error["loc"]
-        if error["type"] == "missing" or last in {"id", "host"}:
-            if way[:1] == ["rooms"] and isinstance(number := [*way, last][1], int):
+        if error["type"] == "missing" or last in {"id", "host", "url", "timezone"}:
+            place = [*way, last]
+            if place[0] == "rooms" and len(place) > 1 and isinstance(number := place[1], int):
                 table["rooms"][number] = {"id": f"left-out-{number}"}
+            elif place[0] in STAND_INS:
+                table[str(place[0])] = {**_table(table, place[0]), **_stand_ins(place)}
             continue
         holder: Any = table
         for step in way:
@@ -232,6 +235,23 @@ def _without(table: dict[str, Any], errors: Iterable[ErrorDetails]) -> dict[str,
         if isinstance(holder, dict):
             holder.pop(last, None)
     return table
+
+
+STAND_INS: Mapping[str, Mapping[str, str]] = {
+    "site": {"id": "left-out", "timezone": "UTC"},
+    "mqtt": {"url": "mqtts://left-out"},
+}
+
+
+def _table(table: Mapping[str, Any], name: int | str) -> Mapping[str, Any]:
+    inside = table.get(str(name), {})
+    return inside if isinstance(inside, dict) else {}
+
+
+def _stand_ins(place: Sequence[int | str]) -> Mapping[str, str]:
+    """What stands for a key, or a table, that is missing or wrong: the rest can then be looked at."""
+    name, *keys = (str(part) for part in place)
+    return {key: text for key, text in STAND_INS[name].items() if not keys or key in keys}
 
 
 def _parse(file: Path) -> dict[str, Any]:
@@ -436,10 +456,10 @@ class _Reader:
             self.notes.append(
                 f"{key}: {room.id}'s certificate is not verified: its password may go to anybody"
             )
-        fingerprint = (
-            device.fingerprint
-            and "sha256:" + device.fingerprint.removeprefix("sha256:").replace(":", "").lower()
+        digits = re.sub(r"^sha256( fingerprint)?[:=]", "", (device.fingerprint or "").lower()).replace(
+            ":", ""
         )
+        fingerprint = f"sha256:{digits}" if digits else None
         return Trust(
             fingerprint=fingerprint,
             ca_file=self._file(f"{key}.ca_file" if device.ca_file else "devices.ca_file", ca_file),
@@ -540,7 +560,7 @@ def _explain(file: Path, error: ErrorDetails) -> Problem:
         case "string_pattern_mismatch" if context.get("pattern") == FINGERPRINT:
             what, mend = (
                 "is no fingerprint",
-                'Write "sha256:" and 64 digits of 0-9 and a-f, as `roomd check` shows them',
+                'Write "sha256:" and 64 digits of 0-9 and a-f, as openssl prints them',
             )
         case "string_pattern_mismatch":
             what, mend = "cannot stand in a topic", "Use 1 to 63 of a-z, 0-9 and -, and no - at the start"

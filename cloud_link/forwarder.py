@@ -86,6 +86,7 @@ class Vitals:
     gaps: int
     nobody_listens: bool  # the broker's last word on an event was 0x10
     paused_why: str | None
+    away_why: str | None  # why there is no connection; None while there is one
     under_way: int
     used: float  # share of the disk budget
 
@@ -215,6 +216,7 @@ class Forwarder:
         self._stopping = False
         self._dialling: asyncio.Task[None] | None = None
         self._told_lost = False
+        self._away_why: str | None = None
         self._counts = _Counts()
 
     # ── for the pipeline and the daemon
@@ -236,8 +238,9 @@ class Forwarder:
     def vitals(self) -> Vitals:
         """How it does."""
         at_s = self._counts.acknowledged_at_s
+        connected = self._connection is not None and self._stage is _Stage.OPEN
         return Vitals(
-            connected=self._connection is not None and self._stage is _Stage.OPEN,
+            connected=connected,
             connection=self._number,
             acknowledged=self._counts.acknowledged,
             since_acknowledged_s=None if at_s is None else self._loop.time() - at_s,
@@ -248,6 +251,7 @@ class Forwarder:
             gaps=self._counts.gaps,
             nobody_listens=self._counts.unheard,
             paused_why=self._counts.paused_why,
+            away_why=None if connected else self._away_why,
             under_way=self._unsettled,
             used=self._counts.used,
         )
@@ -334,6 +338,7 @@ class Forwarder:
                 assert_never(ending)
 
     def _tell_lost(self, lost: Lost, ending: Ending, *, rest_s: float, first: bool) -> None:
+        self._away_why = lost.why
         facts = {"why": lost.why, "code": lost.code, "rest_s": round(rest_s, 1), "connection": self._number}
         if not first and self._told_lost:
             log.debug("broker.unreachable", **facts)

@@ -2,45 +2,70 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class DeviceError(Exception):
     """The conversation is over, or could not begin; the text tells a technician why, without any secret."""
+
+    mend: ClassVar[str] = "look at the device"  # what a technician does about it
 
 
 class DeviceUnreachable(DeviceError):
     """No line, or the line broke: dial again, more and more seldom."""
 
+    mend = "check that it is switched on, its host in the configuration, and the network between"
+
 
 class DeviceBooting(DeviceError):
     """It is coming up (502 from the proxy in front, or "not ready"): look again soon and steadily."""
+
+    mend = "it is starting; nothing to do"
 
 
 class DeviceBusy(DeviceError):
     """It has too many connections (503): leave it alone for a while."""
 
+    mend = "it has too many connections; look who else talks to it"
+
 
 class DeviceTalksNonsense(DeviceError):
     """Not a room device, or not to be read (no HTTP, no JSON, too long): rest long, then look again."""
+
+    mend = "check that its host is a room device's HTTPS port"
 
 
 class DeviceRefused(DeviceError):
     """It turned us away, and dialling more does not help: a person must act."""
 
+    mend = "look at the device"
+
 
 class CertificateRefused(DeviceRefused):
     """We do not believe that it is the device (other fingerprint, other authority, other name)."""
+
+    mend = (
+        "if the device was replaced, write its new fingerprint into the configuration, or "
+        "name its authority with ca_file"
+    )
 
 
 class ServiceOff(DeviceRefused):
     """It has no WebSocket service, or the service is switched off (404)."""
 
+    mend = "switch it on: xConfiguration NetworkServices Websocket: FollowHTTPService"
+
 
 class PermissionRefused(DeviceRefused):
     """The account exists, and may not read what makes a device (its role is too small)."""
 
+    mend = "give the account the roles User and Integrator"
+
 
 class PasswordRefused(DeviceRefused):
     """It did not take the user and password. RoomOS 26.2 and newer locks the account after five of these."""
+
+    mend = "mend user or password file; roomd looks at the file every half minute"
 
     def __init__(self, why: str, *, logins: int) -> None:
         super().__init__(why)

@@ -64,6 +64,9 @@ PAGES = 20  # of a listing; whoever has more bookings in two days is not a room
 DEFAULT_BOOKING_TIMEOUT_S = 60  # the schema's default of `AdhocBooking BookingTimeout`
 
 
+HEARD = ("heard", "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkPace:
     """How often a link asks its device for what, in seconds."""
@@ -119,7 +122,7 @@ class Link:
         self._past = CLEAN
         self._stood_since: float | None = None  # loop time
         self._talk: Talk | None = None
-        self._told: type[DeviceConnected | DeviceLost | DeviceRefused] | None = None
+        self._told: tuple[str, str] | None = None  # what was told of it last: that it is heard, or why not
 
     def ask(self, request: Request) -> None:
         """Ask the device, if it is connected; else drop it, as a listing follows each connect anyway."""
@@ -130,8 +133,8 @@ class Link:
         """For ever; ends only by being cancelled."""
         if self.phase not in (Phase.RESTING, Phase.REFUSED):  # a bug of ours ended the run before
             self.phase = Phase.RESTING
-            if self._told is DeviceConnected:
-                self._told = DeviceLost
+            if self._told == HEARD:
+                self._told = None
                 lost = DeviceLost(device=self.device.id, why="an error in roomd; see its log")
                 await self._around.deliver(self.device.room, (lost,))
         while True:
@@ -155,7 +158,7 @@ class Link:
                 await self._talk.greet()
                 self.phase = moved(self.phase, Phase.HEARING)
                 self._stood_since = loop.time()
-                self._told = DeviceConnected
+                self._told = HEARD
                 log.info("device.connected", device=self.device.id, room=self.device.room)
                 await self._talk.hear()
         finally:
@@ -170,18 +173,19 @@ class Link:
         self.phase = moved(self.phase, phase_after(error))
         around.tally.failures += 1
         around.tally.nonsense += isinstance(error, DeviceTalksNonsense)
-        device, why = self.device.id, str(error)
+        device, why = self.device.id, f"{error}; {error.mend}"
         event: DeviceLost | DeviceRefused
         if isinstance(error, errors.DeviceRefused):
             event, name = DeviceRefused(device=device, why=why), "device.refused"
         else:
             event, name = DeviceLost(device=device, why=why), "device.lost"
         kind = type(error).__name__
-        if self._told is type(event):
-            log.debug(name, device=device, why=why, kind=kind, rest_s=round(rest, 1))
+        facts = {"device": device, "host": self.device.host, "why": str(error), "next_try_s": round(rest, 1)}
+        if self._told == (kind, why):
+            log.debug(name, **facts)
         else:
-            self._told = type(event)
-            log.warning(name, device=device, room=self.device.room, why=why, kind=kind, rest_s=round(rest, 1))
+            self._told = (kind, why)
+            log.warning(name, room=self.device.room, mend=error.mend, **facts)
             await around.deliver(self.device.room, (event,))
         return rest
 

@@ -135,8 +135,10 @@ def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: dat
 def _gone(
     room: Room, before: DeviceState, phase: DevicePhase, kind: FactKind, why: str, now: datetime
 ) -> Step:
-    if before.phase is phase and (before.why == why or phase is DevicePhase.LOST):
+    if before.phase is phase and before.why == why:
         return Step(room=room)
+    if before.phase is phase is DevicePhase.LOST:
+        return Step(room=_with(room, replace(before, why=why)))  # still lost, for another reason
     since = before.since if before.phase is phase else now
     state = replace(before, phase=phase, since=since, why=why, recovering=True, asked_at=None, list_at=None)
     return Step(room=_with(room, state), facts=(DeviceFact(kind=kind, at=now, device=state, cause=why),))

@@ -80,7 +80,7 @@ async def test_a_second_daemon_is_refused(tmp_path):
 
 
 async def test_without_a_daemon_the_mend_is_told(tmp_path):
-    with pytest.raises(DaemonAbsent, match="systemctl"):
+    with pytest.raises(DaemonAbsent, match="roomd run"):
         await first(tmp_path / "s", "picture")
 
 

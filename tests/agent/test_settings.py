@@ -125,6 +125,16 @@ def test_yes_is_no_number(directory):
     assert "rooms[0].capacity" in refuses(directory, GOOD.replace("capacity = 8", "capacity = true"))
 
 
+def test_a_site_without_a_name_hides_no_other_mistake(directory):
+    text = GOOD.replace('id = "oslo-lysaker"', 'id = "Oslo"').replace("Europe/Oslo", "Europe/Olso")
+    told = refuses(directory, text.replace('password_file = "device-password"', 'password_file = "gone"'))
+    assert set(told) == {"site.id", "site.timezone", "devices.password_file"}
+
+
+def test_an_empty_file_says_what_it_lacks(directory):
+    assert {"site", "mqtt", "rooms"} <= set(refuses(directory, ""))
+
+
 def test_what_contradicts_itself_is_told_at_once(directory):
     text = (
         GOOD.replace("Europe/Oslo", "Europe/Olso")
@@ -172,8 +182,9 @@ def test_unverified_devices_are_allowed_in_so_many_words(directory):
     assert any("not verified" in note for note in configuration.notes)
 
 
-def test_a_fingerprint_is_read_as_openssl_prints_it(directory):
-    printed = ":".join(["AB"] * 32)
+@pytest.mark.parametrize("before", ["", "sha256:", "SHA256:", "sha256 Fingerprint=", "SHA256 Fingerprint="])
+def test_a_fingerprint_is_read_as_openssl_prints_it(directory, before):
+    printed = before + ":".join(["AB"] * 32)
     text = GOOD.replace('host = "10.0.4.21"', f'host = "10.0.4.21"\nfingerprint = "{printed}"')
     assert reads(directory, text).devices[0].trust.fingerprint == "sha256:" + "ab" * 32
 

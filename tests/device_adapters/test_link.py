@@ -411,7 +411,7 @@ async def test_current_values_are_read_again_now_and_then(tmp_path):
 # ── losing and finding ──
 
 
-async def test_a_loss_is_told_once_and_then_the_return(tmp_path):
+async def test_each_reason_of_a_loss_is_told_once_and_then_the_return(tmp_path):
     with capture_logs() as logs:
         async with scripted() as device, hearing(device.configured(tmp_path)) as (_, ear):
             await ear.until_heard(DeviceConnected)
@@ -422,12 +422,12 @@ async def test_a_loss_is_told_once_and_then_the_return(tmp_path):
             await device.until_called("xGet Status SystemUnit", 6)
             device.script["xGet Status SystemUnit"] = SYSTEM_UNIT
             await ear.until_heard(DeviceConnected, 2)
-            assert len(ear.of(DeviceLost)) == 1
+            assert ["going down" in lost.why for lost in ear.of(DeviceLost)] == [True, False]
             assert len(ear.of(BookingsListed)) == 2
     levels = [entry["log_level"] for entry in logs if entry["event"] == "device.lost"]
-    assert levels[0] == "warning"
+    assert levels[:2] == ["warning", "warning"]
     assert len(levels) >= 5
-    assert set(levels[1:]) == {"debug"}
+    assert set(levels[2:]) == {"debug"}
 
 
 async def test_a_restart_is_seen_by_its_uptime_although_the_line_stands(tmp_path):
