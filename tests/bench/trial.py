@@ -272,7 +272,8 @@ class _Measuring:
         outcome.delivered_per_cpu_s = delivered / (used_s - began.cpu_s)
         outcome.flood_busy = (ended.cpu_s - even.cpu_s) / (ended.at - even.at)
         outcome.flood_others = _others(even, ended)
-        outcome.flood_drained_s = max(0.0, done_at - ended.at)
+        if delivered == sum(counts.values()):
+            outcome.flood_drained_s = max(0.0, done_at - ended.at)
         outcome.flood_before_mb = began.resident_bytes / MB
         outcome.flood_peak_mb = peak / MB
         outcome.flood_growth_mb = _growth(samples) / MB
