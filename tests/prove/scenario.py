@@ -143,7 +143,7 @@ async def _tell(scenario: Scenario, there: World, result: Result) -> None:
     result.facts, result.lost, result.told = judgement.facts, judgement.lost, judgement.told
     result.repeated, result.out_of_order = judgement.repeated, judgement.out_of_order
     result.allowed = WINDOW * there.tally.breaks
-    wrongs += judgement.wrongs
+    wrongs += there.tally.wrongs + judgement.wrongs
     if result.repeated > result.allowed:
         wrongs.append(f"{result.repeated} repeats, and no more than {result.allowed} were in flight")
     crashes = there.roomd.log.count("Traceback (most recent call last)")

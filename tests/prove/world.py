@@ -57,6 +57,7 @@ class Tally:
     faults: int = 0
     breaks: int = 0  # ends of a connection or of the process: each may repeat a window
     notes: list[str] = field(default_factory=list)
+    wrongs: list[str] = field(default_factory=list)  # seen on the way
 
 
 class World:
