@@ -37,6 +37,7 @@ from cloud_link.database import (
     SchemaTooNew,
     open_database,
     open_to_read,
+    reset_told,
 )
 from cloud_link.forwarder import Agent, Conduct, Forwarder
 from cloud_link.retained import Picture
@@ -184,7 +185,7 @@ class _Daemon:
         """Have all that was heard recorded; a disk that takes nothing is not waited for for ever."""
         try:
             async with asyncio.timeout(DRAINS_WITHIN_S):
-                await self._pipeline.close()
+                self._pipeline.close()
                 await asyncio.shield(road)
         except TimeoutError:
             trouble = self._database.trouble
@@ -289,9 +290,12 @@ class _Daemon:
         site = self._configuration.site
         seal = partial(envelope.seal_own, told, site=site, recorded_at=now, clock=clocks.state())
         stream = envelope.agent_stream(site.agent)
-        await self._database.write(
-            lambda tx: outbox.append(tx, [(stream, seal)], recorded=outbox.moment_now())
-        )
+
+        def tell(tx: Connection) -> None:
+            outbox.append(tx, [(stream, seal)], recorded=outbox.moment_now())
+            reset_told(tx)
+
+        await self._database.write(tell)
 
     async def _show_health(self) -> None:
         while True:

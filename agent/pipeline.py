@@ -18,7 +18,7 @@ from agent.core.step import next_deadline, step
 
 log = structlog.get_logger()
 
-INBOX_HOLDS = 4096  # deliveries; beyond that no socket is read, and TCP tells the devices to wait
+INBOX_HOLDS = 2048  # events; beyond that no socket is read, and TCP tells the devices to wait
 TOGETHER_AT_MOST = 128  # events in one transaction: more would make deliveries wait for their settling
 BETWEEN_RECORDS_S = 0.008  # while much is heard: a transaction costs about as much as twenty events
 LOOK_EVERY_S = 0.25  # at the clock, for deadlines and for jumps
@@ -53,7 +53,9 @@ class Pipeline:
         self._clock = clock
         self._record = record
         self._ask = ask
-        self._inbox: asyncio.Queue[_Heard | None] = asyncio.Queue(INBOX_HOLDS)
+        self._inbox: asyncio.Queue[_Heard | None] = asyncio.Queue()  # bounded by `_held`, for devices
+        self._held = 0
+        self._room = asyncio.Event()
         self._deadlines: list[tuple[datetime, RoomId]] = []
         self._due: dict[RoomId, datetime | None] = {}
         self._struck = False
@@ -71,12 +73,16 @@ class Pipeline:
         """Take in what a device said. Waits while the inbox is full: that is the back-pressure."""
         now, by = self._clock.look()
         if by is not None:
-            await self._step_the_clock(now, by)  # before what was heard by the new time
-        await self._inbox.put(_Heard(now, room, events))
+            self._step_the_clock(now, by)  # before what was heard by the new time
+        self._held += len(events)
+        self._inbox.put_nowait(_Heard(now, room, events))
+        while self._held > INBOX_HOLDS:
+            self._room.clear()
+            await self._room.wait()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Take in nothing more; `run` returns when all that was taken in is recorded."""
-        await self._inbox.put(None)
+        self._inbox.put_nowait(None)
 
     async def watch_the_clock(self) -> None:
         """Let time pass: deadlines strike when they are due, and a clock that jumps is noticed."""
@@ -84,14 +90,14 @@ class Pipeline:
             await asyncio.sleep(LOOK_EVERY_S)
             now, by = self._clock.look()
             if by is not None:
-                await self._step_the_clock(now, by)
+                self._step_the_clock(now, by)
             elif not self._struck and self._deadlines and self._deadlines[0][0] <= now:
                 self._struck = True  # one stroke at a time: a disk that is stuck must not fill the inbox
-                await self._inbox.put(_Heard(now, None, (ClockStruck(),)))
+                self._inbox.put_nowait(_Heard(now, None, (ClockStruck(),)))
 
-    async def _step_the_clock(self, now: datetime, by: timedelta) -> None:
+    def _step_the_clock(self, now: datetime, by: timedelta) -> None:
         log.warning("clock.stepped", by_s=round(by.total_seconds(), 3))
-        await self._inbox.put(_Heard(now, None, (ClockStepped(by=by),)))
+        self._inbox.put_nowait(_Heard(now, None, (ClockStepped(by=by),)))
 
     async def run(self) -> None:
         """Record what is heard, together what arrives together, until `close`."""
@@ -99,9 +105,11 @@ class Pipeline:
         recorded_at_s = 0.0
         while (first := await self._inbox.get()) is not None:
             early_s = recorded_at_s + BETWEEN_RECORDS_S - loop.time()
-            if early_s > 0.0 and self._inbox.qsize() < TOGETHER_AT_MOST:
+            if early_s > 0.0 and self._held < TOGETHER_AT_MOST:
                 await asyncio.sleep(early_s)  # what comes right after another waits for company
             steps, closing = self._take(first)
+            if self._held <= INBOX_HOLDS:
+                self._room.set()
             if steps:
                 await self._record(steps)
                 recorded_at_s = loop.time()
@@ -119,6 +127,7 @@ class Pipeline:
         while heard is not None:
             count += len(heard.events)
             if heard.room is not None:
+                self._held -= len(heard.events)
                 for event in heard.events:
                     self._move(heard.room, event, heard.at, steps)
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import queue
 import secrets
@@ -14,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -31,6 +32,7 @@ T = TypeVar("T")
 FILE: Final = "roomd.db"  # in the state directory, always: derived from nothing that can be configured (B29)
 LOCK: Final = "roomd.lock"
 BALLAST: Final = "roomd.ballast"
+RESCUE: Final = FILE + ".rescue"  # stands while a damaged file is being rescued
 IN_USE: Final = (
     "roomd.in-use"  # there from the first commit to a clean close: says that a WAL must be there too
 )
@@ -568,19 +570,67 @@ class _Damaged(Exception):
 def _open_or_rescue(
     directory: Path, limits: Limits, new_epoch: Callable[[], str]
 ) -> tuple[Connection, Opened]:
-    path = directory / FILE
     _lay_ballast(directory, limits.ballast_bytes)
-    try:
-        connection, epoch = _open_sound(directory, limits, new_epoch)
-        reset = None
-    except _Damaged as damage:
-        quarantined = _quarantine(directory)
-        log.error("database.damaged", path=str(path), why=str(damage), kept_as=str(quarantined))
-        connection, epoch = _open_sound(directory, limits, new_epoch)
-        reset = _salvage(connection, quarantined, reason=str(damage))
-        log.warning("database.rescued", salvaged=reset.salvaged, snapshots=reset.snapshots, new_epoch=epoch)
+    if not (directory / RESCUE).exists():
+        try:
+            connection, epoch = _open_sound(directory, limits, new_epoch)
+        except _Damaged as damage:
+            log.error("database.damaged", path=str(directory / FILE), why=str(damage))
+            _begin_rescue(directory, str(damage))
+        else:
+            _mark_in_use(directory)
+            return connection, Opened(epoch=epoch, reset=_untold_reset(connection))
+    connection, opened = _rescue(directory, limits, new_epoch)
     _mark_in_use(directory)
+    return connection, opened
+
+
+def _begin_rescue(directory: Path, reason: str) -> None:
+    """From here on a rescue is under way: one that a crash cuts short is begun anew at the next start."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    note = directory / f"{RESCUE}.new"
+    with note.open("w", encoding="utf-8") as file:
+        json.dump({"quarantined": f"{FILE}.corrupt-{stamp}", "reason": reason}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    note.rename(directory / RESCUE)
+    _sync(directory)
+
+
+def _rescue(directory: Path, limits: Limits, new_epoch: Callable[[], str]) -> tuple[Connection, Opened]:
+    note = json.loads((directory / RESCUE).read_text(encoding="utf-8"))
+    quarantined = directory / note["quarantined"]
+    if quarantined.exists():  # we were here before, and did not come to an end
+        for tail in ("-wal", "-shm", ""):
+            (directory / (FILE + tail)).unlink(missing_ok=True)
+    else:
+        _quarantine(directory, quarantined)
+    connection, epoch = _open_sound(directory, limits, new_epoch)
+    reset = _salvage(connection, quarantined, reason=note["reason"])
+    (directory / RESCUE).unlink()
+    _sync(directory)
+    log.warning(
+        "database.rescued",
+        salvaged=reset.salvaged,
+        snapshots=reset.snapshots,
+        new_epoch=epoch,
+        kept_as=str(quarantined),
+    )
     return connection, Opened(epoch=epoch, reset=reset)
+
+
+def _untold_reset(connection: Connection) -> Reset | None:
+    """A rescue of which the cloud has not been told: a crash came between."""
+    row = connection.execute("SELECT value FROM meta WHERE name = 'untold_reset'").fetchone()
+    if row is None:
+        return None
+    said = json.loads(row[0])
+    return Reset(**{**said, "quarantined": Path(said["quarantined"])})
+
+
+def reset_told(tx: Connection) -> None:
+    """The cloud will be told of the rescue: call it in the transaction that appends the fact."""
+    tx.execute("DELETE FROM meta WHERE name = 'untold_reset'")
 
 
 def _open_sound(directory: Path, limits: Limits, new_epoch: Callable[[], str]) -> tuple[Connection, str]:
@@ -590,7 +640,7 @@ def _open_sound(directory: Path, limits: Limits, new_epoch: Callable[[], str]) -
         raise _Damaged("its write-ahead log is gone: what was written last is lost")
     if used and not path.exists():
         log.error("database.gone", path=str(path))
-    if used and path.exists() and path.stat().st_size == 0:
+    if path.exists() and path.stat().st_size == 0:
         raise _Damaged("the file is empty")
     if path.exists():
         _refuse_newer(path, _version_in_header(path))
@@ -725,11 +775,9 @@ def _lay_ballast(directory: Path, count: int) -> None:
 # ── rescuing ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _quarantine(directory: Path) -> Path:
+def _quarantine(directory: Path, target: Path) -> None:
     """Sets the file aside, with what belongs to it; of those set aside before, keeps the newest few."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    target = directory / f"{FILE}.corrupt-{stamp}"
-    for tail in ("-wal", "-shm", ""):
+    for tail in ("-wal", "-shm", ""):  # the file itself last: if it is there, all of it is
         source = directory / (FILE + tail)
         if source.exists():
             source.rename(directory / (target.name + tail))
@@ -741,7 +789,6 @@ def _quarantine(directory: Path) -> Path:
     for path in older[:-QUARANTINED_AT_MOST]:
         for tail in ("-wal", "-shm", ""):
             path.with_name(path.name + tail).unlink(missing_ok=True)
-    return target
 
 
 def _salvage(connection: Connection, quarantined: Path, *, reason: str) -> Reset:
@@ -780,14 +827,17 @@ def _salvage(connection: Connection, quarantined: Path, *, reason: str) -> Reset
             )
     except sqlite3.Error as error:
         log.error("database.salvage_ended_early", why=str(error))
-    connection.execute("COMMIT")
-    return Reset(
+    reset = Reset(
         previous_epoch=previous_epoch,
         salvaged=salvaged,
         snapshots=snapshots,
         reason=reason,
         quarantined=quarantined,
     )
+    untold = json.dumps({**asdict(reset), "quarantined": str(quarantined)})
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('untold_reset', ?)", (untold,))
+    connection.execute("COMMIT")
+    return reset
 
 
 OUTBOX_COLUMNS: Final = (

@@ -70,7 +70,7 @@ async def test_what_is_heard_is_recorded_in_order():
     await road.pipeline.deliver(FJORD, [connected()])
     for count in (1, 2, 3):
         await road.pipeline.deliver(FJORD, [people(count)])
-    await road.pipeline.close()
+    road.pipeline.close()
     await road.pipeline.run()
     assert road.kinds() == [FactKind.DEVICE_CONNECTED, *[FactKind.OCCUPANCY_CHANGED] * 3]
     assert road.batches == [4], "what waits together is recorded together"
@@ -80,7 +80,7 @@ async def test_what_says_nothing_new_is_not_recorded():
     road = Road()
     await road.pipeline.deliver(FJORD, [connected(), people(1)])
     await road.pipeline.deliver(FJORD, [people(1)])
-    await road.pipeline.close()
+    road.pipeline.close()
     await road.pipeline.run()
     assert len(road.written) == 2
 
@@ -98,7 +98,7 @@ async def test_nobody_is_asked_before_it_is_on_disk():
         road.disk.set()
         await road.until(FactKind.DEVICE_CONNECTED)
         clock.cancel()
-        await road.pipeline.close()
+        road.pipeline.close()
 
 
 async def test_deadlines_strike_though_nothing_is_heard():
@@ -121,7 +121,7 @@ async def test_deadlines_strike_though_nothing_is_heard():
             while not road.asked:  # noqa: ASYNC110  the pipeline asks
                 await asyncio.sleep(0.01)
         clock.cancel()
-        await road.pipeline.close()
+        road.pipeline.close()
 
 
 async def test_a_clock_that_jumps_moves_what_is_waiting():
@@ -136,7 +136,7 @@ async def test_a_clock_that_jumps_moves_what_is_waiting():
         async with asyncio.timeout(5), road.changed:
             await road.changed.wait_for(lambda: road.pipeline.rooms[FJORD].devices[CODEC].since != before)
         clock.cancel()
-        await road.pipeline.close()
+        road.pipeline.close()
     assert road.pipeline.rooms[FJORD].devices[CODEC].since - before >= timedelta(hours=2.9)
     assert road.asked == []
 
@@ -149,7 +149,7 @@ async def test_a_slow_disk_makes_devices_wait_and_loses_nothing():
     async def device_talks() -> None:
         for count in range(many):
             await road.pipeline.deliver(FJORD, [people(count)])
-        await road.pipeline.close()
+        road.pipeline.close()
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(road.pipeline.run(), name="pipeline")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import resource
 import shutil
@@ -27,6 +28,7 @@ from cloud_link.database import (
     SchemaTooNew,
     open_database,
     open_to_read,
+    reset_told,
 )
 from cloud_link.outbox import Posted
 from tests.cloud_link.stand import SMALL, append, seal, until
@@ -434,5 +436,55 @@ async def test_damage_while_it_runs_ends_it_for_everybody(tmp_path: Path):
             for _ in range(50):
                 await append(database, [seal(FJORD)])
                 await database.write(shrink)
+    async with opened(tmp_path) as database:
+        assert database.opened.reset is not None
+
+
+async def damaged_index(directory: Path) -> None:
+    """A file whose index is gone and whose rows can all be read."""
+    await damaged(directory)
+    with raw(directory) as connection:
+        (root,) = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'outbox_by_stream'"
+        ).fetchone()
+    with (directory / FILE).open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\x00" * 4096)
+
+
+@pytest.mark.parametrize("reached", ["noted", "set aside", "half carried over"])
+async def test_a_rescue_that_a_crash_cut_short_is_begun_anew(tmp_path: Path, reached: str):
+    await damaged_index(tmp_path)
+    quarantined = tmp_path / f"{FILE}.corrupt-now"
+    (tmp_path / f"{FILE}.rescue").write_text(
+        json.dumps({"quarantined": quarantined.name, "reason": "quick_check"}), encoding="utf-8"
+    )
+    if reached != "noted":
+        (tmp_path / FILE).rename(quarantined)
+    if reached == "half carried over":
+        with raw(tmp_path) as connection:
+            connection.execute("CREATE TABLE half (done)")
+    async with opened(tmp_path) as database:
+        assert database.opened.reset is not None
+        assert database.opened.reset.salvaged == 390
+        assert database.opened.reset.reason == "quick_check"
+    assert not (tmp_path / f"{FILE}.rescue").exists()
+    assert quarantined.exists()
+
+
+async def test_a_rescue_is_remembered_until_the_cloud_will_be_told_of_it(tmp_path: Path):
+    await damaged_index(tmp_path)
+    async with opened(tmp_path) as database:
+        reset = database.opened.reset
+    async with opened(tmp_path) as database:
+        assert database.opened.reset == reset
+        await database.write(reset_told)
+    async with opened(tmp_path) as database:
+        assert database.opened.reset is None
+
+
+async def test_a_file_that_was_emptied_is_a_damaged_one(tmp_path: Path):
+    await damaged(tmp_path)
+    (tmp_path / FILE).write_bytes(b"")
     async with opened(tmp_path) as database:
         assert database.opened.reset is not None

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from cloud_link import outbox
-from cloud_link.database import BALLAST, FILE, Connection, Database, Limits, open_database
+from cloud_link.database import BALLAST, FILE, Connection, Database, Limits, open_database, reset_told
 from cloud_link.outbox import Budget, Dropped, Posted
 from tests.cloud_link.stand import AGENT_STREAM, TELLER, append, seal
 
@@ -182,6 +182,7 @@ class OutboxModel(RuleBasedStateMachine):
         self.run(self.open())
         reset = self.database.opened.reset
         assert reset is not None
+        self.run(self.database.write(reset_told))  # else it would be told again after the next start
         if harm == "garbage":
             self.pending.clear()
             self.missing.clear()
