@@ -25,7 +25,7 @@ from agent.core.events import (
     UseSensed,
 )
 from agent.core.facts import Step
-from agent.core.model import Booking, DeviceState, Policy, Room
+from agent.core.model import Booking, DevicePhase, DeviceState, Policy, Room
 from agent.core.occupancy import forget_silent, next_weighing, sense, weigh
 
 
@@ -84,7 +84,9 @@ def _shifted(room: Room, by: timedelta, now: datetime) -> Room:
             state,
             since=state.since + by,
             booted_at=moved(state.booted_at),
-            list_at=moved(state.list_at),
+            list_at=now
+            if state.phase is DevicePhase.CONNECTED
+            else None,  # by the new time another list counts
             asked_at=moved(state.asked_at),
             listed_at=moved(state.listed_at),
         )

@@ -308,3 +308,12 @@ def test_what_a_clock_began_that_was_ahead_begins_at_its_time():
     story.steps(-timedelta(hours=1)).lists("09:16", WEBEX7)
     assert agenda(story.room, now=story.now).current is None
     story.until("10:00:15", STARTED)
+
+
+def test_a_clock_that_is_set_makes_us_look_by_the_new_time():
+    """What a clock hours ahead took for over was left out of the agenda."""
+    story = Story(mute=True).connected("15:00").lists("15:00", WEBEX7)
+    story.asked.clear()
+    story.steps(-timedelta(hours=6)).until("09:00:01")
+    assert story.asked_at() == ["09:00:00"]
+    story.lists("09:00:02", WEBEX7, tells=(CONFIRMED,))
