@@ -664,8 +664,8 @@ def _open_sound(directory: Path, limits: Limits, new_epoch: Callable[[], str]) -
         _check(connection)
         epoch = _epoch(connection, new_epoch)
         connection.execute(  # for readers beside us; written only where it changed
-            "INSERT INTO meta VALUES ('budget_pages', ?1) ON CONFLICT (name) "
-            "DO UPDATE SET value = ?1 WHERE value <> ?1",
+            "INSERT INTO meta VALUES ('budget_pages', ?) ON CONFLICT (name) "
+            "DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
             (str(limits.budget_bytes // PAGE_BYTES),),
         )
     except sqlite3.DatabaseError as error:

@@ -281,8 +281,8 @@ def pending(tx: Connection, stream: str, *, after: int, limit: int) -> list[Post
     """The oldest of this stream behind place `after` that are not acknowledged."""
     rows = tx.execute(
         "SELECT o.place, o.number, o.id, o.topic, o.payload, o.kind, o.crc "
-        "FROM outbox o JOIN streams s ON o.stream = s.id WHERE s.name = ?1 "
-        "AND o.place > max(s.settled_place, ?2) ORDER BY o.place LIMIT ?3",
+        "FROM outbox o JOIN streams s ON o.stream = s.id WHERE s.name = ? "
+        "AND o.place > max(s.settled_place, ?) ORDER BY o.place LIMIT ?",
         (stream, after, limit),
     )
     return [
@@ -594,7 +594,7 @@ def peek(
     rows = tx.execute(
         "SELECT o.place, s.name, o.number, o.id, o.kind, o.topic, o.payload, o.recorded_ms FROM outbox o "
         "JOIN streams s ON s.id = o.stream "
-        "WHERE (?1 IS NULL OR s.name = ?1) AND (o.place <= s.settled_place) = ?2 ORDER BY o.place LIMIT ?3",
+        "WHERE s.name = coalesce(?, s.name) AND (o.place <= s.settled_place) = ? ORDER BY o.place LIMIT ?",
         (stream, settled, limit),
     )
     return [
