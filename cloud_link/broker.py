@@ -230,9 +230,7 @@ class _Line:
             if not data:
                 self.ended = True
                 break
-            self._heard += data
-            if len(data) < CHUNK_BYTES and type(self._under) is socket.socket:  # nothing kept back inside
-                break
+            self._heard += data  # and again: of a reset behind these bytes uvloop tells only once
         self._sort()
 
     def _has_more(self) -> bool:

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests.brokers import Liar, Mosquitto, withheld
+from tests.brokers.packets import pingresp
 from tests.brokers.records import at_once
 from tests.journeys.house import HASTE, house
 from tests.simulator.bookings import Answer
@@ -122,6 +123,20 @@ async def test_a_broker_that_forgot_everything_is_told_it_again(tmp_path):
         told = {topic.removeprefix("roomd/v1/journey/") for topic in retained}
         rooms = {f"rooms/{d.room}/{what}" for d in h.devices for what in ("state", "availability")}
         assert told == rooms | {"agents/agent-1/status", "agents/agent-1/health"}
+
+
+async def test_a_line_that_is_reset_behind_an_answer_is_noticed_at_once(tmp_path):
+    async with house(tmp_path, broker=Liar()) as h:
+        await h.heard()
+        await h.delivered()
+        h.roomd.freeze()  # so that it finds both when it wakes
+        for connection in h.liar.living:
+            if connection.client_id == "roomd-journey-agent-1":
+                connection.send(pingresp())
+                connection.reset()
+        h.roomd.thaw()
+        await h.logged("broker.lost", within_s=5.0)
+        await h.status(lambda status: status["connection"] > 1)
 
 
 async def test_a_line_that_swallows_everything_is_given_up(tmp_path):
