@@ -24,7 +24,7 @@ from agent.core.events import (
     UptimeRead,
     UseSensed,
 )
-from agent.core.facts import Step
+from agent.core.facts import BookingFact, FactKind, Step
 from agent.core.model import Booking, DevicePhase, DeviceState, Policy, Room
 from agent.core.occupancy import forget_silent, next_weighing, sense, weigh
 
@@ -58,7 +58,8 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
             weighed = weigh(forget_silent(struck.room, now=now), now=now)
             return replace(struck, room=weighed.room, facts=struck.facts + weighed.facts)
         case ClockStepped(by=by):
-            return Step(room=_shifted(room, by, now))
+            shifted = _shifted(room, by, now)
+            return Step(room=shifted, facts=_taken_back(room, shifted, now))
         case _:
             return correlate(room, event, now=now, policy=policy)
 
@@ -67,6 +68,21 @@ def next_deadline(room: Room, policy: Policy) -> datetime | None:
     """When the clock has something to say to this room; derived from its state, so a restart loses none."""
     return min(
         (due for due in (next_strike(room, policy), next_weighing(room)) if due is not None), default=None
+    )
+
+
+def _taken_back(before: Room, after: Room, now: datetime) -> tuple[BookingFact, ...]:
+    """What a clock that was ahead had started, and has not begun: the cloud was told that it had."""
+    return tuple(
+        BookingFact(
+            kind=FactKind.BOOKING_UPDATED,
+            at=now,
+            booking=booking,
+            previous=before.bookings[key],
+            recovered=True,
+        )
+        for key, booking in after.bookings.items()
+        if booking.live and booking.phase is not before.bookings[key].phase
     )
 
 
