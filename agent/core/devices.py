@@ -18,7 +18,7 @@ from agent.core.events import (
     UptimeRead,
 )
 from agent.core.facts import DeviceFact, FactKind, Step
-from agent.core.model import Booking, Device, DeviceId, DevicePhase, DeviceState, Room, RoomId
+from agent.core.model import Booking, BookingPhase, Device, DeviceId, DevicePhase, DeviceState, Room, RoomId
 
 UPTIME_TOLERANCE = timedelta(seconds=60)  # uptime is read seconds late
 DRIFT = 1e-4  # of two clocks against each other, at most
@@ -87,7 +87,8 @@ def _unheard(state: DeviceState, now: datetime) -> DeviceState:
 
 def _left(booking: Booking, devices: Mapping[DeviceId, DeviceState], now: datetime) -> Booking:
     """A booking without the words of devices that are gone, and with nothing in a set-back clock's future."""
-    booking = set_right(booking, now)
+    if booking.phase is not BookingPhase.STARTED:  # a clock at start is rather behind than right
+        booking = set_right(booking, now)
     return replace(
         booking,
         booking_ids={device: id_ for device, id_ in booking.booking_ids.items() if device in devices},
