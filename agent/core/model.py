@@ -36,7 +36,20 @@ class Trust:
 
     fingerprint: str | None = None  # "sha256:" and 64 hexadecimal digits of the DER certificate
     ca_file: Path | None = None
+    host_key: str | None = None  # of SSH: "SHA256:" and base64, as ssh-keygen -l writes it
+    known_hosts: Path | None = None  # of SSH, in the format of OpenSSH
     unverified: bool = False  # only where the configuration says so in so many words
+
+
+class Transport(StrEnum):
+    """A line to a device, the better ones first."""
+
+    WEBSOCKET = "websocket"
+    SSH = "ssh"
+    HTTP = "http"
+
+
+SSH_PORT = 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +59,11 @@ class Device:
     id: DeviceId
     room: RoomId
     host: str
-    port: int
+    port: int  # of HTTPS: WebSocket and HTTP
     credential: Credential
     trust: Trust
+    ssh_port: int = SSH_PORT
+    transports: tuple[Transport, ...] = (Transport.WEBSOCKET,)  # that may be tried, in this order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
