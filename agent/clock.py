@@ -44,9 +44,11 @@ class _Timex(ctypes.Structure):
     _fields_ = (("modes", ctypes.c_uint), ("room_for_the_rest", ctypes.c_byte * 256))
 
 
+_adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)  # looked up once: it is asked with every transaction
+
+
 def state() -> ClockState:
     """Whether a time service keeps the kernel's clock, as adjtimex(2) says; reading it needs no rights."""
-    adjtimex = getattr(ctypes.CDLL(None, use_errno=True), "adjtimex", None)
-    if adjtimex is None or adjtimex(ctypes.byref(_Timex(modes=0))) in {-1, _TIME_ERROR}:
+    if _adjtimex is None or _adjtimex(ctypes.byref(_Timex(modes=0))) in {-1, _TIME_ERROR}:
         return ClockState.UNSYNCED
     return ClockState.SYNCED

@@ -168,10 +168,8 @@ def append(tx: Connection, seals: Sequence[tuple[str, Seal]], *, recorded: Momen
     """Numbers, seals and stores these, each for its stream, in this order."""
     if not seals:
         return []
-    epoch = current_epoch(tx)
-    boot = _boot_row(tx, recorded.boot)
-    rows, numbers = _streams(tx, dict.fromkeys(stream for stream, _ in seals))
-    place = _last_place(tx)
+    streams = dict.fromkeys(stream for stream, _ in seals)
+    epoch, place, boot, rows, numbers = _counters(tx, streams, recorded.boot)
     wall_ms, steady_ms = recorded.wall_ms, recorded.steady_ms
     posted: list[Posted] = []
     inserted: list[tuple[int, int, int, str, str, str, bytes, int, int, int, int, int]] = []
@@ -209,38 +207,36 @@ def append(tx: Connection, seals: Sequence[tuple[str, Seal]], *, recorded: Momen
     return posted
 
 
-def _streams(tx: Connection, names: Collection[str]) -> tuple[dict[str, int], dict[str, int]]:
-    """The rows and the next numbers of these streams, which are made where they are new."""
-    wanted = json.dumps(list(names))
-    query = "SELECT name, id, next_number FROM streams WHERE name IN (SELECT value FROM json_each(?))"
-    found = tx.execute(query, (wanted,)).fetchall()
-    if len(found) < len(names):
-        known = {name for name, _, _ in found}
-        tx.executemany("INSERT INTO streams (name) VALUES (?)", [(n,) for n in names if n not in known])
-        found = tx.execute(query, (wanted,)).fetchall()
-    return {name: row for name, row, _ in found}, {name: number for name, _, number in found}
+def _counters(
+    tx: Connection, streams: Collection[str], boot: str
+) -> tuple[str, int, int, dict[str, int], dict[str, int]]:
+    """Epoch, last place, the boot's row, and of each stream its row and next number; makes what is new."""
+    wanted = json.dumps(list(streams))
+    epoch, place, boot_row, found = tx.execute(_COUNTERS, (boot, wanted)).fetchone()
+    known: list[tuple[str, int, int]] = json.loads(found)
+    if boot_row is None or len(known) < len(streams):
+        tx.execute("INSERT INTO boots (boot) VALUES (?) ON CONFLICT DO NOTHING", (boot,))
+        names = {name for name, _, _ in known}
+        tx.executemany("INSERT INTO streams (name) VALUES (?)", [(n,) for n in streams if n not in names])
+        epoch, place, boot_row, found = tx.execute(_COUNTERS, (boot, wanted)).fetchone()
+        known = json.loads(found)
+    rows = {name: row for name, row, _ in known}
+    return epoch, place or 0, boot_row, rows, {name: number for name, _, number in known}
+
+
+# One row with everything, because each step of SQLite costs the event loop its turn once.
+_COUNTERS: Final = (
+    "SELECT (SELECT value FROM meta WHERE name = 'epoch'), "
+    "(SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), "
+    "(SELECT id FROM boots WHERE boot = ?), "
+    "(SELECT json_group_array(json_array(s.name, s.id, s.next_number)) "
+    "FROM json_each(?) AS wanted CROSS JOIN streams s ON s.name = wanted.value)"
+)
 
 
 def checksum(id_: str, topic: str, payload: bytes) -> int:
     """CRC-32 of all that is sent."""
     return crc32(payload, crc32(f"{id_} {topic}".encode()))
-
-
-def current_epoch(tx: Connection) -> str:
-    """Which numbering is valid."""
-    return str(tx.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0])
-
-
-def _last_place(tx: Connection) -> int:
-    row = tx.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _boot_row(tx: Connection, boot: str) -> int:
-    row = tx.execute("SELECT id FROM boots WHERE boot = ?", (boot,)).fetchone()
-    if row is None:
-        row = tx.execute("INSERT INTO boots (boot) VALUES (?) RETURNING id", (boot,)).fetchone()
-    return int(row[0])
 
 
 def next_connection(tx: Connection, *, at_least: int = 1) -> int:

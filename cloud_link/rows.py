@@ -11,6 +11,7 @@ from typing import Final
 # Python lets go of its interpreter lock around every step of SQLite, and gets it back from a busy event loop
 # only after its switch interval. `executemany` steps for each row; one statement with many rows steps once.
 AT_ONCE: Final = 64  # rows; with up to fifteen columns fewer variables than the 999 that an old SQLite allows
+IN_ONE_PIECE: Final = 16  # rows: what comes together on an ordinary day
 
 
 def write(tx: Connection, before: str, rows: Sequence[tuple[object, ...]], after: str = "") -> None:
@@ -23,11 +24,13 @@ def write(tx: Connection, before: str, rows: Sequence[tuple[object, ...]], after
 
 
 def _chunks(rows: Sequence[tuple[object, ...]]) -> Iterator[Sequence[tuple[object, ...]]]:
-    """In lengths that are powers of two: a statement is prepared once for each length."""
+    """In one piece where they are few, else in lengths of which there are few: each is prepared once."""
     done, length = 0, AT_ONCE
     while done < len(rows):
-        while length > len(rows) - done:
+        left = len(rows) - done
+        while length > left > IN_ONE_PIECE:
             length //= 2
+        length = min(length, left)
         yield rows[done : done + length]
         done += length
 

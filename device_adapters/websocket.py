@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import cast
 
 from websockets.client import ClientProtocol
@@ -211,7 +212,10 @@ class _Wire(asyncio.Protocol):
         "_fragments",
         "_paused",
         "_response",
+        "_timer",
+        "_timer_at",
         "_transport",
+        "_until",
         "_waiter",
         "_waiting_bytes",
         "_websocket",
@@ -227,6 +231,9 @@ class _Wire(asyncio.Protocol):
         self._websocket = websocket
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._until = inf  # loop time, of who waits
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
         self._response: Response | None = None
         self._fragments: list[bytes] = []
         self._waiting_bytes = 0
@@ -259,6 +266,9 @@ class _Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_at = None, inf
         self._websocket.receive_eof()
         if exc is not None:
             self.fail(_sorted(exc))
@@ -319,13 +329,28 @@ class _Wire(asyncio.Protocol):
     async def wait(self, until: float | None) -> None:
         """Until something comes or breaks, or the loop's clock says `until`."""
         self._waiter = self.loop.create_future()
-        timer = None if until is None else self.loop.call_at(until, self._wake)
+        self._until = inf if until is None else until
+        if self._until < self._timer_at:
+            self._set_timer()
         try:
             await self._waiter
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
+            self._until = inf
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._until
+        self._timer = self.loop.call_at(self._until, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        """Most waits end long before their time: the timer is left running, and looks who waits now."""
+        self._timer, self._timer_at = None, inf
+        if self._until <= self.loop.time():
+            self._wake()
+        elif self._until < inf:
+            self._set_timer()
 
     def take(self) -> list[bytes]:
         """The messages that wait; reading goes on if they had stopped it."""
