@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
@@ -30,7 +30,7 @@ from agent.core.events import (
     UseSensed,
 )
 from agent.core.facts import Request
-from agent.core.model import BookingId, Device, RoomId
+from agent.core.model import Ability, BookingId, Device, RoomId
 from device_adapters import errors, trust
 from device_adapters.conversation import Conversation, Dial
 from device_adapters.errors import (
@@ -53,8 +53,19 @@ from device_adapters.xapi.messages import (
     Reply,
     XapiMessage,
 )
-from device_adapters.xapi.schema import ANY, Firmware, Unreadable, answers_requests, read_firmware
-from device_adapters.xapi.translate import Identity, Page, Translator, identity, page
+from device_adapters.xapi.requests import Makeup
+from device_adapters.xapi.schema import Unreadable, answers_requests, read_firmware
+from device_adapters.xapi.translate import (
+    COUNTS_NOBODY,
+    HAS_NO_BOOKINGS,
+    NAVIGATOR_COUNTS_NOBODY,
+    NAVIGATOR_HAS_NO_BOOKINGS,
+    Identity,
+    Page,
+    Translator,
+    identity,
+    page,
+)
 
 log = structlog.get_logger()
 
@@ -62,7 +73,7 @@ Deliver = Callable[[RoomId, Sequence[RoomEvent]], Awaitable[None]]
 
 PAGES = 20  # of a listing; whoever has more bookings in two days is not a room
 DEFAULT_BOOKING_TIMEOUT_S = 60  # the schema's default of `AdhocBooking BookingTimeout`
-
+UNKNOWN_NODE = frozenset({-32601, -32602})  # of a refusal: there is no such command or path
 
 HEARD = ("heard", "")
 
@@ -211,6 +222,7 @@ class _Purpose(Enum):
     """Why something was asked."""
 
     IDENTITY = "identity"
+    NATURE = "nature"
     SUBSCRIPTION = "subscription"
     SENSORS = "sensors"
     CONFIGURATION = "configuration"
@@ -262,12 +274,13 @@ class Talk:
         "_deaf_s",
         "_device",
         "_events",
-        "_firmware",
         "_greeting",
         "_identity",
+        "_lacked",
         "_line",
         "_listing",
         "_loop",
+        "_makeup",
         "_probe_at",
         "_reading",
         "_refusals",
@@ -287,7 +300,8 @@ class Talk:
         self._refusals: list[tuple[_Purpose, requests.Path, Refusal]] = []
         self._greeting = True
         self._identity: Identity | None = None
-        self._firmware: Firmware = ANY
+        self._makeup = Makeup()
+        self._lacked: Mapping[Ability, str] = {}  # as it was told
         self._uptime_s: int | None = None
         self._listing: _Listing | None = None
         self._reading: _Reading | None = None
@@ -296,8 +310,8 @@ class Talk:
 
     def ask(self, request: Request) -> None:
         """Pass on what the core asks for; a listing on its way is asked for again when it has come."""
-        if self._identity is None:
-            return  # the greeting will list
+        if self._identity is None or not self._makeup.books:
+            return  # the greeting will list, or there is nothing to list
         if self._listing is not None:
             self._listing.again = True
         else:
@@ -308,21 +322,27 @@ class Talk:
     async def greet(self) -> None:
         """Identify, subscribe, then read and list, so that nothing falls in between; then deliver all of it.
 
-        Two rounds, whatever their number of calls: all of a round is sent at once. DeviceError if the
-        device cannot be used; single refusals become shortcomings.
+        Three rounds, whatever their number of calls: all of a round is sent at once. Who it is comes first,
+        as it decides what else is asked. DeviceError if the device cannot be used; single refusals become
+        shortcomings.
         """
         self._send(_Purpose.IDENTITY, requests.WHO_ARE_YOU)
-        for subscription in requests.SUBSCRIPTIONS:
-            self._send(_Purpose.SUBSCRIPTION, subscription.path)
         await self._answers()
         who = self._identity
         if who is None:
             raise DeviceTalksNonsense("it did not say who it is")
-        self._firmware = read_firmware(who.firmware)
-        for path in requests.CONFIGURATION:
+        self._makeup = Makeup(firmware=read_firmware(who.firmware), navigator=who.navigator)
+        for path in requests.nature(self._makeup):
+            self._send(_Purpose.NATURE, path)
+        await self._subscribe(())
+        translator, at_once = self._translator, requests.subscriptions(self._makeup)
+        self._makeup = replace(self._makeup, teams=translator.teams, provisioned=translator.provisioned)
+        await self._subscribe(at_once)
+        for path in requests.configuration(self._makeup):
             self._send(_Purpose.CONFIGURATION, path)
         self._read_sensors()
-        self._list(requests.list_bookings())
+        if self._makeup.books:
+            self._list(requests.list_bookings())
         await self._answers()
         connected = DeviceConnected(
             device=self._device.id,
@@ -331,13 +351,22 @@ class Talk:
             firmware=who.firmware,
             transport=self._line.transport,
             uptime_s=who.uptime_s,
-            answers_requests=answers_requests(self._firmware),
-            booking_timeout_s=self._translator.booking_timeout_s or DEFAULT_BOOKING_TIMEOUT_S,
+            answers_requests=answers_requests(self._makeup.firmware),
+            booking_timeout_s=translator.booking_timeout_s or DEFAULT_BOOKING_TIMEOUT_S,
             shortcomings=self._shortcomings(),
+            lacks=self._lacks(),
         )
         self._greeting = False
+        self._lacked = connected.lacks
         self._events.insert(0, connected)
         await self._deliver()
+
+    async def _subscribe(self, before: Sequence[requests.Subscription]) -> None:
+        """Subscribe to what this device has, save what was subscribed before."""
+        for subscription in requests.subscriptions(self._makeup):
+            if subscription not in before:
+                self._send(_Purpose.SUBSCRIPTION, subscription.path)
+        await self._answers()
 
     async def _answers(self) -> None:
         """Until everything that was asked is answered; what is heard meanwhile is kept."""
@@ -347,17 +376,38 @@ class Talk:
     def _shortcomings(self) -> tuple[str, ...]:
         """What is configured against us, and what was refused, as sentences."""
         refused: dict[str, None] = {}  # a set in order
-        subscriptions = {each.path: each for each in requests.SUBSCRIPTIONS}
+        loses = {each.path: each.loses for each in requests.SUBSCRIPTIONS}
+        lacking = self._without()
         for purpose, path, refusal in self._refusals:
+            if path in lacking:
+                continue
             node = " ".join(path) or "Bookings List"
             if purpose is _Purpose.SUBSCRIPTION:
-                if self._firmware >= subscriptions[path].since:
-                    refused[
-                        f"{_why(refusal)}: it does not tell of `{node}`, {subscriptions[path].loses}."
-                    ] = None
+                refused[f"{_why(refusal)}: it does not tell of `{node}`, {loses[path]}."] = None
             elif refusal.code == PERMISSION_DENIED or purpose is _Purpose.LISTING:
                 refused[f"{_why(refusal)}: `{node}` cannot be read."] = None
         return (*self._translator.shortcomings, *refused)
+
+    def _lacks(self) -> dict[Ability, str]:
+        """What the device cannot do by its nature, as sentences."""
+        alone, without = self._makeup.navigator, self._without()
+        lacks: dict[Ability, str] = {}
+        if requests.LISTING in without:
+            lacks[Ability.BOOKINGS] = NAVIGATOR_HAS_NO_BOOKINGS if alone else HAS_NO_BOOKINGS
+        if requests.PEOPLE.path in without:
+            lacks[Ability.PEOPLE] = NAVIGATOR_COUNTS_NOBODY if alone else COUNTS_NOBODY
+        return lacks
+
+    def _without(self) -> frozenset[requests.Path]:
+        """The nodes that this device, whatever its firmware, does not have."""
+        unknown = {path for _, path, refusal in self._refusals if refusal.code in UNKNOWN_NODE}
+        denied = {path for _, path, refusal in self._refusals if refusal.code == PERMISSION_DENIED}
+        without: set[requests.Path] = set()
+        if not self._makeup.books or unknown >= {requests.BOOKINGS.path, requests.LISTING}:
+            without |= {requests.BOOKINGS.path, requests.LISTING}
+        if not self._translator.counts and not denied & {requests.ANALYTICS, requests.PEOPLE.path}:
+            without |= {requests.PEOPLE.path, *(path for path in unknown if path[:2] == requests.ANALYTICS)}
+        return frozenset(without)
 
     # ── hearing ──
 
@@ -445,7 +495,7 @@ class Talk:
                 self._uptime_s = self._identity.uptime_s
             case _Purpose.SUBSCRIPTION:
                 pass  # feedback is told apart by its content: it may come before this answer
-            case _Purpose.CONFIGURATION:
+            case _Purpose.CONFIGURATION | _Purpose.NATURE:
                 self._translator.read(asked.path, reply.result)
             case _Purpose.SENSORS:
                 self._sensors_read(self._translator.read(asked.path, reply.result))
@@ -468,9 +518,9 @@ class Talk:
             case _Purpose.LISTING:
                 self._listing_over()
                 log.debug("device.listing_refused", device=self._device.id, why=refusal.message[:100])
-            case _Purpose.SUBSCRIPTION | _Purpose.CONFIGURATION | _Purpose.PROBE:
+            case _Purpose.SUBSCRIPTION | _Purpose.CONFIGURATION | _Purpose.NATURE | _Purpose.PROBE:
                 pass
-        if self._greeting:
+        if self._greeting and asked.purpose is not _Purpose.NATURE:
             self._refusals.append((asked.purpose, asked.path, refusal))
 
     def _probed(self, events: Sequence[RoomEvent]) -> None:
@@ -485,8 +535,10 @@ class Talk:
     # ── current values ──
 
     def _read_sensors(self) -> None:
-        self._reading = _Reading(waiting=len(requests.SENSORS))
-        for path in requests.SENSORS:
+        sensors = requests.sensors(self._makeup)
+        if sensors:
+            self._reading = _Reading(waiting=len(sensors))
+        for path in sensors:
             self._send(_Purpose.SENSORS, path)
 
     def _sensors_read(self, events: Sequence[RoomEvent]) -> None:
@@ -507,6 +559,13 @@ class Talk:
                     sharing=reading.sharing,
                 )
             )
+            lacks = self._lacks()
+            if not self._greeting and lacks != self._lacked:  # a camera was connected, or is gone
+                self._lacked = lacks
+                found = ShortcomingsFound(
+                    device=self._device.id, shortcomings=self._shortcomings(), lacks=lacks
+                )
+                self._events.append(found)
 
     # ── listings ──
 
@@ -605,5 +664,7 @@ def _why(refusal: Refusal) -> str:
             return "The account's role is too small (it needs User and Integrator, or Admin)"
         case code if code == TOO_MANY_SUBSCRIPTIONS:
             return "The device has too many subscriptions (restart it, or end those of other systems)"
+        case code if code in UNKNOWN_NODE:
+            return f"This product does not have it ({code})"
         case code:
             return f"The device refused it ({code})"

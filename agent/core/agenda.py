@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.core.model import Booking, BookingPhase, CalendarKind, DevicePhase, Room
+from agent.core.model import Ability, Booking, BookingPhase, CalendarKind, DevicePhase, DeviceState, Room
 
 GRANTED = frozenset({BookingPhase.CONFIRMED, BookingPhase.STARTED})
 
@@ -38,5 +38,10 @@ def agenda(room: Room, *, now: datetime) -> Agenda:
         next=next((b for b in granted if b.key not in begun), None),
         believed=next((b.calendar for b in reversed(granted) if b.calendar), None),
         as_of=max((d.listed_at for d in room.devices.values() if d.listed_at), default=None),
-        fresh=any(d.phase is DevicePhase.CONNECTED and not d.recovering for d in room.devices.values()),
+        fresh=any(_tells(device) for device in room.devices.values()),
     )
+
+
+def _tells(device: DeviceState) -> bool:
+    heard = device.phase is DevicePhase.CONNECTED and not device.recovering
+    return heard and Ability.BOOKINGS not in device.lacks

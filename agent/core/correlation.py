@@ -30,6 +30,7 @@ from agent.core.likeness import JUST_CREATED, Sighting, find, knows, pair
 from agent.core.model import (
     NO_MEETING,
     UNANSWERED_PHASES,
+    Ability,
     Booking,
     BookingKey,
     BookingPhase,
@@ -202,8 +203,8 @@ def next_strike(room: Room, policy: Policy) -> datetime | None:
 
 
 def next_listing(room: Room, device: DeviceState, policy: Policy) -> datetime | None:
-    """When this device is to be asked for its list next; None while it is not connected."""
-    if device.phase is not DevicePhase.CONNECTED:
+    """When this device is to be asked for its list next; None while it is not connected, or knows none."""
+    if device.phase is not DevicePhase.CONNECTED or Ability.BOOKINGS in device.lacks:
         return None
     if device.asked_at is not None:
         return device.asked_at + LISTING_OVERDUE

@@ -18,7 +18,17 @@ from agent.core.events import (
     UptimeRead,
 )
 from agent.core.facts import DeviceFact, FactKind, Step
-from agent.core.model import Booking, BookingPhase, Device, DeviceId, DevicePhase, DeviceState, Room, RoomId
+from agent.core.model import (
+    Ability,
+    Booking,
+    BookingPhase,
+    Device,
+    DeviceId,
+    DevicePhase,
+    DeviceState,
+    Room,
+    RoomId,
+)
 
 UPTIME_TOLERANCE = timedelta(seconds=60)  # uptime is read seconds late
 DRIFT = 1e-4  # of two clocks against each other, at most
@@ -43,9 +53,12 @@ def attend(room: Room, event: DeviceEvent, *, now: datetime) -> Step:
             return Step(room=_with(room, state), facts=(fact,))
         case BookingTimeoutRead(seconds=seconds):
             return Step(room=_with(room, replace(state, booking_timeout=timedelta(seconds=seconds))))
-        case ShortcomingsFound(shortcomings=shortcomings):
-            facts = _misconfigured(state, shortcomings, now)
-            return Step(room=_with(room, replace(state, shortcomings=shortcomings)), facts=facts)
+        case ShortcomingsFound(shortcomings=shortcomings, lacks=lacks):
+            state = replace(state, lacks=state.lacks if lacks is None else lacks)
+            found = shortcomings + _missed(room, state)
+            told = replace(state, shortcomings=found)
+            step = Step(room=_with(room, told), facts=_misconfigured(state, told, now))
+            return _reweighed(step, event.device, now)
         case _:
             assert_never(event)
 
@@ -54,8 +67,10 @@ def furnish(room: Room | None, room_id: RoomId, devices: tuple[Device, ...], *, 
     """The room when the agent starts: its state from disk, with exactly the configured devices.
 
     Nothing was heard while the agent was down: no device counts as connected, every gap is to be closed.
+    The first device is the one whose count of people is believed.
     """
     room = room or Room(id=room_id)
+    devices = tuple(sorted(devices, key=lambda device: not device.counts_people))
     states = {
         device.id: _unheard(room.devices[device.id], now)
         if device.id in room.devices
@@ -105,6 +120,7 @@ def _past(instant: datetime | None, now: datetime) -> datetime | None:
 
 def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: datetime) -> Step:
     booted_at = before.booted_at if event.uptime_s is None else now - timedelta(seconds=event.uptime_s)
+    books = Ability.BOOKINGS not in event.lacks
     state = replace(
         before,
         phase=DevicePhase.CONNECTED,
@@ -117,11 +133,12 @@ def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: dat
         booted_at=booted_at,
         answers_requests=event.answers_requests,
         booking_timeout=timedelta(seconds=event.booking_timeout_s),
-        shortcomings=event.shortcomings,
-        recovering=True,
-        asked_at=now,  # whoever connects lists: the listing is on its way
+        lacks=event.lacks,
+        recovering=books,
+        asked_at=now if books else None,  # whoever connects lists: the listing is on its way
         list_at=None,
     )
+    state = replace(state, shortcomings=event.shortcomings + _missed(room, state))
     facts: tuple[DeviceFact, ...] = ()
     if booted_at is not None and _restarted(before, booted_at, now):
         state = _after_restart(state)
@@ -130,7 +147,8 @@ def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: dat
         was = f"was {before.firmware}"
         facts += (DeviceFact(kind=FactKind.DEVICE_UPGRADED, at=now, device=state, cause=was, recovered=True),)
     facts += (DeviceFact(kind=FactKind.DEVICE_CONNECTED, at=now, device=state),)
-    return Step(room=_with(room, state), facts=facts + _misconfigured(before, event.shortcomings, now, state))
+    step = Step(room=_with(room, state), facts=facts + _misconfigured(before, state, now))
+    return step if before.lacks == state.lacks else _reweighed(step, state.id, now)
 
 
 def _gone(
@@ -145,14 +163,34 @@ def _gone(
     return Step(room=_with(room, state), facts=(DeviceFact(kind=kind, at=now, device=state, cause=why),))
 
 
-def _misconfigured(
-    before: DeviceState, shortcomings: tuple[str, ...], now: datetime, state: DeviceState | None = None
-) -> tuple[DeviceFact, ...]:
-    if shortcomings == before.shortcomings or not shortcomings:
+def _misconfigured(before: DeviceState, state: DeviceState, now: datetime) -> tuple[DeviceFact, ...]:
+    if state.shortcomings == before.shortcomings or not state.shortcomings:
         return ()
-    state = state or replace(before, shortcomings=shortcomings)
-    cause = "; ".join(shortcomings)
+    cause = "; ".join(state.shortcomings)
     return (DeviceFact(kind=FactKind.DEVICE_MISCONFIGURED, at=now, device=state, cause=cause),)
+
+
+def _missed(room: Room, state: DeviceState) -> tuple[str, ...]:
+    """What a device lacks and no other of the room has; one that was not heard yet may have it."""
+    others = [other.lacks for other in room.devices.values() if other.id != state.id]
+    return tuple(words for ability, words in state.lacks.items() if all(ability in lacks for lacks in others))
+
+
+def _reweighed(step: Step, changed: DeviceId, now: datetime) -> Step:
+    """The other devices' shortcomings after one has changed: it may have made up for what they lack."""
+    for other in step.room.devices.values():
+        if other.id != changed and other.lacks:
+            words = frozenset(other.lacks.values())
+            own = tuple(sentence for sentence in other.shortcomings if sentence not in words)
+            told = replace(other, shortcomings=own + _missed(step.room, other))
+            if told.shortcomings != other.shortcomings:
+                facts = (
+                    _misconfigured(other, told, now)
+                    if set(told.shortcomings) - set(other.shortcomings)
+                    else ()
+                )
+                step = replace(step, room=_with(step.room, told), facts=step.facts + facts)
+    return step
 
 
 def _restarted(before: DeviceState, booted_at: datetime, now: datetime) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from agent.core.model import NO_MEETING, BookingId, DeviceId, Meeting, MeetingId, RequestId
+from agent.core.model import NO_MEETING, Ability, BookingId, DeviceId, Meeting, MeetingId, RequestId
 
 # Times in events are UTC. `at` is when the device says that it happened; None where it does not say.
 
@@ -23,6 +24,7 @@ class DeviceConnected:
     answers_requests: bool = False
     booking_timeout_s: int = 60
     shortcomings: tuple[str, ...] = ()
+    lacks: Mapping[Ability, str] = field(default_factory=dict)  # by its nature, in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ class ShortcomingsFound:
 
     device: DeviceId
     shortcomings: tuple[str, ...]
+    lacks: Mapping[Ability, str] | None = None  # by its nature, in words; None: as before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,7 @@ class Device:
     trust: Trust
     ssh_port: int = SSH_PORT
     transports: tuple[Transport, ...] = (Transport.WEBSOCKET,)  # that may be tried, in this order
+    counts_people: bool = False  # its count goes before those of the devices that stand before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +176,13 @@ class DevicePhase(StrEnum):
     REFUSED = "refused"  # it turned us away: a person must act
 
 
+class Ability(StrEnum):
+    """What devices of a room can do for each other: one that cannot is made up for by one that can."""
+
+    BOOKINGS = "bookings"
+    PEOPLE = "people"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceState:
     """What the room knows of one of its devices."""
@@ -190,7 +198,8 @@ class DeviceState:
     booted_at: datetime | None = None
     answers_requests: bool = False  # sends BookingCreated and BookingFailed (RoomOS 11.23 and newer)
     booking_timeout: timedelta = timedelta(seconds=60)  # its `AdhocBooking BookingTimeout`
-    shortcomings: tuple[str, ...] = ()  # what is misconfigured on it, in words
+    shortcomings: tuple[str, ...] = ()  # what is misconfigured on it or missing in the room, in words
+    lacks: Mapping[Ability, str] = field(default_factory=dict)  # by its nature, and what to do about it
     recovering: bool = False  # a gap lies behind us, and no listing has closed it yet
     renumbered: bool = False  # restarted, and its booking ids mean nothing until the next listing
     list_at: datetime | None = None  # something changed: list it then

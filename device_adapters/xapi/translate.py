@@ -43,6 +43,7 @@ from device_adapters.xapi.schema import (
     PEOPLE_COUNT,
     PEOPLE_PRESENCE,
     PRESENTATION_MODE,
+    PROVISIONED,
     ROWS,
     TEXT,
     TRUE_FALSE,
@@ -104,6 +105,25 @@ RELEASES_ITSELF = (
     "The device itself deletes bookings that nobody checks in to:"
     " set `xConfiguration Bookings CheckIn Enabled: False` if the calendar service is to decide."
 )
+TEAMS_ROOMS = (
+    "The device runs Microsoft Teams Rooms: bookings cannot be extended or checked out on it; do that in the"
+    " calendar."
+)
+
+# What a device cannot do by its nature: only told where no other device of the room does it.
+COUNTS_NOBODY = (
+    "The device does not count people: connect a camera that does (a Quad Camera), or configure another"
+    " device of the room that counts them."
+)
+HAS_NO_BOOKINGS = (
+    "The device knows no bookings: register it with a calendar service, or configure another device of the"
+    " room that knows them."
+)
+NAVIGATOR_COUNTS_NOBODY = "A Room Navigator counts nobody: configure the room's codec or board beside it."
+NAVIGATOR_HAS_NO_BOOKINGS = (
+    "A Room Navigator that stands alone has no bookings: configure the room's codec or board beside it, or"
+    " register the Navigator."
+)
 
 
 # ── one device's translator ───────────────────────────────────────────────────────────────────────
@@ -118,6 +138,11 @@ class Identity:
     firmware: str
     uptime_s: int | None
 
+    @property
+    def navigator(self) -> bool:
+        """Whether it is a panel and no room system."""
+        return "navigator" in self.product.lower()
+
 
 class Translator:
     """Translates what one device says in one conversation; remembers what deltas leave out.
@@ -126,15 +151,20 @@ class Translator:
     """
 
     __slots__ = (
+        "_calls_here",
         "_counts_out_of_call",
         "_events",
+        "_in_teams_call",
         "_mode",
         "_releases_itself",
         "_senses_presence",
         "_shares",
         "_told_shortcomings",
         "booking_timeout_s",
+        "counts",
         "device",
+        "provisioned",
+        "teams",
         "timezone",
         "unknown",
         "unreadable",
@@ -146,6 +176,11 @@ class Translator:
         self.unreadable = 0  # nodes with values outside their value space
         self.timezone: str | None = None  # `Configuration Time Zone`, an IANA name
         self.booking_timeout_s: int | None = None
+        self.provisioned: bool | None = None  # of a navigator: whether anybody provisions it
+        self.teams = False  # it runs Microsoft Teams Rooms
+        self.counts = False  # it has a number of people, be it that it does not know it now
+        self._calls_here: int | None = None
+        self._in_teams_call: bool | None = None
         self._events: list[RoomEvent] = []
         self._shares: frozenset[int] = frozenset()  # `LocalInstance`s that are there
         self._mode: bool | None = None  # whether the call carries something from this room
@@ -167,6 +202,8 @@ class Translator:
         """
         if path[:3] == ("Status", "Conference", "Presentation"):
             self._shares, self._mode = frozenset(), None  # this is the whole, and no difference
+        elif path == ("Status", "RoomAnalytics"):
+            self.counts = isinstance(_branch(value).get("PeopleCount"), dict)
         unknown = self.unknown
         tree: object = value
         for name in reversed(path):
@@ -182,6 +219,7 @@ class Translator:
             (self._counts_out_of_call is False, COUNTS_IN_CALLS_ONLY),
             (self._senses_presence is False, SENSES_NOBODY),
             (self._releases_itself is True, RELEASES_ITSELF),
+            (self.teams, TEAMS_ROOMS),
         )
         return tuple(sentence for there, sentence in found if there)
 
@@ -249,8 +287,22 @@ class Translator:
         self._events.append(UseSensed(device=self.device, in_use=in_use))
 
     def _calls(self, value: object) -> None:
-        calls = None if value is GONE else ACTIVE_CALLS.cast(value)
+        self._calls_here = None if value is GONE else ACTIVE_CALLS.cast(value)
+        self._tell_calls()
+
+    def _teams_call(self, value: object) -> None:
+        self._in_teams_call = None if value is GONE else TRUE_FALSE.cast(value)
+        self._tell_calls()
+
+    def _tell_calls(self) -> None:
+        # The device does not count Teams' calls among its own.
+        calls = self._calls_here
+        if self._in_teams_call is not None:
+            calls = (calls or 0) + self._in_teams_call
         self._events.append(CallsCounted(device=self.device, calls=calls))
+
+    def _teams_app(self, value: object) -> None:
+        self.teams = value is not GONE and TEXT.cast(value) is not None
 
     def _shares_heard(self, value: object) -> None:
         if value is GONE:
@@ -345,6 +397,9 @@ class Translator:
             self.booking_timeout_s = BOOKING_TIMEOUT_S.cast(value)
             self._events.append(BookingTimeoutRead(device=self.device, seconds=self.booking_timeout_s))
 
+    def _provisioning(self, value: object) -> None:
+        self.provisioned = None if value is GONE else PROVISIONED.cast(value)
+
     def _zone(self, value: object) -> None:
         if value is not GONE:
             self.timezone = TEXT.cast(value)
@@ -364,6 +419,10 @@ class Translator:
             "SystemUnit": {
                 "State": {"NumberOfActiveCalls": _calls},
                 "Uptime": _uptime,
+            },
+            "MicrosoftTeams": {
+                "Calling": {"InCall": _teams_call},
+                "Software": {"Version": {"TeamsApp": _teams_app}},
             },
             "Conference": {
                 "Presentation": {
@@ -407,6 +466,7 @@ class Translator:
                 "CheckIn": {"Enabled": _check_in},
                 "AdhocBooking": {"BookingTimeout": _timeout},
             },
+            "Provisioning": {"Mode": _provisioning},
             "Time": {"Zone": _zone},
         },
     }
@@ -414,6 +474,7 @@ class Translator:
 
 _Leaf = Callable[[Translator, object], None]
 _Node = _Leaf | dict[str, "_Node"]
+
 _Build = Callable[[DeviceId, Tree], RoomEvent]
 
 

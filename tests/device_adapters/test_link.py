@@ -25,12 +25,20 @@ from agent.core.events import (
     UptimeRead,
 )
 from agent.core.facts import ListBookings
-from agent.core.model import DeviceId
+from agent.core.model import Ability, DeviceId
 from device_adapters.lifecycle import Phase
 from device_adapters.link import LinkPace
 from device_adapters.websocket import LinePace
 from device_adapters.xapi.messages import NOT_READY, PERMISSION_DENIED
-from device_adapters.xapi.translate import COUNTS_IN_CALLS_ONLY, RELEASES_ITSELF
+from device_adapters.xapi.translate import (
+    COUNTS_IN_CALLS_ONLY,
+    COUNTS_NOBODY,
+    HAS_NO_BOOKINGS,
+    NAVIGATOR_COUNTS_NOBODY,
+    NAVIGATOR_HAS_NO_BOOKINGS,
+    RELEASES_ITSELF,
+    TEAMS_ROOMS,
+)
 from tests.device_adapters.stage import (
     NO_BOOKINGS,
     SILENCE,
@@ -126,7 +134,8 @@ async def test_everything_is_subscribed_before_anything_is_read(tmp_path):
         await ear.until_heard(DeviceConnected)
         names = [name for name, _ in device.calls]
     subscribed = [index for index, name in enumerate(names) if name.startswith("xFeedback/Subscribe")]
-    read = [index for index, name in enumerate(names) if name.startswith(("xGet", "xCommand"))][1:]
+    values = ("xGet Status RoomAnalytics", "xGet Status Conference", "xGet Configuration", "xCommand")
+    read = [index for index, name in enumerate(names) if name.startswith(values)]
     assert max(subscribed) < min(read)
 
 
@@ -269,9 +278,153 @@ async def test_a_device_that_knows_no_bookings_is_connected_all_the_same(tmp_pat
     async with scripted() as device:
         for name in ("xCommand/Bookings/List", "xFeedback/Subscribe Event Bookings"):
             device.script[name] = Refuses()
+        async with hearing(device.configured(tmp_path)) as (fleet, ear):
+            connected = await ear.until_heard(DeviceConnected)
+            await ear.until_heard(CurrentValuesRead)
+            fleet.ask(ListBookings(device=DeviceId("scripted")))
+            await device.tell(Status={"RoomAnalytics": {"PeopleCount": {"Current": 5}}})
+            await ear.until_heard(PeopleCounted)
+    assert connected.shortcomings == ()
+    assert connected.lacks[Ability.BOOKINGS] == HAS_NO_BOOKINGS
+
+
+async def test_a_listing_that_fails_once_is_no_lack(tmp_path):
+    async with scripted() as device:
+        device.script["xCommand/Bookings/List"] = Refuses(1, "Calendar not ready")
         async with hearing(device.configured(tmp_path)) as (_, ear):
             connected = await ear.until_heard(DeviceConnected)
-    assert len(connected.shortcomings) == 2
+    assert Ability.BOOKINGS not in connected.lacks
+    assert len(connected.shortcomings) == 1
+
+
+# ── what it is, decides what it is asked ──
+
+
+def of(version, product="Cisco Room Bar"):
+    return {**SYSTEM_UNIT, "ProductId": product, "Software": {"Version": f"ce{version}.abc"}}
+
+
+COUNTING = {"PeopleCount": {"Current": 2}, "PeoplePresence": "Yes"}
+
+
+@pytest.mark.parametrize(
+    ("version", "unasked"),
+    [
+        (
+            "9.15.17.4",
+            {"Status RoomAnalytics RoomInUse", "Configuration Bookings", "Status MicrosoftTeams"},
+        ),
+        (
+            "10.19.4.2",
+            {"Status RoomAnalytics RoomInUse", "Configuration Bookings", "Status MicrosoftTeams"},
+        ),
+        ("11.14.5.0", {"Configuration Bookings"}),
+        ("11.23.1.8", set()),
+        ("11.27.2.0", set()),
+        ("26.4.1.1", set()),
+    ],
+)
+async def test_old_firmware_is_only_asked_for_what_it_has(tmp_path, version, unasked):
+    async with scripted() as device:
+        device.script["xGet Status SystemUnit"] = of(version)
+        device.script["xGet Status RoomAnalytics"] = COUNTING
+        for node in unasked:
+            device.script[f"xFeedback/Subscribe {node}"] = device.script[f"xGet {node}"] = Refuses()
+        async with hearing(device.configured(tmp_path)) as (_, ear):
+            connected = await ear.until_heard(DeviceConnected)
+            names = [name for name, _ in device.calls]
+    assert names[0] == "xGet Status SystemUnit"
+    assert not [name for name in names if name.endswith(tuple(unasked or ["nothing"]))]
+    assert {name for name in names if "Event Bookings" in name or "List" in name} == {
+        "xFeedback/Subscribe Event Bookings",
+        "xCommand/Bookings/List",
+    }
+    assert (connected.shortcomings, connected.lacks) == ((), {})
+
+
+async def test_firmware_that_nobody_knows_is_asked_for_what_all_have(tmp_path):
+    async with scripted() as device:
+        device.script["xGet Status SystemUnit"] = {**SYSTEM_UNIT, "Software": {"Version": "spring edition"}}
+        async with hearing(device.configured(tmp_path)) as (_, ear):
+            await ear.until_heard(BookingsListed)
+            assert "xFeedback/Subscribe Event Bookings" in [name for name, _ in device.calls]
+
+
+async def test_a_navigator_that_stands_alone_is_asked_for_no_bookings_and_no_people(tmp_path):
+    async with scripted() as device:
+        device.script["xGet Status SystemUnit"] = of("11.27.2.0", "Cisco Room Navigator")
+        device.script["xGet Configuration Provisioning Mode"] = "Off"
+        async with hearing(device.configured(tmp_path), pace=LinkPace(reread_every_s=0.05)) as (fleet, ear):
+            connected = await ear.until_heard(DeviceConnected)
+            fleet.ask(ListBookings(device=DeviceId("scripted")))
+            await device.tell(Event={"Bookings": {"Updated": ""}})
+            await ear.until_heard(BookingsTouched)
+            names = [name for name, _ in device.calls]
+    assert connected.lacks == {
+        Ability.BOOKINGS: NAVIGATOR_HAS_NO_BOOKINGS,
+        Ability.PEOPLE: NAVIGATOR_COUNTS_NOBODY,
+    }
+    assert connected.shortcomings == ()
+    assert names == [
+        "xGet Status SystemUnit",
+        "xGet Configuration Provisioning Mode",
+        "xFeedback/Subscribe Configuration Time Zone",
+        "xGet Configuration Time Zone",
+    ]
+
+
+async def test_a_navigator_that_somebody_provisions_has_bookings(tmp_path):
+    async with scripted() as device:
+        device.script["xGet Status SystemUnit"] = of("11.27.2.0", "Cisco Room Navigator")
+        device.script["xGet Configuration Provisioning Mode"] = "Webex"
+        async with hearing(device.configured(tmp_path)) as (_, ear):
+            connected = await ear.until_heard(DeviceConnected)
+            await ear.until_heard(BookingsListed)
+            names = [name for name, _ in device.calls]
+    assert list(connected.lacks) == [Ability.PEOPLE]
+    assert names.index("xFeedback/Subscribe Event Bookings") < names.index("xCommand/Bookings/List")
+
+
+async def test_on_teams_rooms_a_teams_call_is_a_call_and_what_is_missing_is_told(tmp_path):
+    async with scripted() as device:
+        device.script["xGet Status MicrosoftTeams"] = {
+            "Calling": {"InCall": "False"},
+            "Software": {"Version": {"TeamsApp": "1449/1.0.96.2024"}},
+        }
+        device.script["xGet Status RoomAnalytics"] = COUNTING
+        device.script["xGet Status SystemUnit State NumberOfActiveCalls"] = 0
+        device.script["xGet Status MicrosoftTeams Calling InCall"] = "False"
+        async with hearing(device.configured(tmp_path)) as (_, ear):
+            connected = await ear.until_heard(DeviceConnected)
+            await ear.until_heard(CurrentValuesRead)
+            await device.tell(Status={"MicrosoftTeams": {"Calling": {"InCall": "True"}}})
+            await ear.until(lambda: ear.of(CallsCounted) and ear.of(CallsCounted)[-1].calls == 1)
+            names = [name for name, _ in device.calls]
+    assert connected.shortcomings == (TEAMS_ROOMS,)
+    assert ear.of(CurrentValuesRead)[0].calls == 0
+    assert "xFeedback/Subscribe Status MicrosoftTeams Calling InCall" in names
+
+
+async def test_a_device_that_is_no_teams_room_is_not_asked_for_teams_calls(tmp_path):
+    async with scripted() as device:
+        device.script["xGet Status MicrosoftTeams"] = {"Calling": {"InCall": "False"}}
+        async with hearing(device.configured(tmp_path)) as (_, ear):
+            await ear.until_heard(BookingsListed)
+            assert not [name for name, _ in device.calls if "Calling" in name]
+
+
+async def test_a_device_without_a_camera_says_so_until_one_is_connected(tmp_path):
+    async with scripted() as device:
+        for node in ("PeopleCount", "PeoplePresence", "RoomInUse"):
+            device.script[f"xFeedback/Subscribe Status RoomAnalytics {node}"] = Refuses()
+        device.script["xGet Status RoomAnalytics"] = {"AmbientTemperature": "21.3"}
+        pace = LinkPace(reread_every_s=0.05)
+        async with hearing(device.configured(tmp_path), pace=pace) as (_, ear):
+            connected = await ear.until_heard(DeviceConnected)
+            assert (connected.shortcomings, connected.lacks) == ((), {Ability.PEOPLE: COUNTS_NOBODY})
+            device.script["xGet Status RoomAnalytics"] = COUNTING
+            found = await ear.until_heard(ShortcomingsFound)
+            assert found.lacks == {}
 
 
 @pytest.mark.parametrize(
