@@ -4,11 +4,12 @@ from tests.simulator.bookings import Answer, Booking, CalendarKind, NoSuchBookin
 from tests.simulator.clock import ManualClock, RunningClock
 from tests.simulator.device import Device
 from tests.simulator.faults import Faults
-from tests.simulator.firmware import VERSIONS
+from tests.simulator.firmware import ALL_VERSIONS, VERSIONS
 from tests.simulator.screen import Message, Screen
 from tests.simulator.site import Site
 
 __all__ = [
+    "ALL_VERSIONS",
     "VERSIONS",
     "Answer",
     "Booking",

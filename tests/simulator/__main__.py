@@ -13,12 +13,13 @@ import uvloop
 
 from tests.simulator.bookings import CalendarKind
 from tests.simulator.control import controlled
-from tests.simulator.firmware import VERSIONS
+from tests.simulator.firmware import ALL_VERSIONS
 from tests.simulator.scripts import demonstrate, fill_day
 from tests.simulator.site import Site
 
 DEMO_RATE: Final = 1.2  # deeds per second: something to see every second or two
 FLOOD_RATE: Final = 1_000.0
+SSH_PORT: Final = 8022
 
 
 async def simulate(options: argparse.Namespace) -> None:
@@ -37,6 +38,11 @@ async def simulate(options: argparse.Namespace) -> None:
                 speed=options.speed,
                 address_base=options.address_base,
                 port=options.port,
+                ssh_port=options.ssh_port
+                if options.ssh_port is not None
+                else SSH_PORT
+                if options.port
+                else 0,
                 self_signed=options.self_signed,
             )
         )
@@ -76,15 +82,18 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--port", type=int, default=8443, help="the same at every address; 0 finds a free one"
     )
+    parser.add_argument(
+        "--ssh-port", type=int, help=f"the same at every address; {SSH_PORT}, or a free one where --port is 0"
+    )
     parser.add_argument("--control", default="", metavar="PATH", help="a Unix socket, or host:port")
-    parser.add_argument("--profile", choices=("mix", *VERSIONS.values()), default="mix")
+    parser.add_argument("--profile", choices=("mix", "every", *ALL_VERSIONS.values()), default="mix")
     parser.add_argument("--calendar", choices=("mix", *CalendarKind), default="mix")
     parser.add_argument("--script", choices=("demo", "quiet", "flood", "none"), default="quiet")
     parser.add_argument("--rate", type=float, default=0.0, help="per second: deeds (demo), counts (flood)")
     parser.add_argument("--timestamps", action="store_true", help="remember when each count was sent")
     parser.add_argument("--speed", type=float, default=1.0, help="how much faster time passes")
     parser.add_argument("--self-signed", action="store_true", help="no authority; trust the fingerprints")
-    parser.add_argument("--directory", type=Path, help="where ca.pem and site.json go")
+    parser.add_argument("--directory", type=Path, help="where ca.pem, known_hosts and site.json go")
     return parser.parse_args(arguments)
 
 

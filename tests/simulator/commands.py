@@ -57,10 +57,7 @@ def _checked(parameters: Mapping[str, object], spec: Mapping[str, Parameter]) ->
         if parameter is None:
             raise Refused(INVALID_PARAMS, f"Unknown parameter {name}")
         try:
-            if isinstance(value, list):
-                given[parameter.name] = [parameter.space.cast(item) for item in value]
-            else:
-                given[parameter.name] = parameter.space.cast(value)
+            given[parameter.name] = parameter.cast(value)
         except ValueError as error:
             data = {"Cause": ILLEGAL_ARGUMENT}
             raise Refused(COMMAND_ERROR, f"Illegal argument {name}: {error}", data) from error

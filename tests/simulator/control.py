@@ -26,6 +26,7 @@ DEVICE_COMMANDS: Final = frozenset({
     "change_meeting_id",
     "check_in",
     "clear_faults",
+    "close_shells",
     "confirm",
     "count_people",
     "cut",
@@ -38,7 +39,9 @@ DEVICE_COMMANDS: Final = frozenset({
     "forget",
     "hold_open",
     "let_go",
+    "lose_feedback",
     "move",
+    "offer",
     "reboot",
     "request_booking",
     "retitle",
@@ -76,6 +79,7 @@ class Control:
             "password": lambda device, value: setattr(device, "password", value),
             "presence_lag": lambda device, seconds: setattr(device, "presence_lag_s", float(seconds)),
             "renew_certificate": site.renew_certificate,
+            "renew_host_key": site.renew_host_key,
             "screen": lambda device: device.screen.truth(),
         }
 

@@ -41,6 +41,9 @@ class Conversation:
     def subscriptions(self) -> int:
         return len(self._patterns)
 
+    def forget(self) -> None:
+        self._patterns.clear()
+
     @property
     def counting(self) -> list[int]:
         """The subscriptions that hear the people count."""

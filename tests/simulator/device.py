@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from tests.simulator.bookings import (
     Answer,
@@ -22,13 +22,13 @@ from tests.simulator.bookings import (
 )
 from tests.simulator.clock import Schedule
 from tests.simulator.faults import Cut, Faults, Junk, Spoil
-from tests.simulator.firmware import Firmware, Parameter, Path, Scalar
+from tests.simulator.firmware import BUILD, Firmware, Parameter, Path, Scalar
 from tests.simulator.language import Leaf, flatten
 from tests.simulator.screen import KINDS, Message, Screen
 
 if TYPE_CHECKING:
     from tests.simulator.certificates import Identity
-    from tests.simulator.wire import Line
+    from tests.simulator.host_keys import HostKey
 
 PEOPLE: Final[Path] = ("Status", "RoomAnalytics", "PeopleCount", "Current")
 PRESENCE: Final[Path] = ("Status", "RoomAnalytics", "PeoplePresence")
@@ -46,6 +46,39 @@ PRODUCTS: Final = (
 REMEMBERED_COMMANDS: Final = 200
 
 Standby = Literal["Standby", "EnteringStandby", "Halfwake", "Off"]
+Service = Literal["websocket", "ssh", "http"]
+
+
+class Visitor(Protocol):
+    """A connection from outside, let in or not."""
+
+    @property
+    def service(self) -> Service: ...
+    def cut(self, how: Cut) -> None: ...
+    def hold(self) -> None: ...
+    def let_go(self) -> None: ...
+    def drop(self) -> None: ...
+
+
+class Hearer(Protocol):
+    """Where feedback goes: a WebSocket, a shell, or the slots of HttpFeedback."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the client reads too slowly."""
+
+    @property
+    def subscriptions(self) -> int: ...
+    def feed(self, leaves: Sequence[Leaf]) -> None: ...
+    def count(self, people: int) -> int:
+        """Tells a people count in the fastest way; returns how many frames that made."""
+
+    def forget(self) -> None:
+        """Loses what the client has registered for, without a word."""
+
+    def send_junk(self, kind: Junk) -> None: ...
+    def close_shell(self) -> None:
+        """Ends it, if it is a shell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +89,7 @@ class Address:
     name: str
     host: str
     port: int
+    ssh_port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +114,7 @@ class Device:
         schedule: Schedule,
         seed: int,
         identity: "Identity",
+        ssh_key: "HostKey",
         user: str = "roomd",
         password: str,
     ) -> None:
@@ -88,10 +123,12 @@ class Device:
         self.name: Final = address.name
         self.host: Final = address.host
         self.port: Final = address.port
+        self.ssh_port: Final = address.ssh_port
         self.firmware = firmware
         self.user: Final = user
         self.password = password
         self.identity = identity
+        self.ssh_key = ssh_key
         self.faults: Final = Faults()
         self.screen: Final = Screen()
         self.luck: Final = random.Random(f"{seed}/{index}")
@@ -103,13 +140,14 @@ class Device:
         self.failed_logins = 0
         self.presence_lag_s = 120.0  # RoomOS may take two minutes to notice an empty room
         self.people_in_room = 0  # the truth; what the device says may be -1
-        self.lines: Final[set[Line]] = set()  # let in
-        self.visitors: Final[set[Line]] = set()  # all that are connected, let in or not
+        self.lines: Final[set[Hearer]] = set()  # let in
+        self.visitors: Final[set[Visitor]] = set()  # all that are connected, let in or not
         self.holding = False  # newcomers are let in and then ignored
         self.down: Literal["", "refuse", "502"] = ""
         self.on_door: Callable[[Device], None] = lambda _: None  # set by the site, which owns the sockets
         self.on_change: Callable[[], None] = lambda: None
         self._locked_until: datetime | None = None
+        self._offered: dict[str, bool] = {"websocket": True, "ssh": True, "http": True}
         self._schedule: Final = schedule
         self._booted_at = schedule.clock.now() - timedelta(seconds=self.luck.randint(3_600, 3_000_000))
         self._config: Final[dict[Path, Scalar]] = {}
@@ -148,6 +186,16 @@ class Device:
     def fingerprint(self) -> str:
         """SHA-256 of the certificate, lower-case hex."""
         return self.identity.fingerprint
+
+    @property
+    def host_key(self) -> str:
+        """The fingerprint of the SSH server's key, as `ssh-keygen -l` prints it: "SHA256:…"."""
+        return self.ssh_key.fingerprint
+
+    @property
+    def known_hosts(self) -> str:
+        """The line of a known_hosts file."""
+        return self.ssh_key.known(self.host, self.ssh_port)
 
     @property
     def answer(self) -> Answer:
@@ -341,21 +389,71 @@ class Device:
     def clear_faults(self) -> None:
         self.faults.clear()
 
-    def cut(self, how: Cut = "reset") -> None:
-        """Ends all connections."""
-        for line in list(self.visitors):
-            line.cut(how)
+    def cut(self, how: Cut = "reset", *, service: Service | None = None) -> None:
+        """Ends all connections, or those to one service."""
+        for visitor in list(self.visitors):
+            if service is None or visitor.service == service:
+                visitor.cut(how)
+
+    def offer(
+        self, *, websocket: bool | None = None, ssh: bool | None = None, http: bool | None = None
+    ) -> None:
+        """Switches services on and off, as their configurations do; connections to what is off end.
+
+        With HTTP off the XML interface answers 404 while the WebSocket works; with both off, the port is
+        closed.
+        """
+        wished = {"websocket": websocket, "ssh": ssh, "http": http}
+        self._offered |= {name: wish for name, wish in wished.items() if wish is not None}
+        web = self._offered["websocket"] or self._offered["http"]
+        modes = {"HTTP": "HTTPS" if web else "Off", "SSH": "On" if self._offered["ssh"] else "Off"}
+        for name, mode in modes.items():
+            self._config["Configuration", "NetworkServices", name, "Mode"] = mode
+        if websocket is not None:
+            following = "FollowHTTPService" if websocket else "Off"
+            self._config["Configuration", "NetworkServices", "Websocket"] = following
+        self._rearrange()
+
+    def offers(self, service: Service) -> bool:
+        """Whether this service is switched on; a device that is away answers for itself."""
+        if service == "ssh":
+            return self.config("NetworkServices", "SSH", "Mode") != "Off"
+        if self.config("NetworkServices", "HTTP", "Mode") == "Off":
+            return False
+        if service == "websocket":
+            return self.config("NetworkServices", "Websocket") != "Off"
+        return self._offered["http"]
+
+    @property
+    def open_to_web(self) -> bool:
+        """Whether anybody listens at the HTTPS port."""
+        return self.down != "refuse" and self.config("NetworkServices", "HTTP", "Mode") != "Off"
+
+    @property
+    def open_to_ssh(self) -> bool:
+        """Whether anybody listens at the SSH port."""
+        return not self.down and self.offers("ssh")
+
+    def close_shells(self) -> None:
+        """Ends all shells and keeps their connections."""
+        for line in list(self.lines):
+            line.close_shell()
+
+    def lose_feedback(self) -> None:
+        """Forgets all registrations of whoever is connected, silently."""
+        for line in self.lines:
+            line.forget()
 
     def hold_open(self, *, newcomers: bool = False) -> None:
         """Keeps the TCP connections and neither reads nor answers, not even pings."""
         self.holding = newcomers
-        for line in self.visitors:
-            line.hold()
+        for visitor in self.visitors:
+            visitor.hold()
 
     def let_go(self) -> None:
         self.holding = False
-        for line in list(self.visitors):
-            line.let_go()
+        for visitor in list(self.visitors):
+            visitor.let_go()
 
     def reboot(self, down_s: float = 30.0, *, answers: Literal["refuse", "502"] = "502") -> None:
         """Closes everything, is away for a while, and comes back with Uptime 0 and ids counted anew."""
@@ -367,7 +465,7 @@ class Device:
 
     def send_junk(self, kind: Junk) -> None:
         """Something that no client expects, to everybody who is connected."""
-        for line in self.lines:
+        for line in list(self.lines):
             line.send_junk(kind)
 
     # The door
@@ -408,6 +506,8 @@ class Device:
             self._config[path] = value
             self.feed([(path, value)])
             self._refresh_room()
+            if path[1] == "NetworkServices":
+                self._rearrange()
 
     def set_status(self, values: Mapping[Path, Scalar]) -> None:
         """Tells what has changed; values that this firmware does not know are left out."""
@@ -501,6 +601,16 @@ class Device:
         return [command for command in self.commands if command.name == name]
 
     # Inside
+
+    def _rearrange(self) -> None:
+        """After a service was switched on or off; who did it may still get the answer."""
+        self.on_door(self)
+        self._schedule.after(0, self._send_off)
+
+    def _send_off(self) -> None:
+        for visitor in list(self.visitors):
+            if not self.offers(visitor.service):
+                visitor.cut("end")
 
     @property
     def sharing(self) -> bool:
@@ -607,7 +717,7 @@ class Device:
             ("SystemUnit", "ProductType"): "Cisco Codec",
             ("SystemUnit", "Software", "DisplayName"): self.firmware.display_name,
             ("SystemUnit", "Software", "Name"): "s53200",
-            ("SystemUnit", "Software", "Version"): f"ce{self.firmware.version}.1a2b3c4d5e6",
+            ("SystemUnit", "Software", "Version"): f"ce{self.firmware.version}.{BUILD}",
             ("SystemUnit", "State", "NumberOfActiveCalls"): 0,
             ("SystemUnit", "State", "NumberOfInProgressCalls"): 0,
             ("SystemUnit", "State", "NumberOfSuspendedCalls"): 0,

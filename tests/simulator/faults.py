@@ -17,12 +17,21 @@ class Faults:
 
     # At the door
     handshake_status: int | None = None  # 401, 403, 404, 502 or 503 to everybody
+    ssh_password: bool = True  # which ways of logging in are offered over SSH
+    ssh_keyboard: bool = True
+    # The shell
+    banner: Literal["", "ce9", "roomos"] = ""  # "": as the firmware has it
+    last_login: Literal["", "before", "after", "none"] = ""  # the line "Last login …", around OK
+    terminal_escape: Literal["terminal", "always", "never"] = "terminal"  # \e[?1034h before `echo off`'s OK
+    json_output: Literal["", "refused", "ignored"] = ""  # what becomes of `xpreferences outputmode json`
+    compact_json: bool = False  # each message on one line
+    feedback_list: Literal["ended", "bare"] = "ended"  # `xFeedback List` in JSON mode, with or without ** end
     # Feedback
     duplicate_frames: bool = False
     # Values that changed at once: in one frame or one each; "merged" also puts events of one action together.
     delivery: Literal["together", "split", "merged"] = "together"
     batch_s: float = 0.0  # frames wait this long and then leave in one segment
-    fragmented: bool = False  # one message in several WebSocket frames
+    fragmented: bool = False  # one message in several WebSocket frames, or in SSH packets of a few bytes
     drop_frames: int = 0  # so many feedback frames are lost; -1 is all
     empty_event: Literal["{}", "id", "text"] = "{}"  # `Updated` as {}, {"id":1} or ""
     event_ids: bool = False  # "id":1 at the levels of an event, as on the serial line

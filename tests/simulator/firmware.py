@@ -13,7 +13,16 @@ from tests.simulator import tables
 Scalar = int | str
 Path = tuple[Scalar, ...]  # a node from its root on, in the case that the device uses; ints are indices
 
-VERSIONS: Final = {"A": "10.19.4.2", "B": "11.14.5.0", "C": "11.27.2.0", "D": "26.4.1"}
+ALL_VERSIONS: Final = {  # by the letter that they have in the tables, oldest first
+    "Z": "9.15.17.4",
+    "A": "10.19.4.2",
+    "B": "11.14.5.0",
+    "M": "11.23.1.8",
+    "C": "11.27.2.0",
+    "D": "26.4.1",
+}
+BUILD: Final = "1a2b3c4d5e6"
+VERSIONS: Final = {letter: ALL_VERSIONS[letter] for letter in "ABCD"}  # a "mix"; all have WebSocket on
 
 
 class Kind(StrEnum):
@@ -69,6 +78,15 @@ class Parameter:
     space: Space
     required: bool = False
     default: Scalar | None = None
+    most: int = 1  # so many values of it may be given
+
+    def cast(self, value: object) -> Scalar | list[Scalar]:
+        """The value, or the values, as the device keeps them."""
+        if not isinstance(value, list):
+            return self.space.cast(value)
+        if len(value) > self.most:
+            raise ValueError(f"more than {self.most}")
+        return [self.space.cast(item) for item in value]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,7 +112,17 @@ class Firmware:
 
     @property
     def display_name(self) -> str:
-        return f"RoomOS {self.version} 1a2b3c4d5e6"
+        return f"{'ce' if self.is_ce9 else 'RoomOS'} {self.version} {BUILD}"
+
+    @property
+    def is_ce9(self) -> bool:
+        """Before RoomOS: another banner, other errors, `item="1"` on every XML element, less feedback."""
+        return self.numbers < (10,)
+
+    @property
+    def expression_limit(self) -> int:
+        """Feedback expressions per shell."""
+        return 38 if self.numbers < (11,) else 50
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -136,11 +164,11 @@ class Firmware:
 
 
 def profile(version: str) -> Firmware:
-    """The firmware of a version, by its full number."""
-    for letter, known in VERSIONS.items():
-        if known == version:
+    """The firmware of a version, by its full number or its beginning: "9.15"."""
+    for letter, known in ALL_VERSIONS.items():
+        if f"{known}.".startswith(f"{version}."):
             return _firmware(letter)
-    raise ValueError(f"no profile {version}; known: {', '.join(VERSIONS.values())}")
+    raise ValueError(f"no profile {version}; known: {', '.join(ALL_VERSIONS.values())}")
 
 
 @cache
@@ -167,7 +195,7 @@ def _firmware(letter: str) -> Firmware:
         leaf.default = leaf.space.cast(default.strip())
         defaults[("Configuration", *path.split())] = leaf.default
     return Firmware(
-        version=VERSIONS[letter], commands=commands, events=events, roots=roots, defaults=defaults
+        version=ALL_VERSIONS[letter], commands=commands, events=events, roots=roots, defaults=defaults
     )
 
 
@@ -200,6 +228,7 @@ def _parameters(signature: str) -> dict[str, Parameter]:
     for word in signature.split():
         name, _, rest = word.partition(":")
         text, has_default, default = rest.partition("=")
+        text, _, most = text.partition("*")
         space = _space(text)
         bare = name.removesuffix("!")
         parameters[bare.lower()] = Parameter(
@@ -207,6 +236,7 @@ def _parameters(signature: str) -> dict[str, Parameter]:
             space=space,
             required=name.endswith("!"),
             default=(int(default) if space.kind is Kind.INT else default) if has_default else None,
+            most=int(most or 1),
         )
     return parameters
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.simulator.device import IN_USE, PEOPLE, PRESENCE, Device
-from tests.simulator.wire import Line
+from tests.simulator.device import IN_USE, PEOPLE, PRESENCE, Device, Hearer
 
 ARREARS_S: Final = 0.1  # what cannot be sent in time is not made up for later than this
 LOOKS_AGAIN_S: Final = 0.1  # for clients that have come since
@@ -103,7 +102,7 @@ class Flood:
         turn = 0
         last = time.monotonic()
         owed = looked_at = 0.0
-        heard: list[tuple[int, Line]] = []
+        heard: list[tuple[int, Hearer]] = []
         while self.running:
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
@@ -124,7 +123,7 @@ class Flood:
                 self._count(index, line)
             owed -= int(owed)
 
-    def _count(self, index: int, line: Line) -> None:
+    def _count(self, index: int, line: Hearer) -> None:
         if line.paused:
             self.held_back += 1
             return

@@ -79,7 +79,8 @@ def plant(leaves: Iterable[Leaf]) -> dict[str, Any]:
                 if not node:
                     node["id"] = following
                     elements.append(node)
-                next(steps)
+                if next(steps) == len(path) - 1:  # a list of plain values
+                    node["Value"] = value
             elif following is None:
                 node[name] = value
             else:

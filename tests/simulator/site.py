@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import itertools
 import resource
 import socket
 import ssl
@@ -11,14 +12,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import asyncssh
 import orjson
 
 from tests.simulator.bookings import CalendarKind
 from tests.simulator.certificates import Authority
 from tests.simulator.clock import Clock, RunningClock, Schedule
 from tests.simulator.device import Address, Device
-from tests.simulator.firmware import VERSIONS, profile
+from tests.simulator.firmware import ALL_VERSIONS, VERSIONS, profile
 from tests.simulator.flood import Flood
+from tests.simulator.host_keys import host_key
+from tests.simulator.ssh import serve
 from tests.simulator.wire import Line
 
 NAMES: Final = (
@@ -71,16 +75,21 @@ class Site:
         speed: float = 1.0,
         address_base: str = "127.1.0.1",
         port: int = 0,
+        ssh_port: int = 0,
         self_signed: bool = False,
         user: str = "roomd",
     ) -> None:
-        """`profile` and `calendar` may be "mix"; port 0 chooses one that is free at every address."""
+        """`profile` and `calendar` may be "mix", `profile` also "every": "mix" is what has WebSocket on.
+
+        Port 0 chooses one that is free at every address.
+        """
         self.clock: Final = clock or RunningClock(speed=speed)
         self.schedule: Final = Schedule(self.clock)
         self.authority: Final = Authority()
         self.devices: list[Device] = []
         self.seed: Final = seed
         self.port = port
+        self.ssh_port = ssh_port
         self._rooms: Final = rooms
         self._profiles: Final = _profiles(profile)
         self._calendar: Final = calendar
@@ -88,6 +97,8 @@ class Site:
         self._self_signed: Final = self_signed
         self._user: Final = user
         self._doors: dict[Device, asyncio.AbstractServer] = {}
+        self._ssh_doors: dict[Device, asyncssh.SSHAcceptor] = {}
+        self._key_editions = itertools.count(1)
         self._tasks: Final = asyncio.TaskGroup()
         self._own: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
@@ -96,11 +107,13 @@ class Site:
 
     async def __aenter__(self) -> Self:
         _allow_many_files()
-        sockets = self._bind_all()
-        for index, listening in enumerate(sockets):
+        web, self.port = self._bind_all(self.port)
+        ssh, self.ssh_port = self._bind_all(self.ssh_port)
+        for index, listening in enumerate(web):
             self.devices.append(self._build(index, listening.getsockname()[0]))
-        for device, listening in zip(self.devices, sockets, strict=True):
-            await self._open(device, listening)
+        for device, for_web, for_ssh in zip(self.devices, web, ssh, strict=True):
+            await self._open(device, for_web)
+            self._ssh_doors[device] = await serve(device, for_ssh)
         self.flood = Flood(self.devices)
         await self._tasks.__aenter__()
         self.own(self.schedule.run(), name="schedule")
@@ -113,14 +126,16 @@ class Site:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for door in self._doors.values():
-            door.close()
+        for device in self.devices:
+            device.on_door = lambda _: None
+        self._close_doors()
         for device in self.devices:
             for line in list(device.visitors):
                 line.drop()
         await self.until(lambda: not any(device.visitors for device in self.devices))
         for task in list(self._own):
             task.cancel()
+        self._close_doors()
         if kind is asyncio.CancelledError:  # perhaps by a task of ours that failed
             await self._tasks.__aexit__(kind, error, trace)
         else:  # an error of the test's own stays what it is, and is not wrapped in a group
@@ -160,8 +175,14 @@ class Site:
         """New connections see another certificate, with another fingerprint."""
         alone = self._self_signed if self_signed is None else self_signed
         device.identity = self.authority.identify(device.host, self_signed=alone)
-        self._close(device)
-        self._move_door(device)
+        self._doors.pop(device).close()
+        self._change_doors(device)
+
+    def renew_host_key(self, device: Device) -> None:
+        """New SSH connections see another key."""
+        device.ssh_key = host_key(self.seed, device.index, next(self._key_editions))
+        self._ssh_doors.pop(device).close()
+        self._change_doors(device)
 
     def client_context(self) -> ssl.SSLContext:
         """Trusts the site's authority and nobody else."""
@@ -183,6 +204,7 @@ class Site:
         """What site.json holds."""
         return {
             "port": self.port,
+            "ssh_port": self.ssh_port,
             "seed": self.seed,
             "devices": [
                 {
@@ -191,6 +213,8 @@ class Site:
                     "host": device.host,
                     "port": device.port,
                     "url": device.url,
+                    "ssh_port": device.ssh_port,
+                    "host_key": device.host_key,
                     "user": device.user,
                     "password": device.password,
                     "fingerprint": device.fingerprint,
@@ -203,9 +227,11 @@ class Site:
         }
 
     def write(self, directory: Path) -> None:
-        """ca.pem and site.json, for those who come from outside."""
+        """ca.pem, known_hosts and site.json, for those who come from outside."""
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "ca.pem").write_bytes(self.authority.pem)
+        known = "".join(device.known_hosts for device in self.devices)
+        (directory / "known_hosts").write_text(known, encoding="ascii")
         (directory / "site.json").write_bytes(orjson.dumps(self.describe(), option=orjson.OPT_INDENT_2))
 
     # Inside
@@ -216,35 +242,35 @@ class Site:
         kind = KINDS[index % len(KINDS)] if self._calendar == "mix" else self._calendar
         device = Device(
             index=index,
-            address=Address(room=room, name=name, host=host, port=self.port),
+            address=Address(room=room, name=name, host=host, port=self.port, ssh_port=self.ssh_port),
             firmware=profile(self._profiles[index % len(self._profiles)]),
             kind=CalendarKind(kind),
             schedule=self.schedule,
             seed=self.seed,
             identity=self.authority.identify(host, self_signed=self._self_signed),
+            ssh_key=host_key(self.seed, index),
             user=self._user,
             password=f"secret-{self.seed}-{index + 1:04d}",
         )
-        device.on_door = self._change_door
+        device.on_door = self._change_doors
         device.on_change = self._note
         return device
 
-    def _bind_all(self) -> list[socket.socket]:
+    def _bind_all(self, port: int) -> tuple[list[socket.socket], int]:
+        """One socket per device, all at the same port; 0 finds one."""
         hosts = [str(self._base + offset) for offset in range(self._rooms)]
         for last_try in (False, False, False, False, True):
             sockets: list[socket.socket] = []
             try:
                 for host in hosts:
-                    port = sockets[0].getsockname()[1] if sockets else self.port
-                    sockets.append(_listen(host, port))
+                    sockets.append(_listen(host, sockets[0].getsockname()[1] if sockets else port))
             except OSError:
                 for opened in sockets:
                     opened.close()
-                if self.port or last_try:
+                if port or last_try:
                     raise
             else:
-                self.port = sockets[0].getsockname()[1] if sockets else self.port
-                return sockets
+                return sockets, sockets[0].getsockname()[1] if sockets else port
         raise AssertionError("unreachable")
 
     async def _open(self, device: Device, listening: socket.socket) -> None:
@@ -253,28 +279,42 @@ class Site:
             lambda: Line(device), sock=listening, ssl=device.identity.context, backlog=CONNECTIONS_WAITING
         )
 
-    def _close(self, device: Device) -> None:
-        door = self._doors.pop(device, None)
-        if door is not None:
-            door.close()
+    def _change_doors(self, device: Device) -> None:
+        """Opens and closes what the device's state wants."""
+        self._shut(device)
+        if self._closed(device):
+            self.own(self._reopen(device), name=f"doors of {device.room}")
 
-    def _change_door(self, device: Device) -> None:
-        if device.down == "refuse":
-            self._close(device)
-        elif not device.down and device not in self._doors:
-            self._move_door(device)
+    def _close_doors(self) -> None:
+        for web in self._doors.values():
+            web.close()
+        for ssh in self._ssh_doors.values():
+            ssh.close()
 
-    def _move_door(self, device: Device) -> None:
-        self.own(self._reopen(device), name=f"door of {device.room}")
+    def _shut(self, device: Device) -> None:
+        if not device.open_to_web and (web := self._doors.pop(device, None)) is not None:
+            web.close()
+        if not device.open_to_ssh and (ssh := self._ssh_doors.pop(device, None)) is not None:
+            ssh.close()
+
+    def _closed(self, device: Device) -> bool:
+        """Whether a door is shut that should be open."""
+        return (device.open_to_web and device not in self._doors) or (
+            device.open_to_ssh and device not in self._ssh_doors
+        )
 
     async def _reopen(self, device: Device) -> None:
         for _ in range(100):
             with contextlib.suppress(OSError):  # the old socket may need a turn of the loop to close
-                listening = _listen(device.host, device.port)
-                await self._open(device, listening)
+                if device.open_to_web and device not in self._doors:
+                    await self._open(device, _listen(device.host, device.port))
+                if device.open_to_ssh and device not in self._ssh_doors:
+                    self._ssh_doors[device] = await serve(device, _listen(device.host, device.ssh_port))
+            self._shut(device)  # what was opened while it was switched off
+            if not self._closed(device):
                 return
             await asyncio.sleep(0.01)
-        raise OSError(f"cannot listen at {device.host}:{device.port} again")
+        raise OSError(f"cannot listen at {device.host} again")
 
     def _note(self) -> None:
         if self._waiting:
@@ -297,6 +337,8 @@ def _listen(host: str, port: int) -> socket.socket:
 def _profiles(wanted: str | Sequence[str]) -> tuple[str, ...]:
     if wanted == "mix":
         return tuple(reversed(VERSIONS.values()))
+    if wanted == "every":
+        return tuple(reversed(ALL_VERSIONS.values()))
     return (wanted,) if isinstance(wanted, str) else tuple(wanted)
 
 

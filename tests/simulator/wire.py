@@ -10,7 +10,7 @@ import socket
 import struct
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Any, Final, Protocol, cast
 
 from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
@@ -18,7 +18,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from tests.simulator.conversation import Conversation
-from tests.simulator.device import PEOPLE, Device
+from tests.simulator.device import PEOPLE, Device, Service
 from tests.simulator.faults import Cut, Junk
 from tests.simulator.language import BINARY, Leaf, encode, fragments, frame
 
@@ -36,6 +36,7 @@ class Line(asyncio.Protocol):
 
     def __init__(self, device: Device) -> None:
         self.paused = False  # the client reads too slowly
+        self.service: Service = "websocket"
         self.held = False
         self._device: Final = device
         self._transport: asyncio.Transport | None = None
@@ -107,13 +108,22 @@ class Line(asyncio.Protocol):
             transport.write(b"".join((head, before, number, after)))
         return len(templates)
 
+    def forget(self) -> None:
+        """Loses the subscriptions, without a word."""
+        if self._conversation is not None:
+            self._conversation.forget()
+        self._counting = None
+
+    def close_shell(self) -> None:
+        """Is none."""
+
     def cut(self, how: Cut) -> None:
         transport, self._transport = self._transport, None
         if transport is None:
             return
         match how:
             case "reset":
-                _linger_not(transport)
+                linger_not(transport)
                 transport.abort()
             case "close":
                 self._transport = transport
@@ -321,9 +331,15 @@ def _decoded(encoded: str) -> tuple[str, str]:
     return user, password
 
 
-def _linger_not(transport: asyncio.Transport) -> None:
+class Endpoint(Protocol):
+    """Something with a socket below."""
+
+    def get_extra_info(self, name: str, default: object = None) -> Any: ...  # noqa: ANN401 -- as asyncio has it
+
+
+def linger_not(connection: Endpoint) -> None:
     """Makes the kernel send RST instead of FIN when the socket is closed."""
-    endpoint = transport.get_extra_info("socket")
+    endpoint = connection.get_extra_info("socket")
     if endpoint is None:
         return
     with socket.socket(fileno=os.dup(endpoint.fileno())) as twin:
