@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ssl
 
@@ -67,6 +68,40 @@ def _plain(pinned: str) -> str:
     """As `fingerprint` writes it, whether it was copied with colons and capitals or without a prefix."""
     digits = pinned.lower().removeprefix("sha256:").replace(":", "").strip()
     return f"sha256:{digits}"
+
+
+# ── host keys of SSH ──────────────────────────────────────────────────────────────────────────────
+
+
+class HostKeyRefused(CertificateRefused):
+    """We do not believe that it is the device, by its host key."""
+
+    mend = (
+        "write the device's host key into host_key, as `ssh-keygen -l` prints it (SHA256:…), or name an "
+        "OpenSSH file with it in known_hosts"
+    )
+
+
+def host_key(public_key: bytes) -> str:
+    """`SHA256:` and base64 of a public key in SSH's own encoding, as `ssh-keygen -l` prints it."""
+    return f"SHA256:{base64.b64encode(hashlib.sha256(public_key).digest()).decode().rstrip('=')}"
+
+
+def is_pinned(public_key: bytes, trust: Trust) -> bool:
+    """Whether this is the host key that is pinned; False if none is."""
+    if trust.host_key is None:
+        return False
+    pinned = trust.host_key.strip().rstrip("=")  # the prefix in any case, base64 as it is
+    return f"SHA256:{pinned.partition(':')[2] or pinned}" == host_key(public_key)
+
+
+def need_host_key(trust: Trust) -> None:
+    """HostKeyRefused if nothing is configured by which a host key could be judged: then there is no SSH."""
+    if trust.host_key is None and trust.known_hosts is None and not trust.unverified:
+        raise HostKeyRefused("neither host_key nor known_hosts is configured for SSH")
+
+
+# ── what we show ──────────────────────────────────────────────────────────────────────────────────
 
 
 def password(credential: Credential) -> str:
