@@ -295,6 +295,23 @@ def _time(text: str) -> datetime | None:
 # The rest
 
 
+def _register(device: Device, given: Given) -> Result:
+    expressions = given.get("Expression", [])
+    listed = expressions if isinstance(expressions, list) else [expressions]
+    device.slots.register(given["FeedbackSlot"], given["ServerUrl"], listed, given["Format"])
+    return {}
+
+
+def _deregister(device: Device, given: Given) -> Result:
+    device.slots.deregister(given["FeedbackSlot"])
+    return {}
+
+
+def _enable(device: Device, given: Given) -> Result:
+    device.slots.enable(given["FeedbackSlot"])
+    return {}
+
+
 def _display(kind: str) -> Callable[[Device, Given], Result]:
     def display(device: Device, given: Given) -> Result:
         shown: dict[str, Scalar] = dict(given)
@@ -380,6 +397,9 @@ _ACTS: Final[Mapping[str, Callable[[Device, Given], Result]]] = {
     "Bookings Clear": _clear,
     "Bookings NotificationSnooze": _snooze,
     "Bookings Put": _put,
+    "HttpFeedback Register": _register,
+    "HttpFeedback Deregister": _deregister,
+    "HttpFeedback Enable": _enable,
     "Standby Activate": _activate,
     "Standby Deactivate": _deactivate,
     "Standby Halfwake": _halfwake,

@@ -27,6 +27,7 @@ DEVICE_COMMANDS: Final = frozenset({
     "check_in",
     "clear_faults",
     "close_shells",
+    "deactivate_slots",
     "confirm",
     "count_people",
     "cut",
@@ -42,6 +43,8 @@ DEVICE_COMMANDS: Final = frozenset({
     "lose_feedback",
     "move",
     "offer",
+    "post_as_stranger",
+    "post_huge",
     "reboot",
     "request_booking",
     "retitle",
@@ -71,6 +74,7 @@ class Control:
             "flood_stop": flood.stop,
             "flood_totals": flood.totals,
             "flood_times": flood.times,
+            "trust": site.trust,
             "now": lambda: site.clock.now().isoformat(),
         }
         self._more: Final[Mapping[str, Callable[..., object]]] = {

@@ -23,6 +23,7 @@ from tests.simulator.bookings import (
 from tests.simulator.clock import Schedule
 from tests.simulator.faults import Cut, Faults, Junk, Spoil
 from tests.simulator.firmware import BUILD, Firmware, Parameter, Path, Scalar
+from tests.simulator.http_feedback import HttpFeedback
 from tests.simulator.language import Leaf, flatten
 from tests.simulator.screen import KINDS, Message, Screen
 
@@ -146,6 +147,8 @@ class Device:
         self.down: Literal["", "refuse", "502"] = ""
         self.on_door: Callable[[Device], None] = lambda _: None  # set by the site, which owns the sockets
         self.on_change: Callable[[], None] = lambda: None
+        self.sessions: Final[set[str]] = set()  # of the HTTP service, by their cookie
+        self.slots: Final = HttpFeedback(self)
         self._locked_until: datetime | None = None
         self._offered: dict[str, bool] = {"websocket": True, "ssh": True, "http": True}
         self._schedule: Final = schedule
@@ -329,11 +332,7 @@ class Device:
         self._refresh_room()
 
     def stop_sharing(self, instance: int = 1) -> None:
-        gone = [path for path in self._status if path[: len(SHARING) + 1] == (*SHARING, instance)]
-        for path in gone:
-            del self._status[path]
-        if gone:
-            self.feed([((*SHARING, instance, "ghost"), "True")])
+        self.forget_status((*SHARING, instance))
         self.set_status({("Status", "Conference", "Presentation", "Mode"): "Off"})
         self._refresh_room()
 
@@ -439,9 +438,21 @@ class Device:
         for line in list(self.lines):
             line.close_shell()
 
+    def deactivate_slots(self) -> None:
+        """HttpFeedback is sent no more, as after too many failures."""
+        self.slots.deactivate()
+
+    def post_as_stranger(self, serial: str = "FOC00STRANGER") -> None:
+        """HttpFeedback that says it comes from another device."""
+        self.slots.post_as_stranger(serial)
+
+    def post_huge(self) -> None:
+        """HttpFeedback that is far too long."""
+        self.slots.post_huge()
+
     def lose_feedback(self) -> None:
-        """Forgets all registrations of whoever is connected, silently."""
-        for line in self.lines:
+        """Forgets all registrations of whoever is connected, silently, and those of HttpFeedback."""
+        for line in list(self.lines):
             line.forget()
 
     def hold_open(self, *, newcomers: bool = False) -> None:
@@ -461,6 +472,9 @@ class Device:
         self.on_door(self)
         self.cut("end")
         self.screen.messages.clear()
+        self.sessions.clear()
+        if not self.faults.slots_survive_reboot:
+            self.slots.forget()
         self._schedule.after(down_s, self._come_back)
 
     def send_junk(self, kind: Junk) -> None:
@@ -486,6 +500,21 @@ class Device:
             minutes = int(self.config("Security", "Session", "FailedLoginsLockoutTime") or 0)
             self._locked_until = now + timedelta(minutes=minutes)
         return False
+
+    @property
+    def sessions_full(self) -> bool:
+        """Whether the sessions of HTTP, which never end by themselves, and the shells are too many."""
+        most = int(self.config("Security", "Session", "MaxSessionsPerUser") or 20)
+        shells = sum(visitor.service == "ssh" for visitor in self.visitors)
+        return self.faults.sessions_exhausted or len(self.sessions) + shells >= most
+
+    def begin_session(self) -> str:
+        cookie = f"{self.luck.getrandbits(256):064x}"
+        self.sessions.add(cookie)
+        return cookie
+
+    def end_session(self, cookie: str) -> None:
+        self.sessions.discard(cookie)
 
     @property
     def locked(self) -> bool:
@@ -518,6 +547,14 @@ class Device:
                 changed.append((path, value))
         if changed:
             self.feed(changed)
+
+    def forget_status(self, prefix: Path) -> None:
+        """Takes an element of a list away, and says so."""
+        gone = [path for path in self._status if path[: len(prefix)] == prefix]
+        for path in gone:
+            del self._status[path]
+        if gone:
+            self.feed([((*prefix, "ghost"), "True")])
 
     def set_silently(self, path: Path, value: Scalar) -> None:
         """For floods, which tell by themselves."""
@@ -589,6 +626,8 @@ class Device:
             "frames_sent": self.frames_sent,
             "events": dict(self.told),
             "logins": self.logins,
+            "sessions": len(self.sessions),
+            "posted": self.slots.posted,
             "locked": self.locked,
         }
 

@@ -17,6 +17,9 @@ class Faults:
 
     # At the door
     handshake_status: int | None = None  # 401, 403, 404, 502 or 503 to everybody
+    http_status: int | None = None  # to every plain HTTP request
+    sessions_exhausted: bool = False  # nobody comes in any more over HTTP and SSH
+    exhausted_status: int = 503  # what HTTP says then; not documented
     ssh_password: bool = True  # which ways of logging in are offered over SSH
     ssh_keyboard: bool = True
     # The shell
@@ -47,6 +50,8 @@ class Faults:
     silent: bool = False  # requests are read and not answered; pings are
     not_ready: bool = False  # -31997 to everything
     subscription_limit: int = 50  # -31998 beyond
+    retries_refused_posts: bool = False  # HttpFeedback answered with 4xx or 5xx: again, not deactivated
+    slots_survive_reboot: bool = False
     accepts_unknown_queries: bool = False  # subscribing to an unknown path is no error
     command_errors: dict[str, int] = field(default_factory=dict)  # "Bookings List" → error code
     # Bookings
@@ -62,7 +67,7 @@ class Faults:
             if name not in {known.name for known in fields(self)}:
                 raise ValueError(f"no fault {name}")
             now = getattr(self, name)
-            wanted = (int, type(None)) if name == "handshake_status" else type(now)
+            wanted = (int, type(None)) if name in ("handshake_status", "http_status") else type(now)
             value = float(wished) if isinstance(now, float) and isinstance(wished, int) else wished
             if not isinstance(value, wanted):
                 raise ValueError(f"{name} cannot be {value!r}")

@@ -1,5 +1,6 @@
 """The words on the wire: JSON, trees of nodes, which query covers which node, and WebSocket frames."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,8 @@ NOT_READY: Final = -31997
 TOO_MANY_SUBSCRIBERS: Final = -31998
 COMMAND_ERROR: Final = 1
 ILLEGAL_ARGUMENT: Final = 27  # the Cause that goes with COMMAND_ERROR
+
+_STEP: Final = re.compile(r"//|[^/\[\]\s]+")
 
 TEXT: Final = 0x1
 BINARY: Final = 0x2
@@ -62,6 +65,17 @@ def flatten(path: Path, body: object) -> Iterable[Leaf]:
             yield from flatten((*path, name), value)
     else:
         yield path, body
+
+
+def steps_of(words: Sequence[str]) -> Path:
+    """The steps of a path in any of its spellings: `A B 1`, `/A/B[1]`, `A//C`."""
+    steps = [step for word in words for step in _STEP.findall(word)]
+    return tuple(ANY if step in ("//", "*") else int(step) if step.isdigit() else step for step in steps)
+
+
+def pattern_of(steps: Path) -> Pattern:
+    """What covers all that is at a path or below it."""
+    return tuple(step.lower() if isinstance(step, str) else step for step in steps)
 
 
 def plant(leaves: Iterable[Leaf]) -> dict[str, Any]:

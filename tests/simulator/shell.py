@@ -16,7 +16,9 @@ from tests.simulator.language import (
     Pattern,
     Refused,
     covers,
+    pattern_of,
     plant,
+    steps_of,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ _RESULT_ID: Final = re.compile(r'\s*\|\s*resultid\s*=\s*"([^"]*)"\s*$', re.IGNOR
 _VALUE: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)')
 _NAME: Final = re.compile(r"([\w.]+):")
 _WORD: Final = re.compile(r"[^\s\":]+")
-_STEP: Final = re.compile(r"//|[^/\[\]\s]+")
 
 
 @dataclass
@@ -227,7 +228,7 @@ class Shell:
     def _values(self, root: str, asked: _Asked) -> str:
         if self._device.faults.not_ready:
             return self._not_ready(asked)
-        steps = _steps(asked.words[1:])
+        steps = steps_of(asked.words[1:])
         if steps[:1] and str(steps[0]).lower() == root.lower():
             steps = steps[1:]
         if asked.parameters:
@@ -237,7 +238,7 @@ class Shell:
         wild = ANY in steps
         if path is None and not wild:
             return self._wrong_path(root, steps, asked)
-        pattern = _pattern((root, *steps) if path is None else path)
+        pattern = pattern_of((root, *steps) if path is None else path)
         found = [leaf for leaf in self._device.leaves() if covers(pattern, leaf[0])]
         if not found and (path is None or self._is_single(path)):
             return self._wrong_path(root, steps, asked)
@@ -258,7 +259,7 @@ class Shell:
         return self._done(asked)
 
     def _command(self, asked: _Asked) -> str:
-        name = "/".join(str(step) for step in _steps(asked.words[1:]))
+        name = "/".join(str(step) for step in steps_of(asked.words[1:]))
         given: dict[str, Any] = {}
         for key, value in asked.parameters:
             given[key] = [*_listed(given[key]), value] if key in given else value
@@ -290,7 +291,7 @@ class Shell:
                 return NOT_RECOGNIZED
 
     def _register(self, expression: str, asked: _Asked) -> str:
-        steps = _steps((expression,))
+        steps = steps_of((expression,))
         known = not steps or ANY in steps or self._device.firmware.resolve(steps) is not None
         if not known and not self._device.faults.accepts_unknown_queries:
             return self._wrong_path(str(steps[0]), steps[1:], asked)
@@ -298,7 +299,7 @@ class Shell:
         limit = min(self._device.firmware.expression_limit, self._device.faults.subscription_limit)
         if written not in self._expressions and len(self._expressions) >= limit:
             return self._problem("Error", f"More than {limit} expressions", written, "Result", asked)
-        self._expressions[written] = _pattern(steps)
+        self._expressions[written] = pattern_of(steps)
         return self._done(asked)
 
     def _list_feedback(self, asked: _Asked) -> str:
@@ -426,16 +427,6 @@ def _read(text: str, body: bytes | None) -> _Asked:
         result_id=result_id,
         body=None if body is None else body.decode(errors="replace"),
     )
-
-
-def _steps(words: Sequence[str]) -> Path:
-    """The steps of a path in any of its spellings: `A B 1`, `/A/B[1]`, `A//C`."""
-    steps = [step for word in words for step in _STEP.findall(word)]
-    return tuple(ANY if step in ("//", "*") else int(step) if step.isdigit() else step for step in steps)
-
-
-def _pattern(steps: Path) -> Pattern:
-    return tuple(step.lower() if isinstance(step, str) else step for step in steps)
 
 
 def _canonical(expression: str) -> str:

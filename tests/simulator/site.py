@@ -87,6 +87,7 @@ class Site:
         self.schedule: Final = Schedule(self.clock)
         self.authority: Final = Authority()
         self.devices: list[Device] = []
+        self._trusted: Final = self.authority.client_context()
         self.seed: Final = seed
         self.port = port
         self.ssh_port = ssh_port
@@ -143,9 +144,13 @@ class Site:
 
     def own(self, work: Coroutine[None, None, None], *, name: str) -> None:
         """Something that runs as long as the site stands."""
+        _ = self._start(work, name)
+
+    def _start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         task = self._tasks.create_task(work, name=name)
         self._own.append(task)
         task.add_done_callback(self._own.remove)
+        return task
 
     def device(self, room: str | int) -> Device:
         """By index, or by the name of its room."""
@@ -187,6 +192,10 @@ class Site:
     def client_context(self) -> ssl.SSLContext:
         """Trusts the site's authority and nobody else."""
         return self.authority.client_context()
+
+    def trust(self, pem: str) -> None:
+        """The devices trust one more authority, besides the site's own, when they post HttpFeedback."""
+        self._trusted.load_verify_locations(cadata=pem)
 
     def truth(self) -> list[dict[str, Any]]:
         return [device.truth() for device in self.devices]
@@ -254,6 +263,8 @@ class Site:
         )
         device.on_door = self._change_doors
         device.on_change = self._note
+        device.slots.own = self._start
+        device.slots.trust = lambda: self._trusted
         return device
 
     def _bind_all(self, port: int) -> tuple[list[socket.socket], int]:

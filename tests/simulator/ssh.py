@@ -85,7 +85,8 @@ class Guest(asyncssh.SSHServer):
         return self._session
 
     def _admit(self, user: str, secrets: Sequence[str]) -> bool:
-        admitted = len(secrets) == 1 and self._device.admits(user, secrets[0])
+        full = self._device.faults.sessions_exhausted
+        admitted = not full and len(secrets) == 1 and self._device.admits(user, secrets[0])
         self._device.on_change()
         return admitted
 

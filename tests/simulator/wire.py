@@ -20,10 +20,12 @@ from websockets.server import ServerProtocol
 from tests.simulator.conversation import Conversation
 from tests.simulator.device import PEOPLE, Device, Service
 from tests.simulator.faults import Cut, Junk
+from tests.simulator.http import HttpConversation
 from tests.simulator.language import BINARY, Leaf, encode, fragments, frame
 
 REORDER_WITHIN_S: Final = 0.05  # a reply waits so long for another one to overtake it
 TOO_FAR_BEHIND: Final = 64 * 1024 * 1024  # bytes; a device gives up on a client that does not read
+LONGEST_HEAD: Final = 64 * 1024
 HUGE: Final = 10 * 1024 * 1024
 DEEP: Final = 100_000
 
@@ -42,6 +44,8 @@ class Line(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._websocket: Final = ServerProtocol(max_size=16 * 1024 * 1024, logger=_quiet)
         self._conversation: Conversation | None = None
+        self._http: HttpConversation | None = None
+        self._first: bytes | None = b""  # what came before it is clear what this will be
         self._pieces: list[bytes] = []
         self._waiting_reply: bytes | None = None
         self._batch: list[bytes] = []
@@ -72,12 +76,22 @@ class Line(asyncio.Protocol):
         self.paused = False
 
     def eof_received(self) -> None:
+        if self._http is not None or self._first is not None:
+            return
         self._websocket.receive_eof()
         self._flush()
 
     def data_received(self, data: bytes) -> None:
         if self.held:
             return  # the few bytes that were under way when the device hung
+        if self._first is not None:
+            self._first += data
+            if not self._is_clear(self._first):
+                return
+            data, self._first = self._first, None
+        if self._http is not None:
+            self._answer(self._http, data)
+            return
         self._websocket.receive_data(data)
         self._flush()
         for happening in self._websocket.events_received():
@@ -176,6 +190,27 @@ class Line(asyncio.Protocol):
                 self._write(frame(b'{"id":"nobody-asked","jsonrpc":"2.0","result":{"status":"OK"}}'))
 
     # Inside
+
+    def _is_clear(self, first: bytes) -> bool:
+        """Whether the head of the first request is there; it tells a WebSocket from plain HTTP."""
+        head, ended, _ = first.partition(b"\r\n\r\n")
+        if not ended and len(first) < LONGEST_HEAD:
+            return False
+        target = head.split(b" ", 2)[1:2]
+        if target != [b"/ws"] and b"\nupgrade: websocket" not in head.lower():
+            self.service = "http"
+            self._http = HttpConversation(self._device)
+        return True
+
+    def _answer(self, http: HttpConversation, data: bytes) -> None:
+        delay_s = self._device.faults.reply_delay_s
+        for response in http.receive(data):
+            if delay_s > 0:
+                asyncio.get_running_loop().call_later(delay_s, self._write, response)
+            else:
+                self._write(response)
+        if http.over and self._transport is not None:
+            asyncio.get_running_loop().call_later(delay_s, self._transport.close)
 
     def _greet(self, request: Request) -> None:
         status, protocol = self._admit(request)
