@@ -26,7 +26,7 @@ from agent.core.events import (
     SyncRequired,
 )
 from agent.core.facts import BookingFact, FactKind, ListBookings, Step
-from agent.core.likeness import JUST_CREATED, Sighting, find, knows, pair
+from agent.core.likeness import JUST_CREATED, Sighting, find, knows, pair, twin
 from agent.core.model import (
     NO_MEETING,
     UNANSWERED_PHASES,
@@ -350,6 +350,9 @@ def _listed(step: Step, event: BookingsListed, now: datetime, policy: Policy) ->
     for known, listed in pairs:
         step, again = _relisted(step, known, listed, event, now, policy, recovered=recovered)
         relist = relist or again
+    if len(step.room.devices) > 1:
+        for known, _ in pairs:
+            step = _one_of_twins(step, known.key, now, recovered=recovered)
     taken = {id(listed) for _, listed in pairs}
     for listed in sorted(event.bookings, key=lambda b: (b.starts_at, b.booking_id)):
         if id(listed) not in taken and listed.ends_at > now:
@@ -418,6 +421,11 @@ def _relisted(
             listed.ends_at,
         ):
             return step, True  # it moved while the list was under way
+        if (known.starts_at, known.ends_at) != (listed.starts_at, listed.ends_at):
+            first = _first_teller(step.room, known)
+            if first is not None and first != event.device:  # else two that disagree would move it for ever
+                sighting = replace(sighting, starts_at=None, ends_at=None)
+                step = _look_again(step, first, now)
         given_up = known.phase in UNANSWERED_PHASES and _given_up(step.room, event, known)
         return _see(step, known, sighting, now, policy, recovered=recovered, given_up=given_up), False
     if listed.ends_at <= now or (known.phase is BookingPhase.ENDED and listed.ends_at <= known.ends_at):
@@ -429,6 +437,44 @@ def _relisted(
     if sign is Sign.NAMED:
         return step, False
     return _advance(step, raised, sign, now, recovered=recovered), False
+
+
+def _one_of_twins(step: Step, key: BookingKey, now: datetime, *, recovered: bool) -> Step:
+    """Make one of what two devices have told of as two, before they told it alike; the older one stays."""
+    booking = step.room.bookings[key]
+    other = twin(step.room, booking) if booking.live else None
+    if other is None:
+        return step
+    older = next(b for b in step.room.bookings.values() if b.key in {key, other.key})
+    younger = other if older.key == key else booking
+    whole = replace(
+        older,
+        booking_ids={**older.booking_ids, **younger.booking_ids},
+        meeting_id=older.meeting_id or younger.meeting_id,
+        request_id=older.request_id or younger.request_id,
+        requested_on=older.requested_on or younger.requested_on,
+        requested_at=older.requested_at or younger.requested_at,
+        checked_in_at=older.checked_in_at or younger.checked_in_at,
+        seen_at=max(older.seen_at, younger.seen_at),
+    )
+    gone = replace(younger, booking_ids={}, meeting_id=None, request_id=None, requested_on=None)
+    step = _advance(step, gone, Sign.DELETED, now, cause="duplicate", recovered=recovered)
+    step = _keep(step, whole)
+    if _told_of(whole) and _told_differently(older, whole):
+        fact = BookingFact(
+            kind=FactKind.BOOKING_UPDATED, at=now, booking=whole, previous=older, recovered=recovered
+        )
+        step = _tell(step, fact)
+    return step
+
+
+def _first_teller(room: Room, booking: Booking) -> DeviceId | None:
+    """Whose word on a booking's times counts: the first that told of it, of the devices that are heard."""
+    for device in booking.booking_ids:
+        state = room.devices.get(device)
+        if state is not None and state.phase is DevicePhase.CONNECTED and not state.recovering:
+            return device
+    return None
 
 
 def _given_up(room: Room, event: BookingsListed, known: Booking) -> bool:

@@ -103,9 +103,15 @@ def _by_times(bookings: Sequence[Booking], seen: Sighting, now: datetime) -> Boo
         if seen.booking_id is None:
             if waiting or now - booking.since <= JUST_CREATED:
                 return booking  # a request without an id, told twice, or heard after its answer
-        elif waiting and _titled_alike(booking, seen):
+        elif (waiting or _only_anothers(booking, seen)) and _titled_alike(booking, seen):
             return booking
     return None
+
+
+def _only_anothers(booking: Booking, seen: Sighting) -> bool:
+    """Whether this device has no word for the booking yet, and another has: it may be its word for it."""
+    told_by_others = bool(booking.booking_ids) and seen.device not in booking.booking_ids
+    return told_by_others and not _rivals(booking.meeting_id, seen.meeting_id)
 
 
 def _at_its_time(booking: Booking, seen: Sighting) -> bool:
@@ -119,6 +125,22 @@ def _titled_alike(booking: Booking, seen: Sighting) -> bool:
 
 def _rivals(one: MeetingId | None, other: MeetingId | None) -> bool:
     return one is not None and other is not None and one != other
+
+
+def twin(room: Room, booking: Booking) -> Booking | None:
+    """The same booking told by other devices, taken for another one as it was not told alike then."""
+    for other in room.bookings.values():
+        if (
+            other.live
+            and other.key != booking.key
+            and (other.starts_at, other.ends_at) == (booking.starts_at, booking.ends_at)
+            and other.meeting.title == booking.meeting.title
+            and not _rivals(other.meeting_id, booking.meeting_id)
+            and other.booking_ids
+            and other.booking_ids.keys().isdisjoint(booking.booking_ids)
+        ):
+            return other
+    return None
 
 
 Likeness = Callable[[Booking, ListedBooking], bool]
@@ -175,7 +197,9 @@ def pair(room: Room, event: BookingsListed, *, renumbered: bool) -> tuple[tuple[
     left = list(event.bookings)
     return (
         *_match(living, left, surest, among=known),
-        *_match(living, left, (same_times_and_title, same_times_nameless), among=anothers),
+        # Those that are alike in all that is known may be taken for each other.
+        *_match(living, left, (same_times_and_title,), among=anothers, alike_is_same=True),
+        *_match(living, left, (same_times_nameless,), among=anothers),
         *_match(living, left, looser, among=known),
         # An echo has the times it had.
         *_match(dead, left, (same_meeting_and_start, same_id_and_start), among=any_of_them),
@@ -188,12 +212,13 @@ def _match(
     likenesses: Iterable[Likeness],
     *,
     among: Callable[[Booking], bool],
+    alike_is_same: bool = False,
 ) -> Iterator[tuple[Booking, ListedBooking]]:
     """Pairs that are alike and have no second candidate; takes them out of `unmatched` and `left`."""
     for alike in likenesses:
         for booking in [b for b in unmatched if among(b)]:
             found = [listed for listed in left if alike(booking, listed)]
-            if len(found) == 1:
+            if len(found) == 1 or (found and alike_is_same):
                 yield booking, found[0]
                 left.remove(found[0])
                 unmatched.remove(booking)

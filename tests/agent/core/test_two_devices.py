@@ -1,15 +1,20 @@
 from dataclasses import replace
 
+from agent.core.agenda import agenda
+from agent.core.devices import furnish
 from agent.core.events import (
     BookingCreated,
     BookingDeleted,
     BookingRequested,
     BookingStarted,
+    DeviceConnected,
     DeviceLost,
+    PeopleCounted,
+    ShortcomingsFound,
 )
-from agent.core.facts import FactKind
-from agent.core.model import BookingId, BookingPhase, CalendarKind, DeviceId
-from tests.agent.core.story import CODEC, M1, M2, R1, Story, at, listed
+from agent.core.facts import FactKind, ListBookings
+from agent.core.model import Ability, BookingId, BookingPhase, CalendarKind, DeviceId
+from tests.agent.core.story import CODEC, M1, M2, R1, Story, at, device, listed
 
 PANEL = DeviceId("fjord-panel")
 
@@ -18,6 +23,9 @@ CONFIRMED = FactKind.BOOKING_CONFIRMED
 EXPIRED = FactKind.BOOKING_EXPIRED
 STARTED = FactKind.BOOKING_STARTED
 DELETED = FactKind.BOOKING_DELETED
+MOVED = FactKind.BOOKING_MOVED
+UPDATED = FactKind.BOOKING_UPDATED
+MISCONFIGURED = FactKind.DEVICE_MISCONFIGURED
 
 ON_CODEC = listed("webex-7", M1, "10:00", "10:30")
 ON_PANEL = listed("webex-3", M1, "10:00", "10:30")
@@ -135,3 +143,158 @@ def test_a_pushed_booking_that_one_device_knows_by_another_title_is_one_booking(
     story = both().lists("09:00", nameless, tells=(FactKind.BOOKING_CONFIRMED,))
     story.lists("09:05", retitled, device=PANEL).lists("09:06", retitled, tells=(FactKind.BOOKING_UPDATED,))
     assert [b.meeting.title for b in story.agenda] == ["Retro"]
+
+
+def test_a_booking_without_a_name_that_both_devices_tell_of_is_one():
+    pushed = replace(ANSWERED, booking_id=BookingId("a-3"), meeting_id=None, request_id=None)
+    story = both().then("09:00", pushed, CONFIRMED)
+    story.then("09:00:01", replace(pushed, device=PANEL, booking_id=BookingId("b-9")))
+    assert story.agenda[0].booking_ids == {CODEC: "a-3", PANEL: "b-9"}
+
+
+def test_a_name_that_only_one_device_knows_yet_is_the_others_too():
+    story = both().then("09:00", replace(ANSWERED, request_id=None), CONFIRMED)
+    nameless = replace(ANSWERED, device=PANEL, booking_id=BookingId("webex-3"), meeting_id=None)
+    story.then("09:00:01", replace(nameless, request_id=None))
+    assert story.agenda[0].booking_ids == {CODEC: "webex-7", PANEL: "webex-3"}
+
+
+def test_two_bookings_that_are_alike_stay_two():
+    one, two = (listed(f"a-{n}", None, "10:00", "10:30") for n in (1, 2))
+    same, other = (listed(f"b-{n}", None, "10:00", "10:30") for n in (1, 2))
+    story = both().lists("09:00", one, two, tells=(CONFIRMED, CONFIRMED))
+    story.lists("09:00:01", same, other, device=PANEL)
+    assert len(story.agenda) == 2
+    story.lists("09:10", one, two).lists("09:10:01", same, other, device=PANEL)
+    assert {len(b.booking_ids) for b in story.agenda} == {2}
+
+
+def test_what_two_devices_told_differently_is_one_when_they_tell_it_alike():
+    story = both().lists("09:00", listed("a-3", None, "10:00", "10:30"), tells=(CONFIRMED,))
+    story.lists("09:01", listed("b-8", None, "10:00", "11:00", "Retro"), device=PANEL, tells=(CONFIRMED,))
+    assert len(story.agenda) == 2
+    story.lists("09:02", listed("a-3", None, "10:00", "11:00", "Retro"), tells=(MOVED, DELETED))
+    assert story.last.cause == "duplicate"
+    assert [b.booking_ids for b in story.agenda] == [{CODEC: "a-3", PANEL: "b-8"}]
+
+
+def test_devices_that_name_different_times_do_not_move_a_booking_to_and_fro():
+    stale = listed("webex-3", M1, "11:00", "11:30")
+    story = booked()
+    for minute in (10, 20, 30, 40):
+        story.lists(f"09:{minute}", ON_CODEC).lists(f"09:{minute}:01", stale, device=PANEL)
+        assert story.asked[-1][1].device == CODEC  # whose word counts
+    assert story.agenda[0].starts_at == at("10:00")
+
+
+def test_a_move_that_the_second_device_lists_first_makes_the_first_be_asked():
+    story = booked().lists("09:10", listed("webex-3", M1, "11:00", "11:30"), device=PANEL)
+    assert story.asked[-1] == (at("09:10"), ListBookings(device=CODEC))
+    story.lists("09:10:01", listed("webex-7", M1, "11:00", "11:30"), tells=(MOVED,))
+
+
+def test_while_the_first_device_is_away_the_second_is_believed():
+    story = booked()
+    story.then("09:05", DeviceLost(device=CODEC, why="no route to host"), FactKind.DEVICE_LOST)
+    story.lists("09:10", listed("webex-3", M1, "11:00", "11:30"), device=PANEL, tells=(MOVED,))
+
+
+def test_a_list_that_is_empty_for_a_while_deletes_nothing_that_the_other_device_holds():
+    story = booked().lists("09:10")
+    assert story.agenda[0].booking_ids == {PANEL: "webex-3"}
+    story.lists("09:20", ON_CODEC)
+    assert story.agenda[0].booking_ids == {PANEL: "webex-3", CODEC: "webex-7"}
+
+
+def test_a_device_that_is_lost_blinds_nobody():
+    story = booked()
+    story.then("09:05", DeviceLost(device=CODEC, why="no route to host"), FactKind.DEVICE_LOST)
+    new = listed("webex-4", M2, "12:00", "12:30", "Retro")
+    story.lists("09:10", ON_PANEL, new, device=PANEL, tells=(CONFIRMED,))
+    started = BookingStarted(device=PANEL, booking_id=BookingId("webex-3"), meeting_id=None)
+    story.then("10:00", started, STARTED)
+
+
+def test_a_reboot_renumbers_the_bookings_of_that_device_alone():
+    second = listed("webex-8", M2, "12:00", "12:30", "Retro")
+    story = booked().lists("09:01", ON_CODEC, second, tells=(CONFIRMED,))
+    story.lists("09:02", ON_PANEL, listed("webex-4", M2, "12:00", "12:30", "Retro"), device=PANEL)
+    story.then("09:05", DeviceLost(device=CODEC, why="restarts"), FactKind.DEVICE_LOST)
+    story.connected("09:07", uptime_s=60)
+    turned = listed("webex-8", M1, "10:00", "10:30"), listed("webex-7", M2, "12:00", "12:30", "Retro")
+    story.lists("09:07:01", *turned, tells=(UPDATED, UPDATED))
+    ids = [b.booking_ids for b in story.agenda]
+    assert ids == [{CODEC: "webex-8", PANEL: "webex-3"}, {CODEC: "webex-7", PANEL: "webex-4"}]
+
+
+# ── what a device lacks by its nature ──
+
+LACKS_PEOPLE = {Ability.PEOPLE: "it counts nobody"}
+LACKS_BOTH = {Ability.PEOPLE: "it counts nobody", Ability.BOOKINGS: "it has no bookings"}
+
+
+def greeted(story: Story, device: DeviceId, clock: str, lacks: dict[Ability, str], *tells: FactKind) -> Story:
+    event = DeviceConnected(
+        device=device,
+        product="Room Navigator",
+        serial="FOC2",
+        firmware="ce11.27.2.0",
+        transport="websocket",
+        answers_requests=True,
+        lacks=lacks,
+    )
+    return story.then(clock, event, FactKind.DEVICE_CONNECTED, *tells)
+
+
+def missing(story: Story, device: DeviceId) -> tuple[str, ...]:
+    return story.room.devices[device].shortcomings
+
+
+def test_what_another_device_of_the_room_can_is_not_missing():
+    story = Story(devices=(CODEC, PANEL), mute=True)
+    greeted(story, PANEL, "08:00", LACKS_BOTH)  # the codec was not heard yet: nobody knows what it can
+    story.connected("08:01").lists("08:01")
+    assert missing(story, PANEL) == missing(story, CODEC) == ()
+
+
+def test_what_no_device_of_the_room_can_is_missing_and_told():
+    story = Story(devices=(CODEC, PANEL), mute=True)
+    greeted(story, PANEL, "08:00", LACKS_BOTH)
+    greeted(story, CODEC, "08:01", LACKS_PEOPLE, MISCONFIGURED, MISCONFIGURED)
+    assert missing(story, PANEL) == missing(story, CODEC) == ("it counts nobody",)
+    mended = ShortcomingsFound(device=CODEC, shortcomings=(), lacks={})
+    story.then("08:02", mended)
+    assert missing(story, PANEL) == missing(story, CODEC) == ()
+
+
+def test_a_navigator_alone_degrades_its_room_and_is_not_asked_for_bookings():
+    story = Story(devices=(PANEL,), mute=True)
+    greeted(story, PANEL, "08:00", LACKS_BOTH, MISCONFIGURED)
+    assert missing(story, PANEL) == ("it counts nobody", "it has no bookings")
+    story.until("10:00")
+    assert story.asked == []
+    assert not agenda(story.room, now=story.now).fresh
+
+
+def test_a_shortcoming_of_the_devices_own_stays_beside_what_others_make_up_for():
+    story = Story(devices=(CODEC, PANEL), mute=True).connected("08:00").lists("08:00")
+    greeted(story, PANEL, "08:01", LACKS_BOTH)
+    found = ShortcomingsFound(device=PANEL, shortcomings=("its clock is wrong",))
+    story.then("08:02", found, MISCONFIGURED)
+    lost_camera = ShortcomingsFound(device=CODEC, shortcomings=(), lacks=LACKS_PEOPLE)
+    story.then("08:03", lost_camera, MISCONFIGURED, MISCONFIGURED)
+    assert missing(story, PANEL) == ("its clock is wrong", "it counts nobody")
+
+
+# ── whose people count ──
+
+
+def test_people_are_counted_by_the_device_that_is_configured_to():
+    configured = (device(CODEC), replace(device(PANEL), counts_people=True))
+    story = Story(devices=(CODEC, PANEL), mute=True)
+    story.room = furnish(None, story.room.id, configured, now=story.now)
+    story.connected("08:00").connected("08:00", device=PANEL)
+    story.then("09:00", PeopleCounted(device=CODEC, people=2), FactKind.OCCUPANCY_CHANGED)
+    story.then("09:01", PeopleCounted(device=PANEL, people=5), FactKind.OCCUPANCY_CHANGED)
+    story.then("09:02", PeopleCounted(device=CODEC, people=3))
+    assert story.room.occupancy.people == 5
