@@ -34,6 +34,7 @@ from device_adapters.xapi.translate import (
     COUNTS_IN_CALLS_ONLY,
     RELEASES_ITSELF,
     SENSES_NOBODY,
+    TEAMS_ROOMS,
     Translator,
     identity,
     page,
@@ -156,6 +157,66 @@ def test_a_reading_of_the_whole_replaces_what_was_heard():
     path = ("Status", "Conference", "Presentation")
     assert screen.translator.read(path, {"Mode": "Off"}) == (SharingSensed(device=D, sharing=False),)
     assert screen.translator.sharing is False
+
+
+def test_a_teams_call_is_a_call_beside_those_that_the_device_counts():
+    translator = Translator(D)
+    calling = {"Status": {"MicrosoftTeams": {"Calling": {"InCall": "True"}}}}
+    assert heard(calling, translator) == (CallsCounted(device=D, calls=1),)
+    own = translator.read(("Status", "SystemUnit", "State", "NumberOfActiveCalls"), 0)
+    assert own == (CallsCounted(device=D, calls=1),)
+    over = translator.read(("Status", "MicrosoftTeams", "Calling", "InCall"), "False")
+    assert over == (CallsCounted(device=D, calls=0),)
+
+
+@pytest.mark.parametrize(
+    ("said", "teams"),
+    [
+        ({"Software": {"Version": {"TeamsApp": "1449/1.0.96.2024"}}, "Calling": {"InCall": "False"}}, True),
+        ({"Software": {"Version": {"TeamsApp": ""}}}, False),
+        ({"Calling": {"InCall": "False"}}, False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_a_device_with_the_teams_app_is_a_teams_room(said, teams):
+    translator = Translator(D)
+    translator.read(("Status", "MicrosoftTeams"), said)
+    assert translator.teams is teams
+    assert translator.shortcomings == ((TEAMS_ROOMS,) if teams else ())
+
+
+@pytest.mark.parametrize(
+    ("mode", "provisioned"), [("Off", False), ("Auto", True), ("Webex", True), ("?", None)]
+)
+def test_whether_anybody_provisions_a_device_is_read(mode, provisioned):
+    translator = Translator(D)
+    translator.read(("Configuration", "Provisioning", "Mode"), mode)
+    assert translator.provisioned is provisioned
+
+
+@pytest.mark.parametrize(
+    ("read", "counts"),
+    [
+        ({"PeopleCount": {"Current": -1}, "PeoplePresence": "Unknown"}, True),
+        ({"PeopleCount": {"Current": "?"}}, True),
+        ({"AmbientTemperature": "21.3"}, False),
+        ({}, False),
+        ("", False),
+    ],
+)
+def test_a_device_counts_if_it_has_a_number_be_it_unknown(read, counts):
+    translator = Translator(D)
+    translator.read(("Status", "RoomAnalytics"), read)
+    assert translator.counts is counts
+
+
+@pytest.mark.parametrize(
+    ("product", "navigator"), [("Cisco Room Navigator", True), ("Room Navigator", True), ("Room Bar", False)]
+)
+def test_a_navigator_is_known_by_its_product(product, navigator):
+    unit = {"ProductId": product, "Software": {"Version": "ce11.27.2.0"}}
+    assert identity(unit).navigator is navigator
 
 
 def test_a_leaf_is_read_without_its_root():
