@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.simulator import VERSIONS, Answer, Device, Site
 ROOT = Path(__file__).parents[2]
 JUDGES = ROOT / "tests" / "judges"
 MODULES = ROOT / ".tools" / "node" / "node_modules"
+NODE = {"NODE_PATH": str(MODULES), "NODE_NO_WARNINGS": "1"}
 INSTALLED_WITHIN_S = 50.0
 WITHIN_S = 20.0
 LEAVES_WITHIN_S = 3.0
@@ -27,26 +28,18 @@ pytestmark = pytest.mark.slow
 async def bring_jsxapi() -> None:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("jsxapi needs Node.js and npm")
-    process = await asyncio.create_subprocess_exec(str(ROOT / "scripts" / "judges-install"))
+    process = await asyncio.create_subprocess_exec(str(ROOT / "scripts" / "judges-install"), "--jsxapi")
     async with asyncio.timeout(INSTALLED_WITHIN_S):
         assert await process.wait() == 0
 
 
 @contextlib.asynccontextmanager
-async def judging(judge: str, device: Device, password: str) -> AsyncIterator[asyncio.StreamReader]:
-    if judge == "jsxapi":
-        await bring_jsxapi()
-        program = ["node", str(JUDGES / "jsxapi_judge.js")]
-    else:
-        pytest.importorskip("aiohttp", reason="xows is not installed")
-        program = [sys.executable, str(JUDGES / "xows_judge.py")]
+async def saying(
+    program: Sequence[str], environment: Mapping[str, str]
+) -> AsyncIterator[asyncio.StreamReader]:
+    """What a program prints; it is ended with the block."""
     process = await asyncio.create_subprocess_exec(
-        *program,
-        device.url.removesuffix("/ws"),
-        device.user,
-        password,
-        stdout=asyncio.subprocess.PIPE,
-        env=os.environ | {"NODE_PATH": str(MODULES), "NODE_NO_WARNINGS": "1"},
+        *program, stdout=asyncio.subprocess.PIPE, env=os.environ | environment
     )
     try:
         assert process.stdout
@@ -60,10 +53,29 @@ async def judging(judge: str, device: Device, password: str) -> AsyncIterator[as
             await process.wait()
 
 
+@contextlib.asynccontextmanager
+async def judging(judge: str, device: Device, password: str) -> AsyncIterator[asyncio.StreamReader]:
+    if judge == "jsxapi":
+        await bring_jsxapi()
+        program = ["node", str(JUDGES / "jsxapi_judge.js")]
+    else:
+        pytest.importorskip("aiohttp", reason="xows is not installed")
+        program = [sys.executable, str(JUDGES / "xows_judge.py")]
+    arguments = (device.url.removesuffix("/ws"), device.user, password)
+    async with saying((*program, *arguments), NODE) as output:
+        yield output
+
+
 async def verdict(judge: str, device: Device) -> dict[str, Any]:
-    """What the judge saw, by step; the room does its part as soon as the judge listens."""
+    """What the judge saw, by step."""
+    async with judging(judge, device, device.password) as output:
+        return await steps_in(output, device)
+
+
+async def steps_in(output: asyncio.StreamReader, device: Device) -> dict[str, Any]:
+    """What a judge tells, by step; the room does its part as soon as the judge listens."""
     seen: dict[str, Any] = {}
-    async with judging(judge, device, device.password) as output, asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(WITHIN_S):
         while line := await output.readline():
             told = json.loads(line)
             seen[told["step"]] = told["value"]
