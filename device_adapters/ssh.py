@@ -232,6 +232,8 @@ class Shells:
                 why = "its password has expired" if login.expired else "not with the configured password"
                 user = device.credential.username
                 return PasswordRefused(f"it does not let {user!r} in: {why}", logins=login.spent)
+            case asyncssh.KeyExchangeFailed():
+                return DeviceTalksNonsense(f"no common algorithms: {error.reason}"[:200])
             case asyncssh.ChannelOpenError():
                 return DeviceBusy(f"it opens no shell: {error.reason}"[:200])
             case asyncssh.DisconnectError():

@@ -291,9 +291,10 @@ class TShell:
         match asked.kind:
             case _Kind.GET:
                 try:
-                    self._reply(asked, result=xml.node(tree, asked.path))
+                    found = xml.node(tree, asked.path)
                 except KeyError:
-                    self._reply(asked, result={})  # there is such a branch, with nothing in it
+                    found = {}  # there is such a branch, with nothing in it
+                self._reply(asked, result=_only(found) if self.mode is Mode.XML else found)
             case _Kind.COMMAND:
                 self._reply(asked, result=_result(tree))
             case _Kind.SET:
@@ -669,22 +670,26 @@ def _xml(document: bytes) -> tuple[str, Tree]:
         tree = {**tree, **body}
     if "Event" in tree:
         tree["Event"] = _unnumbered(tree["Event"])
+    for wrapper in ("CommandResponse", "Command"):
+        if isinstance(wrapped := tree.get(wrapper), dict):
+            tree[wrapper] = {name: _only(below) for name, below in wrapped.items()}
     return number, tree
 
 
 def _unnumbered(value: object) -> object:
     """Events without the 1 that all firmware gives each of their nodes, which makes arrays of them."""
+    value = _only(value)
     if isinstance(value, list):
-        if len(value) == 1:
-            only = value[0]
-            if isinstance(only, dict):
-                return _unnumbered(
-                    {name: below for name, below in only.items() if (name, below) != ("id", 1)}
-                )
-            return only
         return [_unnumbered(each) for each in value]
     if isinstance(value, dict):
         return {name: _unnumbered(below) for name, below in value.items()}
+    return value
+
+
+def _only(value: object) -> object:
+    """The only member of an array, if its number is 1: old firmware numbers what is there once as well."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and value[0].get("id") == 1:
+        return {name: below for name, below in value[0].items() if name != "id"}
     return value
 
 
@@ -694,9 +699,5 @@ def _result(tree: Tree) -> object:
     if isinstance(wrapped, dict):
         for name, result in wrapped.items():
             if name.endswith("Result"):
-                found = result
-                if isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict):
-                    # Numbered, as old firmware does with each element.
-                    found = {key: each for key, each in found[0].items() if key != "id"}
-                return {} if found == "" else found
+                return {} if result == "" else result
     return {}

@@ -494,6 +494,15 @@ def test_xml_says_the_same():
     wrong = b'<XmlDoc resultId="4"><Status status="Error"><Reason>No match on it</Reason></Status></XmlDoc>'
     assert answered(wrong, shell=shell).code == xml.NO_SUCH_NODE
     assert answered(b"Command not recognized.", shell=shell).code == xml.NO_SUCH_NODE
+    unit = (
+        b'<XmlDoc resultId="6"><Status><SystemUnit item="1"><A item="1">b</A></SystemUnit></Status></XmlDoc>'
+    )
+    assert answered(unit, requests.get(requests.WHO_ARE_YOU), shell).result == {"A": "b"}
+    old = (
+        b'<XmlDoc resultId="7"><CommandResponse><Status item="1" status="Error"><Reason item="1">No match on '
+        b"address expression</Reason></Status></CommandResponse></XmlDoc>"
+    )
+    assert answered(old, shell=shell).code == xml.NO_SUCH_NODE
 
 
 @pytest.mark.parametrize(
