@@ -653,7 +653,7 @@ def _open_sound(directory: Path, limits: Limits, new_epoch: Callable[[], str]) -
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         connection.execute(f"PRAGMA max_page_count = {limits.budget_bytes // PAGE_BYTES}")
-        connection.execute("PRAGMA cache_size = -8192")
+        connection.execute("PRAGMA cache_size = -2048")
         connection.execute("PRAGMA temp_store = MEMORY")
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if version and int(connection.execute("PRAGMA application_id").fetchone()[0]) != APPLICATION:

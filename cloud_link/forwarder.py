@@ -27,7 +27,7 @@ log = structlog.get_logger()
 CLOUDEVENT: Final = "application/cloudevents+json"
 JSON: Final = "application/json"
 READ_TOGETHER: Final = 64  # streams in one reading job
-READ_EACH: Final = 64  # envelopes of each
+READ_EACH: Final = 16  # envelopes of each
 COUNTED_WITHIN_S: Final = 5.0  # a full disk must not keep us from being seen
 LOOKS_EVERY_S: Final = 1.0
 LAST_ANSWERS_WITHIN_S: Final = 2.0
@@ -65,7 +65,7 @@ class Conduct:
     rest: Rest = field(default_factory=Rest)
     overdue_s: float = delivery.OVERDUE_S
     settle_within_s: float = 0.05  # an acknowledgement waits so long for somebody else's transaction
-    memory_bytes: int = 8 * 1024 * 1024  # of envelopes at hand; the others are read when their turn comes
+    memory_bytes: int = 1024 * 1024  # of envelopes at hand; the others are read when their turn comes
     budget: Budget = field(default_factory=Budget)
     house_every_s: float = 60.0
     house_every_bytes: int = 4 * 1024 * 1024

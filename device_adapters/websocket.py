@@ -6,13 +6,14 @@ import asyncio
 import base64
 import contextlib
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
-from typing import cast
+from typing import Protocol, cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, PayloadTooBig
@@ -43,7 +44,9 @@ from device_adapters.xapi.messages import Call, CallId, Unintelligible, XapiMess
 # keep-alive ends a line whose pong cannot be read because we are the ones who do not read.
 
 MAX_FRAME_BYTES = 4 * 1024 * 1024  # a listing of two full days has some hundred kilobytes
-WAITING_BYTES = 64 * 1024  # so much may wait to be heard, and then the device has to wait
+READ_BYTES = 16 * 1024  # at once: a record of TLS
+WAITING_BYTES = 8 * 1024  # so much may wait to be heard, and then the device has to wait
+SOCKET_BYTES = 16 * 1024  # wait in the kernel; by its own judgement it would keep megabytes, all old news
 FRAME_OVERHEAD_BYTES = 100  # of a frame that waits, beside its text
 
 # At level DEBUG the library would log the upgrade request with the password in it.
@@ -204,7 +207,19 @@ class WebSocketConversation:
         return messages
 
 
-class _Wire(asyncio.Protocol):
+class _ReadsAhead(Protocol):
+    """A TLS transport, of asyncio and of uvloop; the type stubs do not know this of it."""
+
+    def set_read_buffer_limits(self, *, high: int) -> None:
+        """Read no further ahead than so many bytes while the protocol has paused."""
+
+
+_ROOM = memoryview(
+    bytearray(READ_BYTES)
+)  # for all lines: what stands in it is copied before the next is read
+
+
+class _Wire(asyncio.BufferedProtocol):
     """Bytes between the library's core and a socket; keeps whole messages until they are taken."""
 
     __slots__ = (
@@ -244,10 +259,16 @@ class _Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by name
+        line: socket.socket | None = transport.get_extra_info("socket")
+        if line is not None:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 (asyncio's guess of what would be good)
+        return _ROOM
+
+    def buffer_updated(self, nbytes: int) -> None:
         self.alive_at = self.loop.time()
-        self._websocket.receive_data(data)
+        self._websocket.receive_data(bytes(_ROOM[:nbytes]))
         for event in self._websocket.events_received():
             if isinstance(event, Frame):
                 self._frame_received(event)
@@ -300,6 +321,8 @@ class _Wire(asyncio.Protocol):
             raise ConnectionResetError("closed before TLS")
         secured = await self.loop.start_tls(self._transport, self, context, server_hostname=host)
         self._transport = cast("asyncio.Transport", secured)
+        # Where we pause, TLS would go on reading: a quarter of a megabyte, into a buffer that never shrinks.
+        cast("_ReadsAhead", secured).set_read_buffer_limits(high=READ_BYTES)
 
     def certificate(self) -> bytes | None:
         """The device's certificate, DER."""

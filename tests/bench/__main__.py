@@ -24,7 +24,7 @@ from tests.bench.processes import ROOT, cores, sync_ms
 from tests.bench.report import machine, plain, text
 from tests.bench.trial import Gone, Outcome, Plan, Surroundings, bare_mb, trial
 
-WHOLE: Final = Plan(idle_s=3.0, steady_s=10.0, flood_s=10.0, drain_s=30.0)
+WHOLE: Final = Plan(idle_s=3.0, steady_s=10.0, flood_s=20.0, drain_s=60.0)
 QUICK: Final = Plan(idle_s=1.0, steady_s=4.0, flood_s=4.0, drain_s=10.0)
 SIZES: Final = (200, 1000)
 QUICK_SIZES: Final = (50,)

@@ -57,7 +57,7 @@ LINES: Final = (
     Line(what="  others on its core meanwhile", value=lambda o: o.flood_others, form="{:.0%}"),
     Line(what="  memory before, MB", value=lambda o: o.flood_before_mb, form="{:.1f}"),
     Line(what="  at its highest, MB", value=lambda o: o.flood_peak_mb, form="{:.1f}"),
-    Line(what="  growth, first to last third, MB", value=lambda o: o.flood_growth_mb, form="{:+.1f}"),
+    Line(what="  growth, second to last third, MB", value=lambda o: o.flood_growth_mb, form="{:+.1f}"),
     Line(what="  sent", value=lambda o: o.flood_sent, form="{}"),
     Line(what="  lost", value=lambda o: o.flood_lost, form="{}"),
     Line(what="  repeated", value=lambda o: o.flood_repeated, form="{}"),

@@ -80,7 +80,7 @@ class Outcome:
     flood_others: float | None = None
     flood_before_mb: float | None = None
     flood_peak_mb: float | None = None
-    flood_growth_mb: float | None = None  # in the last two thirds
+    flood_growth_mb: float | None = None  # from its second third to its last
     flood_sent: int | None = None
     flood_held_back: int | None = None
     flood_lost: int | None = None
@@ -340,11 +340,11 @@ def _others(before: Sample, after: Sample) -> float:
 
 
 def _growth(samples: Sequence[Sample]) -> int:
-    """How much higher the last third goes than the first third of a flood went."""
+    """How much higher the last third of a flood goes than its second: by then every bounded buffer is full."""
     third = max(1, len(samples) // 3)
-    first = max(one.resident_bytes for one in samples[:third])
+    second = max(one.resident_bytes for one in samples[-2 * third : -third] or samples[-third:])
     last = max(one.resident_bytes for one in samples[-third:])
-    return last - first
+    return last - second
 
 
 def _alive(process: asyncio.subprocess.Process, directory: Path) -> None:
