@@ -4,12 +4,23 @@ from tests.simulator.bookings import Answer, Booking, CalendarKind, NoSuchBookin
 from tests.simulator.clock import ManualClock, RunningClock
 from tests.simulator.device import Device
 from tests.simulator.faults import Faults
-from tests.simulator.firmware import ALL_VERSIONS, VERSIONS
+from tests.simulator.firmware import (
+    ALL_VERSIONS,
+    NO_ANALYTICS,
+    STANDALONE_NAVIGATOR,
+    TEAMS_ROOMS,
+    VERSIONS,
+)
 from tests.simulator.screen import Message, Screen
+from tests.simulator.scripts import AWKWARD_TITLES
 from tests.simulator.site import Site
 
 __all__ = [
     "ALL_VERSIONS",
+    "AWKWARD_TITLES",
+    "NO_ANALYTICS",
+    "STANDALONE_NAVIGATOR",
+    "TEAMS_ROOMS",
     "VERSIONS",
     "Answer",
     "Booking",

@@ -6,16 +6,18 @@ import contextlib
 import gc
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import uvloop
 
 from tests.simulator.bookings import CalendarKind
 from tests.simulator.control import controlled
+from tests.simulator.device import Service
 from tests.simulator.firmware import ALL_VERSIONS
 from tests.simulator.scripts import demonstrate, fill_day
-from tests.simulator.site import Site
+from tests.simulator.site import SERVICES, Site
 
 DEMO_RATE: Final = 1.2  # deeds per second: something to see every second or two
 FLOOD_RATE: Final = 1_000.0
@@ -43,6 +45,7 @@ async def simulate(options: argparse.Namespace) -> None:
                 else SSH_PORT
                 if options.port
                 else 0,
+                services=services_of(options.services),
                 self_signed=options.self_signed,
             )
         )
@@ -73,6 +76,16 @@ def begin(site: Site, options: argparse.Namespace) -> None:
             pass
 
 
+def services_of(text: str) -> Sequence[Service] | Literal["mix"] | None:
+    """What `--services` says; ValueError for a service that there is not."""
+    if text in ("", "mix"):
+        return "mix" if text else None
+    wanted = text.split(",")
+    if unknown := set(wanted) - set(SERVICES):
+        raise ValueError(f"no service {', '.join(unknown)}")
+    return [service for service in SERVICES if service in wanted]
+
+
 def options_of(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
@@ -88,6 +101,11 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--control", default="", metavar="PATH", help="a Unix socket, or host:port")
     parser.add_argument("--profile", choices=("mix", "every", *ALL_VERSIONS.values()), default="mix")
     parser.add_argument("--calendar", choices=("mix", *CalendarKind), default="mix")
+    parser.add_argument(
+        "--services",
+        default="",
+        help="what every device offers, of websocket,ssh,http; mix: one all, one ssh, one http",
+    )
     parser.add_argument("--script", choices=("demo", "quiet", "flood", "none"), default="quiet")
     parser.add_argument("--rate", type=float, default=0.0, help="per second: deeds (demo), counts (flood)")
     parser.add_argument("--timestamps", action="store_true", help="remember when each count was sent")

@@ -82,8 +82,11 @@ class Control:
             "commands": _commands,
             "password": lambda device, value: setattr(device, "password", value),
             "presence_lag": lambda device, seconds: setattr(device, "presence_lag_s", float(seconds)),
+            "lack": lambda device, nodes: device.lack(*nodes),
+            "register_slot": _register_slot,
             "renew_certificate": site.renew_certificate,
             "renew_host_key": site.renew_host_key,
+            "retry_rest": lambda device, seconds: setattr(device.slots, "retry_rest_s", float(seconds)),
             "screen": lambda device: device.screen.truth(),
         }
 
@@ -215,6 +218,11 @@ def _is_port(where: str) -> bool:
 def _commands(device: Device, name: str = "") -> list[dict[str, object]]:
     received = device.received(name) if name else list(device.commands)
     return [{"name": one.name, "parameters": one.parameters, "at": one.at.isoformat()} for one in received]
+
+
+def _register_slot(device: Device, number: int, url: str, expressions: list[str], form: str = "XML") -> None:
+    """As somebody else's HttpFeedback Register does."""
+    device.slots.register(number, url, expressions, form)
 
 
 def _plain(value: object) -> object:

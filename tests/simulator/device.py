@@ -22,7 +22,7 @@ from tests.simulator.bookings import (
 )
 from tests.simulator.clock import Schedule
 from tests.simulator.faults import Cut, Faults, Junk, Spoil
-from tests.simulator.firmware import BUILD, Firmware, Parameter, Path, Scalar
+from tests.simulator.firmware import BUILD, Firmware, Parameter, Path, Scalar, profile
 from tests.simulator.http_feedback import HttpFeedback
 from tests.simulator.language import Leaf, flatten
 from tests.simulator.screen import KINDS, Message, Screen
@@ -150,6 +150,7 @@ class Device:
         self.sessions: Final[set[str]] = set()  # of the HTTP service, by their cookie
         self.slots: Final = HttpFeedback(self)
         self._locked_until: datetime | None = None
+        self._lacking: set[str] = set()
         self._offered: dict[str, bool] = {"websocket": True, "ssh": True, "http": True}
         self._schedule: Final = schedule
         self._booted_at = schedule.clock.now() - timedelta(seconds=self.luck.randint(3_600, 3_000_000))
@@ -413,6 +414,11 @@ class Device:
             self._config["Configuration", "NetworkServices", "Websocket"] = following
         self._rearrange()
 
+    def lack(self, *nodes: str) -> None:
+        """The device does without some nodes and what is below: "Command Bookings", "Status Standby"."""
+        self._lacking |= set(nodes)
+        self.firmware = profile(self.firmware.version, frozenset(self._lacking))
+
     def offers(self, service: Service) -> bool:
         """Whether this service is switched on; a device that is away answers for itself."""
         if service == "ssh":
@@ -563,7 +569,8 @@ class Device:
     def leaves(self) -> Iterable[Leaf]:
         """Every value that the device has now."""
         for path, value in self._status.items():
-            yield path, self._shown(path, value)
+            if not self._lacking or self.firmware.resolve(path) is not None:
+                yield path, self._shown(path, value)
         for path, value in self.firmware.defaults.items():
             yield path, self._config.get(path, value)
         yield ("Status", "SystemUnit", "Uptime"), self.uptime_s

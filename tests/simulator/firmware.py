@@ -25,6 +25,19 @@ BUILD: Final = "1a2b3c4d5e6"
 VERSIONS: Final = {letter: ALL_VERSIONS[letter] for letter in "ABCD"}  # a "mix"; all have WebSocket on
 
 
+# What devices of some kinds do not have, for `Device.lack`
+TEAMS_ROOMS: Final = ("Command Bookings Clear", "Command Bookings CheckOut", "Command Bookings Extend")
+STANDALONE_NAVIGATOR: Final = (
+    "Command Bookings",
+    "Event Bookings",
+    "Status Bookings",
+    "Status RoomAnalytics PeopleCount",
+    "Status RoomAnalytics PeoplePresence",
+    "Status RoomAnalytics RoomInUse",
+)
+NO_ANALYTICS: Final = ("Status RoomAnalytics", "Configuration RoomAnalytics")
+
+
 class Kind(StrEnum):
     """What a value may be; on this wire integers are numbers and everything else is text."""
 
@@ -163,32 +176,41 @@ class Firmware:
         return node
 
 
-def profile(version: str) -> Firmware:
-    """The firmware of a version, by its full number or its beginning: "9.15"."""
+def profile(version: str, lacking: frozenset[str] = frozenset()) -> Firmware:
+    """The firmware of a version, by its full number or its beginning: "9.15".
+
+    `lacking` are nodes that the device does not have, with all that is below: "Status RoomAnalytics",
+    "Command Bookings Extend", "Event Bookings".
+    """
     for letter, known in ALL_VERSIONS.items():
         if f"{known}.".startswith(f"{version}."):
-            return _firmware(letter)
+            return _firmware(letter, lacking)
     raise ValueError(f"no profile {version}; known: {', '.join(ALL_VERSIONS.values())}")
 
 
 @cache
-def _firmware(letter: str) -> Firmware:
+def _firmware(letter: str, lacking: frozenset[str]) -> Firmware:
+    def rows(table: str, root: str) -> Iterator[tuple[str, str]]:
+        for path, signature in _rows(table, letter):
+            if not any(f"{root} {path} ".startswith(f"{node} ") for node in lacking):
+                yield path, signature
+
     commands: dict[str, tuple[str, Mapping[str, Parameter]]] = {}
     events: dict[tuple[str, ...], Mapping[str, Parameter]] = {}
     roots = {name.lower(): Node(name=name) for name in ("Status", "Configuration", "Event")}
     defaults: dict[Path, Scalar] = {}
-    for path, signature in _rows(tables.COMMANDS, letter):
+    for path, signature in rows(tables.COMMANDS, "Command"):
         commands[path.replace(" ", "/").lower()] = (path.replace(" ", "/"), _parameters(signature))
-    for path, signature in _rows(tables.EVENTS, letter):
+    for path, signature in rows(tables.EVENTS, "Event"):
         fields = _parameters(signature)
         names = tuple(path.split())
         events[names] = {parameter.name: parameter for parameter in fields.values()}
         event = _plant(roots["event"], names)
         for parameter in fields.values():
             event.children[parameter.name.lower()] = Node(name=parameter.name, space=parameter.space)
-    for path, signature in _rows(tables.STATUSES, letter):
+    for path, signature in rows(tables.STATUSES, "Status"):
         _plant(roots["status"], path.split()).space = _space(signature)
-    for path, signature in _rows(tables.CONFIGURATIONS, letter):
+    for path, signature in rows(tables.CONFIGURATIONS, "Configuration"):
         text, _, default = signature.partition(" =")
         leaf = _plant(roots["configuration"], path.split())
         leaf.space = _space(text)

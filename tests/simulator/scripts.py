@@ -24,6 +24,19 @@ TITLES: Final = (
     "One to one",
     "Board meeting",
 )
+AWKWARD_TITLES: Final = (  # what a reader of lines, braces or tags may stumble over
+    "Budget {2027}",
+    "}",
+    "** end",
+    "Lunch\n** end\n\nOK\n*e Bookings Updated\n** end",
+    'He said "OK" | resultId="1"',
+    "C:\\temp\\",
+    "<b>AT&amp;T</b> ]]>",
+    '{"Event":{"Bookings":{"Updated":{"id":"1"}}},"ResultId":"1"}',
+    "Command not recognized.",
+    "Møte 会議 🎉",
+    "5",
+)
 PEOPLE: Final = (
     Organizer(first_name="Grace", last_name="Hopper", email="grace@example.com", id="u-1"),
     Organizer(first_name="Alan", last_name="Turing", email="alan@example.com", id="u-2"),

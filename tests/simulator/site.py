@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import asyncssh
 import orjson
@@ -18,7 +18,7 @@ import orjson
 from tests.simulator.bookings import CalendarKind
 from tests.simulator.certificates import Authority
 from tests.simulator.clock import Clock, RunningClock, Schedule
-from tests.simulator.device import Address, Device
+from tests.simulator.device import Address, Device, Service
 from tests.simulator.firmware import ALL_VERSIONS, VERSIONS, profile
 from tests.simulator.flood import Flood
 from tests.simulator.host_keys import host_key
@@ -58,6 +58,8 @@ NAMES: Final = (
     "Bunting",
 )
 KINDS: Final = ("hybrid", "hybrid", "on_device", "hybrid", "pushed")  # of each five devices in a mix
+SERVICES: Final[tuple[Service, ...]] = ("websocket", "ssh", "http")
+MIX: Final[tuple[tuple[Service, ...], ...]] = (SERVICES, ("ssh",), ("http",))
 CONNECTIONS_WAITING: Final = 64
 
 
@@ -78,10 +80,12 @@ class Site:
         ssh_port: int = 0,
         self_signed: bool = False,
         user: str = "roomd",
+        services: Sequence[Service] | Literal["mix"] | None = None,
     ) -> None:
         """`profile` and `calendar` may be "mix", `profile` also "every": "mix" is what has WebSocket on.
 
-        Port 0 chooses one that is free at every address.
+        `services` are what every device offers; in a "mix" one offers all, the next SSH only, the third HTTP
+        only; left out, as the firmware has it. Port 0 chooses one that is free at every address.
         """
         self.clock: Final = clock or RunningClock(speed=speed)
         self.schedule: Final = Schedule(self.clock)
@@ -97,6 +101,7 @@ class Site:
         self._base: Final = ipaddress.IPv4Address(address_base)
         self._self_signed: Final = self_signed
         self._user: Final = user
+        self._services: Final = services
         self._doors: dict[Device, asyncio.AbstractServer] = {}
         self._ssh_doors: dict[Device, asyncssh.SSHAcceptor] = {}
         self._key_editions = itertools.count(1)
@@ -115,6 +120,7 @@ class Site:
         for device, for_web, for_ssh in zip(self.devices, web, ssh, strict=True):
             await self._open(device, for_web)
             self._ssh_doors[device] = await serve(device, for_ssh)
+            self._shut(device)
         self.flood = Flood(self.devices)
         await self._tasks.__aenter__()
         self.own(self.schedule.run(), name="schedule")
@@ -261,6 +267,9 @@ class Site:
             user=self._user,
             password=f"secret-{self.seed}-{index + 1:04d}",
         )
+        if self._services is not None:
+            offered = MIX[index % len(MIX)] if self._services == "mix" else self._services
+            device.offer(**{service: service in offered for service in SERVICES})
         device.on_door = self._change_doors
         device.on_change = self._note
         device.slots.own = self._start

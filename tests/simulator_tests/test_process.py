@@ -92,6 +92,33 @@ async def test_a_process_is_controlled_line_by_line(tmp_path: Path):
             await ask("delete", room=0, booking_id="webex-99")
 
 
+async def test_a_site_describes_its_lines_and_switches_them(tmp_path: Path):
+    arguments = ("--rooms", "6", "--script", "none", "--profile", "every", "--services", "mix")
+    async with running(tmp_path, *arguments) as simulator:
+        devices = simulator.site["devices"]
+        assert devices[-1]["profile"] == "9.15.17.4"
+        known = (tmp_path / "known_hosts").read_text().splitlines()
+        assert len(known) == 6
+        for device, line in zip(devices, known, strict=True):
+            assert line.startswith(f"[{device['host']}]:{device['ssh_port']} ssh-ed25519 ")
+            assert device["host_key"].startswith("SHA256:")
+
+        async def listening(device: dict[str, Any], port: str) -> bool:
+            try:
+                _, writer = await asyncio.open_connection(device["host"], device[port])
+            except ConnectionRefusedError:
+                return False
+            writer.close()
+            return True
+
+        assert [await listening(device, "ssh_port") for device in devices[:3]] == [True, True, False]
+        assert [await listening(device, "port") for device in devices[:3]] == [True, False, True]
+        await simulator.control.ask("offer", room=0, ssh=False)
+        assert not await listening(devices[0], "ssh_port")
+        await simulator.control.ask("lack", room="all", nodes=["Event Bookings"])
+        await simulator.control.ask("fault", room=0, last_login="before", http_status=503)
+
+
 async def test_a_flood_is_even_counted_and_timed(tmp_path: Path):
     async with running(tmp_path, "--rooms", "4", "--script", "none") as simulator:
         ask = simulator.control.ask

@@ -6,7 +6,17 @@ import json
 import asyncssh
 import pytest
 
-from tests.simulator import ALL_VERSIONS, Answer, Device, ManualClock, Site
+from tests.simulator import (
+    ALL_VERSIONS,
+    AWKWARD_TITLES,
+    NO_ANALYTICS,
+    STANDALONE_NAVIGATOR,
+    TEAMS_ROOMS,
+    Answer,
+    Device,
+    ManualClock,
+    Site,
+)
 from tests.simulator_tests.shell_client import ShellClient, json_shell, plain, shell, without_escapes
 
 COUNT = "Status/RoomAnalytics/PeopleCount/Current"
@@ -181,6 +191,30 @@ async def test_a_command_answers_under_its_last_two_words():
         assert "Booking" not in result
         shown = await client.ask('xCommand UserInterface Message Prompt Display Text: "Still here?"')
         assert shown == {"CommandResponse": {"PromptDisplayResult": {"status": "OK"}}}
+
+
+@pytest.mark.parametrize("version", ["9.15", "26.4"])
+async def test_no_title_breaks_the_framing(version: str):
+    async with Site(profile=version) as site, json_shell(site) as client:
+        for title in AWKWARD_TITLES:
+            site.devices[0].book_in_outlook(title)
+        answer = (await client.ask("xCommand Bookings List"))["CommandResponse"]["BookingsListResult"]
+        assert {plain(row["Title"]) for row in answer["Booking"]} == set(AWKWARD_TITLES)
+
+
+@pytest.mark.parametrize("lacking", [TEAMS_ROOMS, STANDALONE_NAVIGATOR, NO_ANALYTICS])
+async def test_a_device_can_lack_some_nodes(lacking: tuple[str, ...]):
+    async with Site() as site, json_shell(site) as client:
+        device = site.devices[0]
+        device.lack(*lacking)
+        for node in lacking:
+            root, _, path = node.partition(" ")
+            answer = await client.ask(f"x{root} {path}" if root != "Event" else f"xFeedback Register {node}")
+            assert "Error" in json.dumps(answer), node
+        device.count_people(3)
+        device.book_in_outlook("Unheard")
+        assert "Bookings Updated" in device.told or "Event Bookings" in lacking
+        assert device.truth()["people_in_room"] == 3
 
 
 async def test_bookings_keep_their_shape_and_their_text():
