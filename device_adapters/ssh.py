@@ -225,13 +225,14 @@ class Shells:
                 return SshOff("it lets nobody log in with a password over SSH")
             case asyncssh.DisconnectError(code=asyncssh.DISC_TOO_MANY_CONNECTIONS):
                 return DeviceBusy(f"too many connections to it: {error.reason}"[:200])
-            case asyncssh.ConnectionLost():
-                return DeviceUnreachable(f"it closed the line during the log-in: {error.reason}"[:200])
             case asyncssh.DisconnectError() if login.spent and not login.done:
+                # Also where the line breaks just then: some close it on a wrong password, and may count it.
                 self._methods[device.id] = login.other_method  # the next dial is another attempt
                 why = "its password has expired" if login.expired else "not with the configured password"
                 user = device.credential.username
                 return PasswordRefused(f"it does not let {user!r} in: {why}", logins=login.spent)
+            case asyncssh.ConnectionLost():
+                return DeviceUnreachable(f"it closed the line during the log-in: {error.reason}"[:200])
             case asyncssh.KeyExchangeFailed():
                 return DeviceTalksNonsense(f"no common algorithms: {error.reason}"[:200])
             case asyncssh.ChannelOpenError():
@@ -478,6 +479,8 @@ class _Wire(asyncssh.SSHClientSession[bytes]):
 
     async def wait(self, until: float | None) -> None:
         """Until something comes or breaks, or the loop's clock says `until`."""
+        if self._pieces:
+            return  # came while we read, as reading went on
         self._waiter = self.loop.create_future()
         timer = None if until is None else self.loop.call_at(until, self._wake)
         try:

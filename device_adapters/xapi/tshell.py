@@ -143,8 +143,8 @@ class TShell:
         return number
 
     def audit(self) -> None:
-        """Ask which registrations the device knows; afterwards see `forgotten`."""
-        if self.ready and self.registered and not self.auditing:
+        """Ask which registrations the device knows, if nothing else waits; afterwards see `forgotten`."""
+        if self.ready and self.registered and self._asked is None and not self._queue:
             self._listed = []
             number = self._number()
             self._put(_Asked(number, _Kind.AUDIT, (), _line("xFeedback List", None, number)))

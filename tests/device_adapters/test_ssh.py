@@ -368,6 +368,30 @@ async def test_the_other_way_is_the_next_dials(tmp_path):
         await listening.wait_closed()
 
 
+async def test_a_line_that_breaks_at_the_password_may_have_cost_a_login(tmp_path):
+    class Guest(asyncssh.SSHServer):
+        def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+            self.connection = conn
+
+        def begin_auth(self, username: str) -> bool:
+            return True
+
+        def password_auth_supported(self) -> bool:
+            return True
+
+        def validate_password(self, username: str, password: str) -> bool:
+            self.connection.abort()
+            return False
+
+    async with server() as known:
+        listening = await asyncssh.create_server(Guest, "127.0.0.1", 0, server_host_keys=known.keys)
+        error = await refused(replace(known.configured(tmp_path), ssh_port=listening.get_port()))
+        assert isinstance(error, PasswordRefused)
+        assert error.logins == 1
+        listening.close()
+        await listening.wait_closed()
+
+
 async def test_a_password_file_that_is_not_there_costs_no_login(tmp_path):
     async with server() as known:
         device = known.configured(tmp_path)
