@@ -234,6 +234,7 @@ def test_what_cannot_be_said_is_refused_and_nothing_is_sent(call):
     assert (refusal.id, refusal.code) == (number, xml.INVALID_PARAMETERS)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_breaks_out_of_its_quotes(text):
     shell = greeted()
@@ -640,7 +641,7 @@ SESSION_XML = (
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_it_does_not_matter_how_the_bytes_are_cut(data):
     mode = data.draw(st.sampled_from(Mode))
@@ -684,7 +685,7 @@ PIECES = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(PIECES, max_size=20), st.sampled_from([None, *Mode]))
 def test_nothing_that_is_printed_does_worse_than_to_be_unintelligible(pieces, mode):
     shell = TShell() if mode is None else registered(mode)
@@ -712,7 +713,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(["Status", "Event", "CommandResponse", "ResultId", "x"]), JSON_VALUES))
 def test_any_json_is_read_or_passed(tree):
     shell = greeted()
