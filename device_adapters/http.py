@@ -67,6 +67,7 @@ MORE_EXPRESSIONS = 50
 MORE_EXPRESSIONS_SINCE = Firmware(26, 1, 1)
 JSON_FEEDBACK_SINCE = Firmware(9, 15)  # the oldest schema that there is; Format is in it
 BOOKINGS: Path = ("Event", "Bookings")
+SLOT_NUMBERS = range(1, 5)
 SLOTS: Path = ("Status", "HttpFeedback")
 
 CALLED_LOOKS = 2  # so many poll intervals pass between looks at a device that calls back
@@ -74,6 +75,7 @@ VALUES_EVERY_LOOKS = 5  # and at each fifth of them, its values are compared as 
 CONFIGURATION_EVERY_LOOKS = 10  # of those at a device that is polled
 UNHEARD_CHANGES = 2  # found by looking, with not one post: it cannot reach us
 LOST_REGISTRATIONS = 2  # the same, by its own account
+MENDS = "; see its `xConfiguration HttpFeedback TlsVerify` and `UseHttpProxy`"
 POLL_FOR_S = 3600.0  # then it may try again to call
 
 
@@ -91,8 +93,11 @@ class Http:
     ) -> None:
         """`receiver` is where devices call back; without it they are polled every `poll_every_s`.
 
-        `slot` is HttpFeedback's, from 1 to 4; other systems use the others (TMS the third).
+        `slot` is HttpFeedback's, from 1 to 4; other systems use the others (TMS the third). ValueError for
+        any other.
         """
+        if slot not in SLOT_NUMBERS:
+            raise ValueError("HttpFeedback has the slots 1 to 4")
         self._pace = pace or LinePace()
         self._contexts = contexts or trust.Contexts()
         self._receiver = receiver
@@ -524,7 +529,7 @@ class HttpConversation:
             self._unheard += changed and self._posts_seen == self._posts
             self._posts_seen = self._posts
             if self._unheard >= UNHEARD_CHANGES and not self._posts:
-                self._poll("it says that it calls back, and nothing arrives")
+                self._poll(f"it says that it calls back, and nothing arrives{MENDS}")
                 await self._deregister()
 
     async def _audit(self) -> None:
@@ -534,7 +539,7 @@ class HttpConversation:
             return
         self._known.lost += not self._posts
         if self._known.lost >= LOST_REGISTRATIONS:
-            self._poll("it gives up calling back")
+            self._poll(f"it gives up calling back{MENDS}")
         if state is None:
             why = "it forgot where to call back"
         elif state.get("Status") == "Failed":

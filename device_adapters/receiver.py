@@ -181,6 +181,12 @@ class Receiver:
         expected.take(tree, len(body))
         return 200
 
+    def too_long(self, secret: str) -> None:
+        """A device says more than we read: whom it concerns has to know that something was missed."""
+        expected = self._expected.get(secret)
+        if expected is not None:
+            expected.take(Unintelligible(f"a post of more than {MAX_POST_BYTES >> 10} KiB"), 0)
+
 
 # ── one caller ────────────────────────────────────────────────────────────────────────────────────
 
@@ -240,6 +246,7 @@ class _Visitor(asyncio.Protocol):
             case h11.Data():
                 self._body += event.data
                 if len(self._body) > MAX_POST_BYTES:
+                    self._receiver.too_long(self._secret)
                     self._refuse(413)
                     return False
                 return True

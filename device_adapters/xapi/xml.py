@@ -10,7 +10,7 @@ from xml.parsers import expat
 
 import xmltodict  # type: ignore[import-untyped]
 
-from device_adapters.xapi.messages import PERMISSION_DENIED, Call, Unintelligible
+from device_adapters.xapi.messages import NOT_READY, PERMISSION_DENIED, Call, Unintelligible
 
 # expat's own defences (since 2.4) are against entities only; a device has no use for any of the rest.
 MAX_BYTES = 4 * 1024 * 1024  # a listing of two full days has some hundred kilobytes
@@ -48,7 +48,7 @@ def read(document: bytes | str) -> Tree:
             raise
         raise Unintelligible("not XML: in no known encoding") from None
     ((root, value),) = cast("Mapping[str, object]", parsed).items()
-    return {root: _element(value, numbered=root == "Event")}
+    return {root: _element(value, numbered=root == "Event" or _numbers_all(value))}
 
 
 class _Guard:
@@ -82,20 +82,32 @@ class _Guard:
 
 
 _KEPT = ("ghost", "status", "error", "resultId")  # attributes that say something of their element
+_PLAIN = ("@item", "@valueSpaceRef", "#text")  # of a leaf that is no array's member and not gone
 _NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+def _numbers_all(value: object) -> bool:
+    """Whether each and every element has its number, as in old firmware; then single leaves have one, too."""
+    if isinstance(value, list):
+        return any(map(_numbers_all, value))
+    if not isinstance(value, dict):
+        return False
+    return any(_single_leaf(below) or _numbers_all(below) for name, below in value.items() if name[0] != "@")
+
+
+def _single_leaf(value: object) -> bool:
+    return isinstance(value, dict) and value.get("@item") == "1" and all(name in _PLAIN for name in value)
 
 
 def _element(value: object, *, numbered: bool) -> object:
     """One element: an object if it has children or a kept attribute, else its text.
 
-    `numbered` if a 1 on its children tells nothing: old firmware numbers each and every element, all firmware
-    those of events.
+    `numbered` if a 1 on its children tells nothing.
     """
     if not isinstance(value, dict):
         return "" if value is None else value
     tree: dict[str, object] = {name: value[f"@{name}"] for name in _KEPT if f"@{name}" in value}
     leaf = True
-    numbered = numbered or "@item" in value
     for name, below in value.items():
         if name[0] not in "@#":
             leaf = False
@@ -166,6 +178,7 @@ class Fault:
 
 _FORBIDDEN = re.compile(r"permission|access denied|not authori[sz]ed|privilege|user role", re.IGNORECASE)
 _UNKNOWN = re.compile(r"unknown command|no match on|no action detected", re.IGNORECASE)
+_BOOTING = re.compile(r"\bnot ready\b", re.IGNORECASE)
 _FAULTS = ("Fault", "ActionError", "Error")
 _RESULTS = ("Command", "CommandResponse", "Configuration")  # elsewhere a `status` may be the call's, say
 
@@ -208,6 +221,8 @@ def _fault(body: object, code: int, otherwise: str = "refused") -> Fault:
         code = PERMISSION_DENIED
     elif _UNKNOWN.search(message):
         code = NO_SUCH_NODE
+    elif _BOOTING.search(message):
+        code = NOT_READY
     return Fault(code=code, message=message[:200])
 
 

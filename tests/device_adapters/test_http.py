@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,12 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.events import (
+    BookingCreated,
     BookingsListed,
     BookingsTouched,
+    CallsCounted,
     CurrentValuesRead,
     DeviceConnected,
     DeviceLost,
     PeopleCounted,
+    SharingSensed,
 )
 from agent.core.model import Credential, Device, DeviceId, RoomId, Trust
 from device_adapters import http as lines
@@ -39,7 +43,7 @@ from device_adapters.errors import (
 from device_adapters.fleet import Fleet
 from device_adapters.http import Http, difference
 from device_adapters.receiver import Receiver
-from device_adapters.websocket import LinePace
+from device_adapters.websocket import LinePace, WebSockets
 from device_adapters.xapi.messages import (
     PERMISSION_DENIED,
     TOO_MANY_SUBSCRIPTIONS,
@@ -50,7 +54,8 @@ from device_adapters.xapi.messages import (
 )
 from device_adapters.xapi.requests import UPTIME, WHO_ARE_YOU, get, list_bookings, subscribe
 from device_adapters.xapi.xml import COMMAND_FAILED, INVALID_PARAMETERS, NO_SUCH_NODE
-from tests.device_adapters.stage import IMPATIENT, Ear, Scripted, door
+from tests.device_adapters.stage import IMPATIENT, Ear, Scripted, configured, door
+from tests.simulator import ALL_VERSIONS, Site
 
 pytestmark = pytest.mark.slow
 
@@ -665,6 +670,12 @@ async def test_all_that_is_subscribed_is_registered_together_in_one_slot(tmp_pat
         assert device.sessions == {}
 
 
+def test_there_are_four_slots():
+    for slot in (0, 5):
+        with pytest.raises(ValueError, match="slots"):
+            Http(slot=slot)
+
+
 @pytest.mark.parametrize(("firmware", "format_"), [("ce11.27.2.0.abc", "JSON"), ("something odd", "XML")])
 async def test_what_the_device_posts_is_heard_in_either_format(tmp_path, firmware, format_):
     async with codec(firmware) as device, receiving() as receiver:
@@ -978,3 +989,104 @@ async def test_a_link_whose_registration_is_lost_reads_all_anew(tmp_path):
             assert "forgot" in (await ear.until_heard(DeviceLost)).why
             await ear.until_heard(DeviceConnected, times=2)
             await ear.until_heard(BookingsListed, times=2)
+
+
+# ── a simulated site ──
+
+
+@pytest.mark.parametrize("version", ALL_VERSIONS.values())
+async def test_the_same_comes_out_as_over_websocket(tmp_path, version):
+    async with Site(profile=version) as site, receiving() as receiver:
+        simulated = site.devices[0]
+        simulated.offer(websocket=True)  # CE 9 comes with it switched off
+        simulated.book_in_outlook("Weekly", duration_min=45)
+        simulated.count_people(3)
+        found = configured(simulated, tmp_path)
+        told = []
+        for dial in (WebSockets(), Http(receiver=receiver, poll_every_s=SELDOM), Http(poll_every_s=SELDOM)):
+            async with hearing(found, dial) as ear:
+                listed = await ear.until_heard(BookingsListed)
+                connected, values = ear.of(DeviceConnected)[0], ear.of(CurrentValuesRead)[0]
+                told.append(
+                    (
+                        replace(connected, transport="", uptime_s=None),
+                        values,
+                        listed.bookings,
+                    )
+                )
+            assert not simulated.sessions
+        assert told[1] == told[0]
+        assert told[2] == told[0]
+
+
+@pytest.mark.parametrize("version", ALL_VERSIONS.values())
+@pytest.mark.parametrize("polled", [False, True])
+async def test_a_day_is_heard_over_http(tmp_path, version, polled):
+    async with Site(profile=version) as site, receiving() as receiver:
+        simulated = site.devices[0]
+        dial = Http(receiver=None if polled else receiver, poll_every_s=OFTEN if polled else SELDOM)
+        async with hearing(configured(simulated, tmp_path), dial) as ear:
+            await ear.until_heard(BookingsListed)
+            simulated.count_people(4)
+            await ear.until(lambda: any(each.people == 4 for each in ear.of(PeopleCounted)))
+            simulated.start_call()
+            await ear.until(lambda: any(each.calls == 1 for each in ear.of(CallsCounted)))
+            simulated.share()
+            await ear.until(lambda: any(each.sharing for each in ear.of(SharingSensed)))
+            simulated.stop_sharing()
+            await ear.until(lambda: ear.of(SharingSensed)[-1].sharing is False)
+            simulated.book_in_outlook("Weekly")
+            if polled or version.startswith(("9.", "10.", "11.14")):
+                await ear.until_heard(BookingsTouched)
+            else:
+                await ear.until_heard(BookingCreated)
+            assert not ear.of(DeviceLost)
+        assert not simulated.sessions
+        assert simulated.subscriptions == 0
+
+
+async def test_a_restart_loses_nothing_for_ever(tmp_path):
+    async with Site() as site, receiving() as receiver:
+        simulated = site.devices[0]
+        dial = Http(receiver=receiver, poll_every_s=OFTEN)
+        async with hearing(configured(simulated, tmp_path), dial) as ear:
+            await ear.until_heard(BookingsListed)
+            simulated.reboot(0.1, answers="502")
+            await ear.until_heard(DeviceConnected, times=2)
+            await ear.until_heard(BookingsListed, times=2)
+            simulated.count_people(6)
+            await ear.until(lambda: any(each.people == 6 for each in ear.of(PeopleCounted)))
+        assert not simulated.sessions
+
+
+@pytest.mark.parametrize("junk", ["huge", "binary", "text", "deep", "array", "truncated", "unknown_reply"])
+async def test_junk_ends_one_conversation_and_no_more(tmp_path, junk):
+    async with Site() as site, receiving() as receiver:
+        simulated = site.devices[0]
+        dial = Http(receiver=receiver, poll_every_s=OFTEN)
+        async with hearing(configured(simulated, tmp_path), dial) as ear:
+            await ear.until_heard(BookingsListed)
+            simulated.send_junk(junk)
+            await ear.until_heard(DeviceConnected, times=2)
+            simulated.count_people(6)
+            await ear.until(lambda: any(each.people == 6 for each in ear.of(PeopleCounted)))
+        assert not simulated.sessions
+
+
+async def test_another_device_that_found_the_address_is_not_believed(tmp_path):
+    async with Site() as site, receiving() as receiver:
+        simulated = site.devices[0]
+        dial = Http(receiver=receiver, poll_every_s=OFTEN)
+        async with hearing(configured(simulated, tmp_path), dial) as ear:
+            await ear.until_heard(BookingsListed)
+            simulated.slots.post_as_stranger()
+            await ear.until_heard(DeviceConnected, times=2)  # as it was answered with an error
+            assert receiver.callers.impostors == 1
+            assert not any(each.people == 99 for each in ear.of(PeopleCounted))
+
+
+async def test_too_many_sessions_are_a_busy_device(tmp_path):
+    async with Site() as site:
+        simulated = site.devices[0]
+        simulated.fault(sessions_exhausted=True)
+        assert isinstance(await refused(configured(simulated, tmp_path)), DeviceBusy)

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from agent.core.model import DeviceId
 from device_adapters.xapi import xml
-from device_adapters.xapi.messages import PERMISSION_DENIED, Call, Feedback, Unintelligible
+from device_adapters.xapi.messages import (
+    NOT_READY,
+    PERMISSION_DENIED,
+    Call,
+    Feedback,
+    Unintelligible,
+)
 from device_adapters.xapi.requests import SENSORS, list_bookings
 from device_adapters.xapi.translate import Translator, page
 from device_adapters.xapi.xml import Fault, fault, read
@@ -55,7 +61,11 @@ def test_where_everything_is_numbered_the_number_one_says_nothing():
     updated = read("<Event><Bookings item='1'><Updated item='1'/></Bookings></Event>")
     assert updated == {"Event": {"Bookings": {"Updated": ""}}}
     old = "<Status><Audio item='1'><Volume item='1'>50</Volume></Audio></Status>"
-    assert xml.node(read(old), ("Status", "Audio", "Volume")) == "50"
+    assert read(old) == {"Status": {"Audio": {"Volume": "50"}}}
+    instances = "<I item='1' maxOccurrence='n'><A item='1'>2</A></I>"
+    assert read(f"<Status><B item='1'>{instances}</B></Status>") == {
+        "Status": {"B": {"I": [{"A": "2", "id": 1}]}}
+    }
 
 
 def test_a_listing_means_what_it_means_over_websocket():
@@ -171,6 +181,10 @@ def test_sensors_read_over_http_are_those_read_over_websocket():
         (
             "<Command><Result status='Error'><Reason>Permission denied</Reason></Result></Command>",
             Fault(code=PERMISSION_DENIED, message="Permission denied"),
+        ),
+        (
+            "<Command><Result status='Error'><Reason>System not ready</Reason></Result></Command>",
+            Fault(code=NOT_READY, message="System not ready"),
         ),
     ],
 )
