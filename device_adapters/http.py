@@ -60,6 +60,7 @@ Path = tuple[str | int, ...]
 KEEP_ALIVE_S = 45.0  # nginx, which devices have in front, closes an idle line after 75
 WAITING_BYTES = 256 * 1024  # so much may wait to be heard: a device that called back cannot be made to wait
 POST_OVERHEAD_BYTES = 500  # of a post that waits, beside its text
+SESSION_CLOSES = 5  # so many times as long as a line's end may a session's take: it may need a new line
 LEFT_OVER_SESSIONS = 4  # that are remembered for being ended later; a device has room for twenty
 
 EXPRESSIONS = 15
@@ -127,9 +128,11 @@ class Http:
                     yield conversation
             finally:
                 conversation.deaf()
-                await web.part(conversation.last_words(), within_s=self._pace.close_within_s)
+                with contextlib.suppress(DeviceError, TimeoutError, Unintelligible):
+                    async with asyncio.timeout(self._pace.close_within_s):
+                        await conversation.last_words()
         finally:
-            await web.part(None, within_s=self._pace.close_within_s)
+            await web.part(within_s=self._pace.close_within_s * SESSION_CLOSES)
             await web.close()
 
 
@@ -182,6 +185,7 @@ class HttpConversation:
         poll_every_s: float,
     ) -> None:
         self.transport = "http"
+        self.why: str | None = None
         self._device = device
         self._web = web
         self._known = known
@@ -307,14 +311,17 @@ class HttpConversation:
     async def _carry_out(self, call: Call) -> object:
         try:
             if call.method == "xGet":
-                return await self._read_now(_path(call.params.get("Path")))
+                return await self._read_and_note(_path(call.params.get("Path")))
             if call.method == "xSet":
                 await self._put(xml.configuration(call), again=True)
                 return True
             if call.method == "xFeedback/Unsubscribe":
                 return await self._unsubscribe(call.params.get("Id"))
             if call.method.startswith("xCommand/"):
-                return await self._command(call)
+                result = await self._command(call)
+                if call == list_bookings():
+                    self._listing = _essence(result)
+                return result
         except ValueError as error:  # also Unintelligible, which is one
             if isinstance(error, Unintelligible):
                 raise
@@ -344,6 +351,18 @@ class HttpConversation:
             value = await self._read(path)
             if posts == self._posts:
                 break
+        return value
+
+    async def _read_and_note(self, path: Path) -> object:
+        """The same; what is told afterwards is what is different from it."""
+        value: object = None
+        try:
+            value = await self._read_now(path)
+        finally:
+            tree = {} if value is None else _tree(path, value)
+            for each in self._subscribed:
+                if each[: len(path)] == path:
+                    self._values[each] = _at(tree, each)
         return value
 
     async def _put(self, document: bytes, *, again: bool) -> Tree:
@@ -429,7 +448,6 @@ class HttpConversation:
             if path[0] == "Event" and path[:2] != BOOKINGS:
                 refused[path] = Fault(code=NO_SUCH_NODE, message="not heard from a device that is polled")
                 self._subscribed.pop(path, None)
-        await self._compare(everything=True)  # to tell differences from
         self._look_at = self._loop.time() + self._look_every_s
         return refused
 
@@ -521,7 +539,7 @@ class HttpConversation:
         """Find what was not told."""
         self._looks += 1
         if self._receiver is None:
-            await self._compare(everything=self._looks % CONFIGURATION_EVERY_LOOKS == 0)
+            await self._compare(everything=self._looks % CONFIGURATION_EVERY_LOOKS == 1)
             return
         await self._audit()
         if self._looks % VALUES_EVERY_LOOKS == 1:
@@ -558,7 +576,7 @@ class HttpConversation:
         log.warning("device.polled", device=self._device.id, why=why, every_s=self._poll_every_s)
 
     async def _compare(self, *, everything: bool) -> bool:
-        """Look at what is subscribed and tell what is different; whether anything was.
+        """Look at what is subscribed and tell what is different from what is known; whether anything was.
 
         Configuration changes by hands and not by people's moves: it is looked at with `everything` only.
         """
@@ -757,18 +775,9 @@ class _Web:
                 case _:
                     raise _status_refused(status)
 
-    async def part(self, words: Coroutine[None, None, None] | None, *, within_s: float) -> None:
-        """Say `words`, or else end the session; what cannot be ended now is kept for the next time."""
-        try:
-            async with asyncio.timeout(within_s):
-                if words is not None:
-                    await words
-        except (DeviceError, TimeoutError, Unintelligible):
-            pass
-        finally:
-            if words is not None:
-                words.close()
-        if words is None and self._session is not None:
+    async def part(self, *, within_s: float) -> None:
+        """End the session; what cannot be ended now is kept for the next time."""
+        if self._session is not None:
             with contextlib.suppress(DeviceError, TimeoutError):
                 async with asyncio.timeout(within_s):
                     await self._end(self._session)

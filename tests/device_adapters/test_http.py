@@ -801,6 +801,7 @@ async def test_a_device_that_cannot_call_back_is_looked_at(tmp_path):
         async with talking(device.configured(tmp_path), dial) as line:
             answers = await asked(line, *map(subscribe, (BOOKINGS, PEOPLE, PRESENCE)))
             assert answers == [{"Id": 1}, {"Id": 2}, {"Id": 3}]
+            await asked(line, get(("Status", "RoomAnalytics")), list_bookings())
             assert device.slots == {}
             looked = device.names.count("Bookings List")
             await device.until(lambda: device.names.count("Bookings List") >= looked + 2)
@@ -817,7 +818,7 @@ async def test_configuration_is_looked_at_now_and_then(tmp_path):
     async with codec() as device:
         dial = Http(poll_every_s=OFTEN / 5)
         async with talking(device.configured(tmp_path), dial) as line:
-            await asked(line, subscribe(ZONE))
+            await asked(line, subscribe(ZONE), get(ZONE))
             device.tree["Configuration"]["Time"]["Zone"] = "Europe/Oslo"
             assert await heard(line) == [{"Configuration": {"Time": {"Zone": "Europe/Oslo"}}}]
 
@@ -840,7 +841,8 @@ async def test_a_device_that_takes_no_registration_is_looked_at(tmp_path):
                 device.answers["HttpFeedback Register"] = [http(403)]
             dial = Http(receiver=receiver, poll_every_s=OFTEN)
             async with talking(device.configured(tmp_path), dial) as line:
-                assert await asked(line, subscribe(BOOKINGS), subscribe(PEOPLE)) == [{"Id": 1}, {"Id": 2}]
+                calls = (subscribe(BOOKINGS), subscribe(PEOPLE), get(PEOPLE))
+                assert await asked(line, *calls) == [{"Id": 1}, {"Id": 2}, {"Current": "3"}]
                 device.count(7)
                 assert await heard(line) == [{"Status": {"RoomAnalytics": {"PeopleCount": {"Current": "7"}}}}]
 
