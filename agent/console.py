@@ -58,12 +58,22 @@ def rooms_table(picture: Json, *, zone: tzinfo | None = None) -> Table:
 
 
 def troubles(picture: Json) -> list[Text]:
-    """Why a room is not heard, or not well: each in full, for the table has no room for it."""
-    return [
-        Text(f"{room['name']}: {_printable(str(room['availability']['why']))}", style="yellow")
-        for room in picture["rooms"]
-        if room["availability"]["why"] and room["availability"]["state"] != "unknown"
-    ]
+    """Why a room is not heard, or not well, or over which line: in full, for the table has no room for it."""
+    found: list[Text] = []
+    for room in picture["rooms"]:
+        reach = room["availability"]
+        if reach["why"] and reach["state"] != "unknown":
+            found.append(Text(f"{room['name']}: {_printable(str(reach['why']))}", style="yellow"))
+        found += [
+            Text(
+                f"{room['name']}: {device['device']} is heard over {device['transport']}, "
+                f"and not better: {_printable(str(device['transport_why']))}",
+                style="dim",
+            )
+            for device in reach["devices"]
+            if device["phase"] == "connected" and device["transport_why"]
+        ]
+    return found
 
 
 def health_line(picture: Json) -> Text:
@@ -234,7 +244,11 @@ def _said(value: object) -> str:
 
 def _devices(reach: Json) -> Text:
     if reach["state"] == "available":
-        products = ", ".join(str(d["product"]).removeprefix("Cisco ") for d in reach["devices"])
+        products = ", ".join(
+            str(d["product"]).removeprefix("Cisco ")
+            + ("" if d["transport"] == "websocket" else f" ({d['transport']})")
+            for d in reach["devices"]
+        )
         return Text(products, style="dim")
     if reach["state"] == "degraded":
         return Text("see below", style="yellow")

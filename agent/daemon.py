@@ -23,10 +23,10 @@ from agent import snapshots
 from agent.clock import Clock
 from agent.core.devices import furnish
 from agent.core.facts import Fact, Request, Step
-from agent.core.model import DeviceId, DevicePhase, DeviceState, Room, RoomId
+from agent.core.model import DeviceId, DevicePhase, DeviceState, Room, RoomId, Transport
 from agent.local_api import Broadcast, SocketInUse, serve
 from agent.pipeline import Pipeline
-from agent.settings import Configuration
+from agent.settings import Configuration, Feedback
 from agent.telemetry import LoopLag, disk_free_bytes, memory_bytes, notify
 from cloud_link import broker, envelope, outbox
 from cloud_link.contract import AgentState
@@ -41,11 +41,18 @@ from cloud_link.database import (
 )
 from cloud_link.forwarder import Agent, Conduct, Forwarder
 from cloud_link.retained import Picture
+from device_adapters import trust
 from device_adapters.fleet import Fleet
+from device_adapters.http import Http
+from device_adapters.lines import Lines
+from device_adapters.receiver import Receiver
+from device_adapters.ssh import Shells
+from device_adapters.websocket import WebSockets
 
 log = structlog.get_logger()
 
 HEALTH_EVERY_S = 60.0
+DEFAULT_SLOT = 1
 DRAINS_WITHIN_S = 6.0  # systemd gives fifteen seconds, and the broker wants some of them
 HEALTH_EXPIRES_S = 180  # after three periods nobody should take it for news
 
@@ -75,11 +82,26 @@ async def run(configuration: Configuration) -> None:
             )
             daemon = await _build(configuration, database)
             await stack.enter_async_context(serve(configuration.socket, daemon.picture, daemon.broadcast))
+            if daemon.receiver is not None:
+                await _listen(daemon.receiver, stack)
         except (AlreadyRunning, SocketInUse) as error:
             raise CannotStart(str(error), transient=True) from error
         except (SchemaTooNew, OSError) as error:
             raise CannotStart(str(error), transient=False) from error
         await daemon.live(stop)
+
+
+async def _listen(receiver: Receiver, stack: AsyncExitStack) -> None:
+    """Without it, devices that are heard over HTTP only are polled: worse, and no reason to hear none."""
+    try:
+        await stack.enter_async_context(receiver)
+    except OSError as error:  # also ssl.SSLError: the certificate
+        log.error(
+            "feedback.not_listening",
+            url=receiver.url,
+            why=str(error),
+            mend="mend [feedback] in the configuration and restart roomd; until then devices are polled",
+        )
 
 
 @contextmanager
@@ -106,6 +128,31 @@ async def _build(configuration: Configuration, database: Database) -> _Daemon:
     await database.write(partial(snapshots.forget, keep=[room.id for room in rooms]))
     stats = await database.write(lambda tx: outbox.stats(tx, now=outbox.moment_now()))
     return _Daemon(configuration, database, clock, rooms, stats)
+
+
+def _receiver(feedback: Feedback | None) -> Receiver | None:
+    if feedback is None:
+        return None
+    return Receiver(
+        host=feedback.host,
+        port=feedback.port,
+        url=feedback.url,
+        certificate=feedback.certificate_file,
+        key=feedback.key_file,
+    )
+
+
+def _lines(feedback: Feedback | None, receiver: Receiver | None) -> Lines:
+    contexts = trust.Contexts()
+    return Lines(
+        {
+            Transport.WEBSOCKET: WebSockets(contexts=contexts),
+            Transport.SSH: Shells(),
+            Transport.HTTP: Http(
+                contexts=contexts, receiver=receiver, slot=DEFAULT_SLOT if feedback is None else feedback.slot
+            ),
+        }
+    )
 
 
 class _Daemon:
@@ -141,9 +188,11 @@ class _Daemon:
         self._pipeline = Pipeline(
             rooms, policy=configuration.policy, clock=clock, record=self._record, ask=self._ask
         )
+        self.receiver = _receiver(configuration.feedback)
         self._fleet = Fleet(
             configuration.devices,
             self._pipeline.deliver,
+            dial=_lines(configuration.feedback, self.receiver),
             dial_at_once=configuration.dial_at_once,
             timezone=configuration.policy.timezone,
             clock=clock.now,

@@ -18,7 +18,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from agent.core.model import AgentId, Credential, Device, DeviceId, Policy, RoomId, SiteId, Trust
+from agent.core.model import (
+    SSH_PORT,
+    AgentId,
+    Credential,
+    Device,
+    DeviceId,
+    Policy,
+    RoomId,
+    SiteId,
+    Transport,
+    Trust,
+)
 from cloud_link.broker import Address
 from cloud_link.contract import SLUG
 from cloud_link.envelope import Privacy, Site
@@ -26,8 +37,11 @@ from cloud_link.privacy import PrivacyMode, UnusableKey, choose
 
 DEFAULT_FILE = Path("/etc/roomd/roomd.toml")
 HTTPS_PORT = 443
+FEEDBACK_PORT = 8443
 SMALLEST_BUDGET_MB = 32
 FINGERPRINT = r"^([Ss][Hh][Aa]256( Fingerprint)?[:=])?([0-9A-Fa-f]{2}:?){32}$"  # also as openssl prints it
+
+HOST_KEY = r"^([Ss][Hh][Aa]256:)?[A-Za-z0-9+/]{43}=?$"  # as ssh-keygen -l prints it
 
 
 def _no_truth(value: object) -> object:
@@ -79,6 +93,18 @@ class RoomSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """Where devices that are heard over HTTP call back."""
+
+    host: str
+    port: int
+    url: str | None  # how devices reach it, where that differs
+    certificate_file: Path | None
+    key_file: Path | None
+    slot: int  # of the four that a device has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """Everything that the daemon is built from."""
 
@@ -90,6 +116,7 @@ class Configuration:
     window: int  # messages in flight at once
     rooms: tuple[RoomSettings, ...]
     dial_at_once: int
+    feedback: Feedback | None  # None: devices that are heard over HTTP only are polled
     state_directory: Path
     budget_bytes: int
     socket: Path
@@ -139,6 +166,8 @@ class _DeviceDefaults(_Table):
     password_file: str | None = None
     transport: Literal["auto", "websocket", "ssh", "http"] | None = None
     ca_file: str | None = None
+    known_hosts: str | None = None
+    ssh_port: Annotated[Count, Field(le=65535)] | None = None
     unverified: bool | None = None
 
 
@@ -150,6 +179,16 @@ class _Device(_DeviceDefaults):
     host: Words
     id: Slug | None = None
     fingerprint: Annotated[str, StringConstraints(pattern=FINGERPRINT)] | None = None
+    host_key: Annotated[str, StringConstraints(pattern=HOST_KEY)] | None = None
+    counts_people: bool = False
+
+
+class _Feedback(_Table):
+    listen: Words | None = None
+    url: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    slot: Annotated[Count, Field(le=4)] = 1
 
 
 class _Calendar(_Table):
@@ -177,6 +216,7 @@ class _File(BaseSettings):
     mqtt: _Mqtt
     agent: _Agent = _Agent()
     devices: _Devices = _Devices()
+    feedback: _Feedback = _Feedback()
     rooms: tuple[_Room, ...] = ()
 
     @classmethod
@@ -288,7 +328,7 @@ class _Reader:
 
     def configuration(self) -> Configuration:
         site, policy, broker = self._site(), self._policy(), self._broker()
-        privacy, rooms = self._privacy(), tuple(self._rooms())
+        privacy, rooms, feedback = self._privacy(), tuple(self._rooms()), self._feedback()
         self._unique()
         if site is None or policy is None or privacy is None or self.problems:
             raise ConfigurationRefused(self.problems)
@@ -302,6 +342,7 @@ class _Reader:
             window=self.content.mqtt.window,
             rooms=rooms,
             dial_at_once=self.content.devices.dial_at_once,
+            feedback=feedback,
             state_directory=agent.state_directory,
             budget_bytes=agent.budget_mb * 1024 * 1024,
             socket=agent.socket,
@@ -425,13 +466,13 @@ class _Reader:
         where = f"{key}.password_file" if device.password_file else "devices.password_file"
         password_file = self._secret(where, named)
         transport = device.transport or defaults.transport or "auto"
-        if transport in {"ssh", "http"}:
+        trust = self._trust(key, room, device)
+        if transport == "ssh" and not (trust.host_key or trust.known_hosts or trust.unverified):
             self._wrong(
                 f"{key}.transport",
-                f"{transport} is not spoken by this version",
-                'Write "auto" or "websocket"',
+                "ssh needs a way to know the device",
+                "Add host_key, as `ssh-keyscan HOST | ssh-keygen -lf -` prints it (SHA256:…), or known_hosts",
             )
-        trust = self._trust(key, room, device)
         id_ = DeviceId(device.id or (f"{room.id}-{number + 1}" if number else room.id))
         self.found.append((id_, f"{host.lower()}:{port}"))
         if username is None or password_file is None:
@@ -443,6 +484,9 @@ class _Reader:
             port=port,
             credential=Credential(username=username, password_file=password_file),
             trust=trust,
+            ssh_port=device.ssh_port or defaults.ssh_port or SSH_PORT,
+            transports=tuple(Transport) if transport == "auto" else (Transport(transport),),
+            counts_people=device.counts_people,
         )
 
     def _trust(self, key: str, room: _Room, device: _Device) -> Trust:
@@ -463,18 +507,57 @@ class _Reader:
         return Trust(
             fingerprint=fingerprint,
             ca_file=self._file(f"{key}.ca_file" if device.ca_file else "devices.ca_file", ca_file),
+            host_key=device.host_key,
+            known_hosts=self._file(
+                f"{key}.known_hosts" if device.known_hosts else "devices.known_hosts",
+                None if device.host_key else device.known_hosts or defaults.known_hosts,
+            ),
             unverified=unverified,
         )
 
-    def _host(self, key: str, host: str) -> tuple[str, int]:
+    def _feedback(self) -> Feedback | None:
+        feedback = self.content.feedback
+        if (feedback.certificate_file is None) != (feedback.key_file is None):
+            self._wrong(
+                "feedback.certificate_file",
+                "needs its key, and a key its certificate",
+                "Name both, or neither",
+            )
+        certificate_file = self._file("feedback.certificate_file", feedback.certificate_file)
+        key_file = self._secret("feedback.key_file", feedback.key_file)
+        if feedback.listen is None:
+            if feedback.model_fields_set - {"slot"}:
+                self._wrong("feedback.listen", "is not given", 'Write where to listen, like "10.0.4.2:8443"')
+            return None
+        host, port = self._host("feedback.listen", feedback.listen, port=FEEDBACK_PORT)
+        if feedback.url is not None and urlsplit(feedback.url).scheme not in {"http", "https"}:
+            self._wrong(
+                "feedback.url", "is no address", 'Write it like "https://roomd.example.com:8443/feedback"'
+            )
+        if feedback.certificate_file is None:
+            self.notes.append(
+                "feedback: without certificate_file, what devices tell over HTTP can be read on its way"
+            )
+        if feedback.slot == 3:  # noqa: PLR2004 (TMS's, by Cisco's own guide)
+            self.notes.append("feedback.slot: 3 is the one that TMS uses: it would take roomd's away")
+        return Feedback(
+            host=host,
+            port=port,
+            url=feedback.url,
+            certificate_file=certificate_file,
+            key_file=key_file,
+            slot=feedback.slot,
+        )
+
+    def _host(self, key: str, host: str, *, port: int = HTTPS_PORT) -> tuple[str, int]:
         try:
             parts = urlsplit(f"//{host}")
             if _is_host(parts.hostname) and parts.port != 0 and not parts.path and not parts.username:
-                return parts.hostname or "", parts.port or HTTPS_PORT
+                return parts.hostname or "", parts.port or port
         except ValueError:
             pass
-        self._wrong(key, f"{host!r} is no host", 'Write it like "10.0.4.21" or "10.0.4.21:443"')
-        return host, HTTPS_PORT
+        self._wrong(key, f"{host!r} is no host", f'Write it like "10.0.4.21" or "10.0.4.21:{port}"')
+        return host, port
 
     def _unique(self) -> None:
         seen = (
@@ -561,6 +644,11 @@ def _explain(file: Path, error: ErrorDetails) -> Problem:
             what, mend = (
                 "is no fingerprint",
                 'Write "sha256:" and 64 digits of 0-9 and a-f, as openssl prints them',
+            )
+        case "string_pattern_mismatch" if context.get("pattern") == HOST_KEY:
+            what, mend = (
+                "is no host key",
+                'Write "SHA256:" and what follows it in `ssh-keyscan HOST | ssh-keygen -lf -`',
             )
         case "string_pattern_mismatch":
             what, mend = "cannot stand in a topic", "Use 1 to 63 of a-z, 0-9 and -, and no - at the start"

@@ -288,9 +288,13 @@ class DeviceData(DeviceValues, frozen=True, kw_only=True):
 
 
 class DeviceReach(DeviceValues, frozen=True, kw_only=True):
-    """The device, and why it is not heard."""
+    """The device, why it is not heard, and why it is not heard better."""
 
     why: Annotated[str | None, Meta(description="Why it is not heard. Null while it is.")]
+    transport_why: Annotated[
+        str | None,
+        Meta(description="Why it is not heard over a better line. Null where that is the best one."),
+    ]
 
 
 # ── the agent's own facts ─────────────────────────────────────────────────────────────────────────

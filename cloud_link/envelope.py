@@ -493,7 +493,10 @@ def availability(room: Room) -> bytes:
             state=reach,
             since=_time_or_none(max((device.since for device in devices), default=None)),
             why="; ".join(troubles) or None,
-            devices=tuple(_device(contract.DeviceReach, device, why=device.why) for device in devices),
+            devices=tuple(
+                _device(contract.DeviceReach, device, why=device.why, transport_why=device.transport_why)
+                for device in devices
+            ),
         )
     )
 

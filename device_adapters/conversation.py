@@ -17,6 +17,7 @@ class Conversation(Protocol):
     """
 
     transport: str  # "websocket", "ssh" or "http"
+    why: str | None  # it is not a better one
 
     def send(self, call: Call) -> CallId:
         """Ask without waiting; many calls may be under way. Their answers come out of `hear`."""

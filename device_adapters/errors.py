@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from agent.core.model import Transport
+
 
 class DeviceError(Exception):
     """The conversation is over, or could not begin; the text tells a technician why, without any secret."""
@@ -32,7 +34,17 @@ class DeviceBusy(DeviceError):
 class DeviceTalksNonsense(DeviceError):
     """Not a room device, or not to be read (no HTTP, no JSON, too long): rest long, then look again."""
 
-    mend = "check that its host is a room device's HTTPS port"
+    mend = "check that its host and ports are a room device's"
+
+
+class BetterLine(DeviceError):
+    """Nothing went wrong: a better line to the device works, and the conversation goes on over that."""
+
+    mend = "nothing to do"
+
+    def __init__(self, why: str, *, transport: Transport) -> None:
+        super().__init__(why)
+        self.transport = transport
 
 
 class DeviceRefused(DeviceError):
@@ -51,7 +63,7 @@ class CertificateRefused(DeviceRefused):
 
 
 class ServiceOff(DeviceRefused):
-    """It has no WebSocket service, or the service is switched off (404)."""
+    """It has not the service of this line, or the service is switched off (WebSocket: 404)."""
 
     mend = "switch it on: xConfiguration NetworkServices Websocket: FollowHTTPService"
 

@@ -124,7 +124,12 @@ def rest_s(past: Past, *, luck: float, patience: Patience) -> float:
         return 0.0
     if stopped(past):
         return patience.after_refused_logins_s
-    return spread(patience.rests.get(past.kind, patience.after_bug), failures=past.failures, luck=luck)
+    return spread(_rest_after(past.kind, patience), failures=past.failures, luck=luck)
+
+
+def _rest_after(kind: type[DeviceError], patience: Patience) -> Rest:
+    """That of the error, or of the kind of error that it is."""
+    return next((patience.rests[each] for each in kind.__mro__ if each in patience.rests), patience.after_bug)
 
 
 def spread(rest: Rest, *, failures: int, luck: float) -> float:

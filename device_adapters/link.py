@@ -34,6 +34,7 @@ from agent.core.model import Ability, BookingId, Device, RoomId
 from device_adapters import errors, trust
 from device_adapters.conversation import Conversation, Dial
 from device_adapters.errors import (
+    BetterLine,
     DeviceBooting,
     DeviceError,
     DeviceTalksNonsense,
@@ -153,6 +154,9 @@ class Link:
             rest = 0.0  # the rest itself is outside of `except`, so as not to keep a traceback for so long
             try:
                 await self._converse()
+            except BetterLine as error:  # no news for the room: the next conversation lists what came between
+                self.phase = moved(self.phase, Phase.RESTING)
+                log.info("device.better_line", device=self.device.id, transport=error.transport)
             except DeviceError as error:
                 rest = await self._failed(error)
             await self._rest(rest, credential)
@@ -350,6 +354,7 @@ class Talk:
             serial=who.serial,
             firmware=who.firmware,
             transport=self._line.transport,
+            transport_why=self._line.why,
             uptime_s=who.uptime_s,
             answers_requests=answers_requests(self._makeup.firmware),
             booking_timeout_s=translator.booking_timeout_s or DEFAULT_BOOKING_TIMEOUT_S,

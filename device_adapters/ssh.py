@@ -350,10 +350,11 @@ class _Login(asyncssh.SSHClient):
 class ShellConversation:
     """A conversation over SSH; see `Conversation`."""
 
-    __slots__ = ("_audit_at", "_auditing", "_pace", "_wire", "transport")
+    __slots__ = ("_audit_at", "_auditing", "_pace", "_wire", "transport", "why")
 
     def __init__(self, wire: _Wire, pace: ShellPace) -> None:
         self.transport = "ssh"
+        self.why: str | None = None
         self._wire = wire
         self._pace = pace
         self._auditing = False

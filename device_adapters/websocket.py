@@ -153,10 +153,11 @@ class WebSockets:
 class WebSocketConversation:
     """A conversation over WebSocket; see `Conversation`."""
 
-    __slots__ = ("_pace", "_ping_at", "_pong_by", "_rpc", "_wire", "transport")
+    __slots__ = ("_pace", "_pong_by", "_rpc", "_wire", "transport", "why")
 
     def __init__(self, wire: _Wire, pace: LinePace) -> None:
         self.transport = "websocket"
+        self.why: str | None = None
         self._wire = wire
         self._pace = pace
         self._rpc = JsonRpc()

@@ -127,6 +127,8 @@ def install(
             f'username = "{device["user"]}"',
             f'password_file = "{password.name}"',
             *([] if device_ca else [f'fingerprint = "{device["fingerprint"]}"']),
+            f"ssh_port = {device['ssh_port']}",
+            f'host_key = "{device["host_key"]}"',
         ]
     installation = Installation(directory=directory)
     installation.config.write_text("\n".join(lines) + "\n", encoding="utf-8")

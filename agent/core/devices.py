@@ -130,6 +130,7 @@ def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: dat
         serial=event.serial,
         firmware=event.firmware,
         transport=event.transport,
+        transport_why=event.transport_why,
         booted_at=booted_at,
         answers_requests=event.answers_requests,
         booking_timeout=timedelta(seconds=event.booking_timeout_s),

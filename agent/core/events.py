@@ -20,6 +20,7 @@ class DeviceConnected:
     serial: str
     firmware: str
     transport: str
+    transport_why: str | None = None  # it is not heard over a better line
     uptime_s: int | None = None
     answers_requests: bool = False
     booking_timeout_s: int = 60

@@ -195,6 +195,7 @@ class DeviceState:
     serial: str | None = None
     firmware: str | None = None
     transport: str | None = None
+    transport_why: str | None = None  # it is not a better one
     booted_at: datetime | None = None
     answers_requests: bool = False  # sends BookingCreated and BookingFailed (RoomOS 11.23 and newer)
     booking_timeout: timedelta = timedelta(seconds=60)  # its `AdhocBooking BookingTimeout`

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.model import Transport
 from agent.settings import Configuration, ConfigurationRefused, read
 
 GOOD = """
@@ -194,10 +195,38 @@ def test_sealed_needs_a_key(directory):
     assert "recipient_key_file" in refuses(directory, text)["site.privacy"]
 
 
-@pytest.mark.parametrize("transport", ["ssh", "http"])
-def test_a_transport_that_is_not_spoken_yet_is_refused(directory, transport):
-    text = GOOD.replace('username = "roomd"', f'username = "roomd"\ntransport = "{transport}"')
-    assert "not spoken" in refuses(directory, text)["rooms[0].devices[0].transport"]
+def test_any_line_is_tried_unless_one_is_named(directory):
+    assert reads(directory).devices[0].transports == (Transport.WEBSOCKET, Transport.SSH, Transport.HTTP)
+    named = GOOD.replace('username = "roomd"', 'username = "roomd"\ntransport = "http"')
+    assert reads(directory, named).devices[0].transports == (Transport.HTTP,)
+
+
+def test_ssh_needs_a_host_key(directory):
+    text = GOOD.replace('username = "roomd"', 'username = "roomd"\ntransport = "ssh"')
+    assert "know the device" in refuses(directory, text)["rooms[0].devices[0].transport"]
+    key = f"SHA256:{'A' * 43}"
+    pinned = text.replace(':8443"', f':8443"\nhost_key = "{key}"\nssh_port = 2222')
+    pinned = pinned.replace('"10.0.4.21"', f'"10.0.4.21"\nhost_key = "{key}"')
+    device = reads(directory, pinned).devices[1]
+    assert (device.trust.host_key, device.ssh_port) == (key, 2222)
+    wrong = pinned.replace(key, "AA:BB")
+    assert "is no host key" in refuses(directory, wrong)["rooms[0].devices[0].host_key"]
+
+
+def test_where_devices_call_back(directory):
+    assert reads(directory).feedback is None
+    text = GOOD + '[feedback]\nlisten = "10.0.4.2"\nslot = 3\n'
+    configuration = reads(directory, text)
+    assert configuration.feedback is not None
+    assert (configuration.feedback.host, configuration.feedback.port) == ("10.0.4.2", 8443)
+    assert any("TMS" in note for note in configuration.notes)
+    assert any("can be read on its way" in note for note in configuration.notes)
+    assert "is not given" in refuses(directory, GOOD + '[feedback]\nurl = "http://a.b"\n')["feedback.listen"]
+    assert "is no address" in refuses(directory, text + 'url = "a.b"\n')["feedback.url"]
+    assert (
+        "needs its key"
+        in (refuses(directory, text + 'certificate_file = "roomd.toml"\n')["feedback.certificate_file"])
+    )
 
 
 def test_a_file_that_is_no_toml_names_the_line(directory):

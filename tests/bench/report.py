@@ -20,7 +20,7 @@ FLOOD_AT_LEAST: Final = 12_000.0
 P99_MS: Final = 25.0
 READY_S: Final = 10.0
 KB_PER_DEVICE: Final = 100.0
-GROWTH_MB: Final = 8.0  # less than that is the allocator's own business
+GROWTH_MB: Final = 4.0  # less than that is the allocator's own business
 DISTURBED: Final = 0.1  # of its core, by others
 
 
@@ -216,7 +216,8 @@ Frame to PUBACK: from the simulator's writing of a frame until the broker's PUBA
 contender and broker; the contender's own reading of the PUBACK comes after that.
 Flood: more than the durable ones can do, for some seconds. "Until the last": all of it, over the time from
 its beginning until the last PUBACK. "Meanwhile": what was acknowledged while it lasted. "Per second of its
-own CPU": what a contender could do where the other core was what limited.
+own CPU": what a contender could do where the other core was what limited. Growth: the highest of the flood's last third
+over the highest of its second, by when every bounded buffer is full; "at its highest" says what they take.
 roomd and the floor verify the devices' certificates and wait up to 8 ms for company in a transaction.
 Cisco's clients do not verify them, and with them nothing is on disk."""
 
