@@ -196,8 +196,8 @@ class BookingDeletedData(BookingData, frozen=True, kw_only=True):
     cause: Annotated[
         str | None,
         Meta(
-            description="Why: checked_out, no_show, deleted, declined, … Null if not known.",
-            examples=["checked_out", "no_show", "deleted", "declined"],
+            description="Why: checked_out, no_show, deleted, declined, duplicate (two were one), … Null if not known.",
+            examples=["checked_out", "no_show", "deleted", "declined", "duplicate"],
         ),
     ]
 
