@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sqlite3
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import UTC, tzinfo
 from importlib.metadata import version
 from pathlib import Path
 from sqlite3 import Connection
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from agent.core.model import Device
     from agent.settings import Configuration
 
 app = typer.Typer(
@@ -123,6 +127,133 @@ def events(
     """Show the facts that the running daemon records; without --follow, the next one."""
     configuration = _read(config)
     _run(_events(configuration, as_json=as_json, follow=follow))
+
+
+@app.command()
+def record(  # noqa: PLR0913, PLR0917 - a device can be described in many words
+    host: Annotated[
+        str,
+        typer.Argument(
+            metavar="HOST",
+            help="A device, room or host of the configuration; with --username, any host or host:port.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write, for you alone.", metavar="FILE")
+    ],
+    config: ConfigOption = DEFAULT,
+    minutes: Annotated[float, typer.Option("--minutes", "-m", help="How long, or until Ctrl-C.")] = 10.0,
+    transport: Annotated[
+        str, typer.Option("--transport", help="auto, websocket, ssh or http; else as it is configured.")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Overwrites FILE.")] = False,
+    username: Annotated[
+        str, typer.Option("--username", "-u", help="Who to log in as where no configuration is to be used.")
+    ] = "",
+    password_file: Annotated[
+        Path | None,
+        typer.Option("--password-file", help="With the password; else it is asked for.", metavar="FILE"),
+    ] = None,
+    fingerprint: Annotated[
+        str | None, typer.Option("--fingerprint", help="Of its certificate: sha256:…")
+    ] = None,
+    host_key: Annotated[str | None, typer.Option("--host-key", help="Of its SSH: SHA256:…")] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca-file", help="The authority of its certificate.", metavar="FILE")
+    ] = None,
+    known_hosts: Annotated[
+        Path | None, typer.Option("--known-hosts", help="With its SSH host key.", metavar="FILE")
+    ] = None,
+    ssh_port: Annotated[int, typer.Option("--ssh-port", min=1, max=65535, help="Of its SSH.")] = 22,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Believes that it is the device, whoever answers.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a device's conversation as a file, without titles, names, addresses and secrets: a bug report."""
+    from agent.core.model import Transport, Trust
+    from agent.record import NoSuchDevice, configured, described, kept_in_memory, only_over
+
+    if transport not in {"", "auto", *Transport}:
+        _fail(f"{transport!r} is no line: write auto, websocket, ssh or http", os.EX_USAGE)
+    if minutes <= 0:
+        _fail("--minutes should be more than 0", os.EX_USAGE)
+    only = Transport(transport) if transport in set(Transport) else None
+    lines = tuple(Transport) if transport == "auto" else None
+    with ExitStack() as stack:
+        try:
+            if username:
+                if password_file is None:
+                    password_file = stack.enter_context(kept_in_memory(_asked_password(username, host)))
+                elif not os.access(password_file, os.R_OK):
+                    _fail(f"{password_file} cannot be read: name the file with the password", os.EX_NOINPUT)
+                judged_by = Trust(
+                    fingerprint=fingerprint,
+                    ca_file=ca_file,
+                    host_key=host_key,
+                    known_hosts=known_hosts,
+                    unverified=unverified,
+                )
+                device = described(
+                    host,
+                    username=username,
+                    password_file=password_file,
+                    judged_by=judged_by,
+                    ssh_port=ssh_port,
+                )
+                zone: tzinfo = UTC
+            else:
+                configuration = _read(config)
+                device, zone = configured(configuration, host), configuration.policy.timezone
+        except NoSuchDevice as error:
+            _fail(str(error), os.EX_USAGE)
+        device = only_over(device, (only,) if only else lines)
+        _record(device, output, minutes=minutes, force=force, zone=zone, as_json=as_json)
+
+
+def _record(
+    device: Device, output: Path, *, minutes: float, force: bool, zone: tzinfo, as_json: bool
+) -> None:
+    import structlog
+
+    from agent import record as recording
+
+    # What matters is said here in words, and a line that is written over is no place for a log.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    terminal = sys.stderr.isatty()
+    clean = "\r\x1b[K" if terminal else ""
+    try:
+        heard = asyncio.run(
+            recording.record(
+                device,
+                output,
+                minutes=minutes,
+                overwrite=force,
+                timezone=zone,
+                say=lambda words: print(f"{clean}{words}", file=sys.stderr),
+                show=recording.on_a_terminal if terminal else None,
+            )
+        )
+    except recording.CannotRecord as error:
+        _fail(f"{clean}{error}", os.EX_NOPERM if error.refused else os.EX_UNAVAILABLE)
+    except FileExistsError as error:
+        _fail(f"{clean}{error}", os.EX_USAGE)
+    except OSError as error:
+        _fail(f"{clean}{output} cannot be written: {error}", os.EX_CANTCREAT)
+    if as_json:
+        print(json.dumps(heard.told()))
+        return
+    print(clean, end="", file=sys.stderr)
+    print(f"{output}: {heard}")
+
+
+def _asked_password(username: str, host: str) -> str:
+    if not sys.stdin.isatty():
+        _fail("there is no terminal to ask for the password: give --password-file", os.EX_USAGE)
+    return str(typer.prompt(f"Password of {username} at {host}", hide_input=True, err=True))
 
 
 @app.command()
