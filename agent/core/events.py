@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from agent.core.model import NO_MEETING, Ability, BookingId, DeviceId, Meeting, MeetingId, RequestId
+from agent.core.model import (
+    NO_MEETING,
+    Ability,
+    BookingId,
+    CommandId,
+    DeviceId,
+    Meeting,
+    MeetingId,
+    RequestId,
+)
+from agent.core.orders import Order
 
 # Times in events are UTC. `at` is when the device says that it happened; None where it does not say.
 
@@ -243,6 +253,15 @@ class CurrentValuesRead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandGiven:
+    """The cloud or a person orders something; it is on disk already, and in time."""
+
+    command: CommandId
+    order: Order
+    requested_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClockStruck:
     """A deadline of this room has come."""
 
@@ -271,4 +290,4 @@ BookingEvent = (
 DeviceEvent = (
     DeviceConnected | DeviceLost | DeviceRefused | UptimeRead | BookingTimeoutRead | ShortcomingsFound
 )
-RoomEvent = DeviceEvent | BookingEvent | SensorEvent | ClockStruck | ClockStepped
+RoomEvent = DeviceEvent | BookingEvent | SensorEvent | CommandGiven | ClockStruck | ClockStepped

@@ -1,4 +1,4 @@
-"""What the cloud is told, and what devices are asked for: the two things that a step brings forth."""
+"""What the cloud is told and answered, and what devices are asked for: what a step brings forth."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from agent.core.model import Booking, DeviceId, DeviceState, Occupancy, Room
+from agent.core.orders import Answer
 
 
 class FactKind(StrEnum):
@@ -85,4 +86,5 @@ class Step:
     room: Room
     facts: tuple[Fact, ...] = ()
     requests: tuple[Request, ...] = ()
+    answers: tuple[Answer, ...] = ()  # written in the same transaction as the room and its facts
     ignored: int = 0  # moves that the tables do not know: counted, never followed

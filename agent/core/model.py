@@ -17,6 +17,9 @@ BookingKey = NewType("BookingKey", str)  # ours: one per booking, from its reque
 RequestId = NewType("RequestId", str)  # `BookingRequestUUID`
 BookingId = NewType("BookingId", str)  # `Id` as one device gives it; a reboot may renumber it
 MeetingId = NewType("MeetingId", str)  # what the calendar backend calls it; never ""
+CommandId = NewType("CommandId", str)
+HoldId = NewType("HoldId", str)  # chosen by whoever places the hold
+FeedbackId = NewType("FeedbackId", str)  # by which a device tells answers to our messages from others
 
 
 # ── what is configured ────────────────────────────────────────────────────────────────────────────
@@ -181,6 +184,15 @@ class Ability(StrEnum):
 
     BOOKINGS = "bookings"
     PEOPLE = "people"
+
+
+class Surface(StrEnum):
+    """Where a room can show something."""
+
+    SCREEN = "screen"  # what everybody in the room sees
+    CONTROLLER = "controller"  # the panel on the table
+    SCHEDULER = "scheduler"  # the panel at the door (RoomOS 26.1 and newer)
+    LED = "led"  # the light around a panel: a colour, no words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

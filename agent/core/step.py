@@ -12,6 +12,7 @@ from agent.core.events import (
     CallsCounted,
     ClockStepped,
     ClockStruck,
+    CommandGiven,
     CurrentValuesRead,
     DeviceConnected,
     DeviceLost,
@@ -27,6 +28,7 @@ from agent.core.events import (
 from agent.core.facts import BookingFact, FactKind, Step
 from agent.core.model import Booking, DevicePhase, DeviceState, Policy, Room
 from agent.core.occupancy import forget_silent, next_weighing, sense, weigh
+from agent.core.orders import Answer, AnswerStatus
 
 
 def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step:
@@ -53,6 +55,10 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
             | ShortcomingsFound()
         ):
             return attend(room, event, now=now)
+        case CommandGiven(command=command):
+            reason = "this agent carries out no commands yet"
+            refused = Answer(command=command, status=AnswerStatus.REFUSED, reason=reason, at=now)
+            return Step(room=room, answers=(refused,))
         case ClockStruck():
             struck = strike(Step(room=room), now=now, policy=policy)
             weighed = weigh(forget_silent(struck.room, now=now), now=now)
