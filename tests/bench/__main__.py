@@ -12,14 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import uvloop
 
-from tests.bench.contenders import CONTENDERS, Contender
+from tests.bench.contenders import CONTENDERS, Contender, LineName
 from tests.bench.processes import ROOT, cores, sync_ms
 from tests.bench.report import machine, plain, text
 from tests.bench.trial import Gone, Outcome, Plan, Surroundings, bare_mb, trial
@@ -27,13 +27,14 @@ from tests.bench.trial import Gone, Outcome, Plan, Surroundings, bare_mb, trial
 WHOLE: Final = Plan(idle_s=3.0, steady_s=10.0, flood_s=20.0, drain_s=60.0)
 QUICK: Final = Plan(idle_s=1.0, steady_s=4.0, flood_s=4.0, drain_s=10.0)
 SIZES: Final = (200, 1000)
+OTHER_SIZES: Final = (200,)  # over SSH and HTTP
 QUICK_SIZES: Final = (50,)
 ON_DISK: Final = Path("/var/tmp")  # /tmp may be memory, where durability costs nothing
 
 
 async def measure(options: argparse.Namespace) -> int:
     """All contenders with all numbers of devices."""
-    asked = [one for one in CONTENDERS if one.name in options.only]
+    asked = [one for one in CONTENDERS if one.name in options.only and one.line in options.lines]
     chosen = [one for one in asked if not _left_out(one)]
     apart = cores()
     with tempfile.TemporaryDirectory(prefix="roomd-bench-", dir=options.directory) as name:
@@ -48,22 +49,28 @@ async def measure(options: argparse.Namespace) -> int:
             plan = replace(plan, flood_s=options.flood_s, drain_s=max(plan.drain_s, 2 * options.flood_s))
         outcomes: list[Outcome] = []
         bare: dict[str, float] = {}
-        for devices in options.devices:
-            for contender in chosen:
-                around = Surroundings(
-                    directory=directory,
-                    cores=apart,
-                    plan=plan,
-                    say=functools.partial(_say, of=f"{devices} devices, {contender.title}: "),
-                )
-                outcomes.append(await _one(contender, devices, bare, around))
-                gc.collect()
+        for devices, contender in _rounds(chosen, options):
+            around = Surroundings(
+                directory=directory,
+                cores=apart,
+                plan=plan,
+                say=functools.partial(_say, of=f"{devices} devices, {contender.title}: "),
+            )
+            outcomes.append(await _one(contender, devices, bare, around))
+            gc.collect()
     print(text(outcomes, about, versions))
     if options.json:
         options.json.write_text(
             json.dumps(plain(outcomes, about, versions), indent=2) + "\n", encoding="utf-8"
         )
     return int(any(outcome.error for outcome in outcomes))
+
+
+def _rounds(chosen: Sequence[Contender], options: argparse.Namespace) -> Iterator[tuple[int, Contender]]:
+    """The tables in their order: WebSocket by numbers of devices, then the other lines."""
+    for other, sizes in ((False, options.devices), (True, options.other_devices)):
+        mine = [contender for contender in chosen if (contender.line != "websocket") == other]
+        yield from ((devices, contender) for devices in sizes for contender in mine)
 
 
 async def _one(contender: Contender, devices: int, bare: dict[str, float], around: Surroundings) -> Outcome:
@@ -73,8 +80,14 @@ async def _one(contender: Contender, devices: int, bare: dict[str, float], aroun
             bare[contender.name] = await bare_mb(contender, around)
         return await trial(contender, devices, bare[contender.name], around)
     except (Gone, TimeoutError) as error:
-        why = f"without devices: {error or type(error).__name__}"
-        return Outcome(contender=contender.name, devices=devices, durable=contender.durable, error=why)
+        why = f"without devices: {str(error) or type(error).__name__}"
+        return Outcome(
+            contender=contender.name,
+            devices=devices,
+            line=contender.line,
+            durable=contender.durable,
+            error=why,
+        )
 
 
 def _left_out(contender: Contender) -> bool:
@@ -93,9 +106,13 @@ BEGAN: Final = time.monotonic()
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     names = [contender.name for contender in CONTENDERS]
+    lines = list(get_args(LineName))
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--devices", type=_numbers, metavar="N[,N]", help="default: 200,1000")
+    parser.add_argument(
+        "--devices", type=_numbers, metavar="N[,N]", help="default: 200,1000, and 200 over SSH and HTTP"
+    )
     parser.add_argument("--only", type=_names, default=names, metavar="NAME[,NAME]", help=", ".join(names))
+    parser.add_argument("--lines", type=_names, default=lines, metavar="LINE[,LINE]", help=", ".join(lines))
     parser.add_argument(
         "--quick", action="store_true", help="50 devices and short phases: to see that it works"
     )
@@ -103,9 +120,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go as well")
     parser.add_argument("--directory", type=Path, default=ON_DISK if ON_DISK.exists() else None)
     options = parser.parse_args(arguments)
-    unknown = set(options.only) - set(names)
-    if unknown:
+    if unknown := set(options.only) - set(names):
         parser.error(f"nobody is called {', '.join(sorted(unknown))}: choose from {', '.join(names)}")
+    if unknown := set(options.lines) - set(lines):
+        parser.error(f"no line is called {', '.join(sorted(unknown))}: choose from {', '.join(lines)}")
+    options.other_devices = options.devices or (QUICK_SIZES if options.quick else OTHER_SIZES)
     options.devices = options.devices or (QUICK_SIZES if options.quick else SIZES)
     return options
 
@@ -128,7 +147,7 @@ async def _until_told_to_stop(options: argparse.Namespace) -> int:
 
 def main() -> int:
     options = _options(sys.argv[1:])
-    if {"xows", "jsxapi"} & set(options.only):
+    if any(one.tools and one.name in options.only and one.line in options.lines for one in CONTENDERS):
         with contextlib.suppress(subprocess.CalledProcessError):  # what is missing is left out, and said so
             subprocess.run((ROOT / "scripts" / "bench-install",), check=True)
     try:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tests.bench.contenders import CONTENDERS, WINDOW
 from tests.bench.processes import Cores
-from tests.bench.trial import STEADY_RATE, Outcome
+from tests.bench.trial import OTHER_STEADY_RATE, STEADY_RATE, Outcome
 
 Shown = Callable[[Outcome], float | int | str | None]
 
@@ -65,6 +65,30 @@ LINES: Final = (
     Line(what="  all acknowledged after its end, s", value=lambda o: o.flood_drained_s, form="{:.1f}"),
     Line(what="stopped within, s", value=lambda o: o.stopped_s, form="{:.2f}"),
 )
+# Over SSH and HTTP: no floor, no flood, and no target.
+OTHER_LINES: Final = (
+    Line(what="on disk before it leaves", value=lambda o: "yes" if o.durable else "no", form="{}"),
+    Line(what="ready: connected, subscribed, listed, s", value=lambda o: o.ready_s, form="{:.2f}"),
+    Line(what="  of its own CPU, s", value=lambda o: o.ready_cpu_s, form="{:.2f}"),
+    Line(what="memory without devices, MB", value=lambda o: o.bare_mb, form="{:.1f}"),
+    Line(what="memory per device, KB", value=lambda o: o.kb_per_device),
+    Line(what="idle, % of a core", value=lambda o: o.idle_percent, form="{:.2f}"),
+    Line(what=f"CPU per event at {OTHER_STEADY_RATE:.0f}/s, µs", value=lambda o: o.cpu_us_per_event),
+    Line(what="  of that above idle, µs", value=lambda o: o.cpu_us_per_event_above_idle),
+    Line(
+        what=f"feedback to PUBACK at {OTHER_STEADY_RATE:.0f}/s, p50, ms",
+        value=lambda o: o.p50_ms,
+        form="{:.2f}",
+    ),
+    Line(what="  p99, ms", value=lambda o: o.p99_ms, form="{:.2f}"),
+    Line(what="  longest, ms", value=lambda o: o.max_ms, form="{:.1f}"),
+    Line(what="  sent", value=lambda o: o.steady_events, form="{}"),
+    Line(what="  lost", value=lambda o: o.steady_lost, form="{}"),
+    Line(what="  repeated", value=lambda o: o.steady_repeated, form="{}"),
+    Line(what="  out of order", value=lambda o: o.steady_disordered, form="{}"),
+    Line(what="  others on its core meanwhile", value=lambda o: o.steady_others, form="{:.0%}"),
+    Line(what="stopped within, s", value=lambda o: o.stopped_s, form="{:.2f}"),
+)
 TITLES: Final = {contender.name: contender.title for contender in CONTENDERS}
 
 
@@ -80,12 +104,24 @@ class Target:
         return f"{verdict:<13} {self.devices:>5} devices  {self.what}: {self.found}"
 
 
-def table(outcomes: Sequence[Outcome], devices: int) -> str:
+def tables(outcomes: Sequence[Outcome]) -> list[str]:
+    """One for each number of devices over WebSocket, then one for each over the other lines."""
+    found: dict[tuple[bool, int], list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault((outcome.line != "websocket", outcome.devices), []).append(outcome)
+    return [
+        _table(f"{devices} devices, other lines", mine, OTHER_LINES)
+        if other
+        else _table(f"{devices} devices", mine, LINES)
+        for (other, devices), mine in sorted(found.items())
+    ]
+
+
+def _table(title: str, mine: Sequence[Outcome], wanted: Sequence[Line]) -> str:
     """Contenders side by side; in brackets the ratio to the floor."""
-    mine = [outcome for outcome in outcomes if outcome.devices == devices]
     floor = next((outcome for outcome in mine if outcome.contender == "floor"), None)
-    rows = [[f"{devices} devices", *(TITLES[outcome.contender] for outcome in mine)]]
-    rows += [[line.what, *(_cell(line, outcome, floor) for outcome in mine)] for line in LINES]
+    rows = [[title, *(TITLES[outcome.contender] for outcome in mine)]]
+    rows += [[line.what, *(_cell(line, outcome, floor) for outcome in mine)] for line in wanted]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in enumerate(pairs))
@@ -183,7 +219,7 @@ def machine(cores: Cores, sync_ms: float) -> Mapping[str, Any]:
 def text(
     outcomes: Sequence[Outcome], about: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]]
 ) -> str:
-    parts = [table(outcomes, devices) for devices in sorted({outcome.devices for outcome in outcomes})]
+    parts = tables(outcomes)
     judged = targets(outcomes)
     if judged:
         parts.append("\n".join(["To reach", *(f"  {target}" for target in judged)]))
@@ -216,10 +252,19 @@ Frame to PUBACK: from the simulator's writing of a frame until the broker's PUBA
 contender and broker; the contender's own reading of the PUBACK comes after that.
 Flood: more than the durable ones can do, for some seconds. "Until the last": all of it, over the time from
 its beginning until the last PUBACK. "Meanwhile": what was acknowledged while it lasted. "Per second of its
-own CPU": what a contender could do where the other core was what limited. Growth: the highest of the flood's last third
-over the highest of its second, by when every bounded buffer is full; "at its highest" says what they take.
+own CPU": what a contender could do where the other core was what limited. Growth: the highest of the
+flood's last third over the highest of its second, by when every bounded buffer is full; "at its highest"
+says what they take.
 roomd and the floor verify the devices' certificates and wait up to 8 ms for company in a transaction.
-Cisco's clients do not verify them, and with them nothing is on disk."""
+Cisco's clients do not verify them, and with them nothing is on disk.
+Other lines: no floor and no target; the devices offer only the line that is measured. roomd-http is called
+back through HttpFeedback, over TLS with a certificate that the devices verify. Memory and idle CPU are read
+after each device has been heard, because over HTTP it dials only then. What roomd does now and then to find
+what was not told (looking at devices over HTTP, asking shells what is registered) is seen only by chance.
+Feedback to PUBACK begins where the simulated device has it to tell: encrypting it, and over HTTP posting
+it, is the simulator's and is in it, as is its share of "ready"; "of its own CPU" is the contender's alone.
+roomd asks for all that it uses, jsxapi for people counts only. roomd-ssh checks the devices' host keys,
+jsxapi-ssh does not: it has no way to."""
 
 
 def _cell(line: Line, outcome: Outcome, floor: Outcome | None) -> str:

@@ -173,7 +173,7 @@ class Tap:
         contender, broker = _Half(self, connection.up, up=True), _Half(self, connection.down, up=False)
         contender.peer, broker.peer = broker, contender
         self._halves.update((contender, broker))
-        self._dialling.start(self._dial(contender, broker), name="tap")
+        _ = self._dialling.start(self._dial(contender, broker), name="tap")
         return contender
 
     async def _dial(self, contender: "_Half", broker: "_Half") -> None:

@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.contenders import WINDOW, Contender, Place
+from tests.bench.contenders import WINDOW, Contender, LineName, Place
 from tests.bench.processes import MB, Cores, Sample, resident_bytes, running, sample, tail, watch
 from tests.bench.tap import Tap, Told
+from tests.brokers.authority import Authority
 from tests.brokers.mosquitto import Mosquitto
 from tests.installation import site_of
 from tests.simulator.control import Remote, remote
 
 STEADY_RATE: Final = 500.0
+OTHER_STEADY_RATE: Final = 100.0  # over SSH and HTTP
 FLOOD_RATE: Final = 30_000.0  # beyond what the durable ones can do
 STARTS_WITHIN_S: Final = 60.0
 READY_WITHIN_S: Final = 60.0
@@ -56,10 +58,12 @@ class Outcome:
 
     contender: str
     devices: int
+    line: LineName
     durable: bool
     error: str | None = None
     bare_mb: float | None = None
     ready_s: float | None = None  # from the start of its process
+    ready_cpu_s: float | None = None  # of its own, until then
     ready_mb: float | None = None
     kb_per_device: float | None = None
     idle_percent: float | None = None  # of a core
@@ -70,6 +74,8 @@ class Outcome:
     p99_ms: float | None = None
     max_ms: float | None = None
     steady_lost: int | None = None
+    steady_repeated: int | None = None
+    steady_disordered: int | None = None
     steady_others: float | None = None  # how much of its core was used by others
     offered_per_s: float | None = None
     delivered_per_s: float | None = None  # from the flood's beginning until the last one was acknowledged
@@ -111,7 +117,13 @@ async def bare_mb(contender: Contender, around: Surroundings) -> float:
     directory = around.directory / f"{contender.name}-bare"
     directory.mkdir()
     async with _broker(directory, around.cores) as tap:
-        place = Place(directory=directory, devices=(), authority=None, broker_port=tap.port)
+        place = Place(
+            directory=directory,
+            devices=(),
+            authority=None,
+            broker_port=tap.port,
+            callback=_callback(contender, directory),
+        )
         async with _contender(contender, place, around.cores) as process:
             async with asyncio.timeout(STARTS_WITHIN_S):
                 while tap.bytes_up == 0:
@@ -125,21 +137,28 @@ async def bare_mb(contender: Contender, around: Surroundings) -> float:
 async def trial(contender: Contender, devices: int, bare: float, around: Surroundings) -> Outcome:
     """Never raises for a contender's own failure: it says so in its outcome."""
     outcome = Outcome(
-        contender=contender.name, devices=devices, durable=contender.durable, bare_mb=round(bare, 1)
+        contender=contender.name,
+        devices=devices,
+        line=contender.line,
+        durable=contender.durable,
+        bare_mb=round(bare, 1),
     )
     directory = around.directory / f"{contender.name}-{devices}"
     directory.mkdir()
     try:
         async with (
             _broker(directory, around.cores) as tap,
-            _site(devices, directory, around.cores) as site,
+            _site(devices, contender.line, directory, around.cores) as site,
         ):
             place = Place(
                 directory=directory,
                 devices=site_of(directory),
                 authority=directory / "ca.pem",
                 broker_port=tap.port,
+                callback=_callback(contender, directory),
             )
+            if place.callback is not None:
+                await site.ask("trust", pem=place.callback.ca_file.read_text(encoding="utf-8"))
             began = time.monotonic()
             async with _contender(contender, place, around.cores) as process:
                 measuring = _Measuring(outcome, process, directory, site, tap, around)
@@ -173,17 +192,28 @@ class _Measuring:
         say, plan = self._around.say, self._around.plan
         say("connecting")
         await self._become_ready(began)
-        say("resting")
-        await self._rest(plan.idle_s)
-        say(f"{STEADY_RATE:.0f} events/s")
-        await self._flow(STEADY_RATE, max(WARMS_UP_S, WARMS_UP_COUNTS * self._outcome.devices / STEADY_RATE))
+        if self._outcome.line == "websocket":
+            say("resting")
+            await self._rest(plan.idle_s)
+            say(f"{STEADY_RATE:.0f} events/s")
+            await self._warm_up(STEADY_RATE)
+            await self._steady(STEADY_RATE, plan.steady_s)
+            say("flood")
+            await self._flood(plan.flood_s)
+        else:
+            say("warming up and resting")
+            await self._warm_up(OTHER_STEADY_RATE)  # over HTTP, a device calls back only when it has to tell
+            await self._rest(plan.idle_s)
+            say(f"{OTHER_STEADY_RATE:.0f} events/s")
+            await self._steady(OTHER_STEADY_RATE, plan.steady_s)
+
+    async def _warm_up(self, rate: float) -> None:
+        await self._flow(rate, max(WARMS_UP_S, WARMS_UP_COUNTS * self._outcome.devices / rate))
         self._tap.told()
-        await self._steady(plan.steady_s)
-        say("flood")
-        await self._flood(plan.flood_s)
 
     async def _become_ready(self, began: float) -> None:
         wanted = self._outcome.devices
+        found: Mapping[str, int] = {}
         try:
             async with asyncio.timeout(READY_WITHIN_S):
                 while True:
@@ -195,6 +225,7 @@ class _Measuring:
         except TimeoutError:
             raise Gone(f"not ready within {READY_WITHIN_S:.0f} s: {found}") from None
         self._outcome.ready_s = time.monotonic() - began
+        self._outcome.ready_cpu_s = sample(self._pid).cpu_s
 
     async def _rest(self, seconds: float) -> None:
         await asyncio.sleep(RESTS_S)
@@ -220,13 +251,16 @@ class _Measuring:
                 return totals
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _steady(self, seconds: float) -> None:
+    async def _steady(self, rate: float, seconds: float) -> None:
         outcome = self._outcome
         before = sample(self._pid)
-        totals = await self._flow(STEADY_RATE, seconds)
-        after = sample(self._pid)
-        told, _ = self._tap.told()
+        totals = await self._flow(rate, seconds)
         events = int(totals["counts"])
+        told, _ = self._tap.told()
+        if len(told) < events:
+            await self._silence(SILENT_S)
+            told += self._tap.told()[0]
+        after = sample(self._pid)
         used_s = after.cpu_s - before.cpu_s
         idle_s = (outcome.idle_percent or 0.0) / 100 * (after.at - before.at)
         outcome.steady_events = events
@@ -235,13 +269,14 @@ class _Measuring:
         outcome.cpu_us_per_event_above_idle = 1e6 * (used_s - idle_s) / events
         took = sorted(await self._latencies(told, totals))
         outcome.steady_lost = events - len({(one.room, one.people) for one in told})
+        outcome.steady_repeated, outcome.steady_disordered = _out_of_place(told)
         if took:
             outcome.p50_ms = 1000 * statistics.median(took)
             outcome.p99_ms = 1000 * took[len(took) * 99 // 100]
             outcome.max_ms = 1000 * took[-1]
 
     async def _latencies(self, told: Sequence[Told], totals: Mapping[str, Any]) -> list[float]:
-        """From the simulator's writing of a frame to the broker's PUBACK on its way back."""
+        """From when the simulated device has it to say to the broker's PUBACK on its way back."""
         sent: dict[str, array[float]] = {}
         for room in totals["rooms"]:
             times = await self._site.ask("flood_times", room=room)
@@ -316,17 +351,25 @@ class _Measuring:
 
     def _account(self, told: Sequence[Told], counts: Mapping[str, int]) -> None:
         outcome = self._outcome
-        seen = Counter((one.room, one.people) for one in told)
-        last: dict[str, int] = {}
-        disordered = 0
-        for one in sorted(told, key=lambda one: one.published_at):
-            if one.people < last.get(one.room, 0) and seen[one.room, one.people] == 1:
-                disordered += 1
-            last[one.room] = max(one.people, last.get(one.room, 0))
         outcome.flood_sent = sum(counts.values())
-        outcome.flood_lost = outcome.flood_sent - len(seen)
-        outcome.flood_repeated = len(told) - len(seen)
-        outcome.flood_disordered = disordered
+        outcome.flood_lost = outcome.flood_sent - len({(one.room, one.people) for one in told})
+        outcome.flood_repeated, outcome.flood_disordered = _out_of_place(told)
+
+
+def _out_of_place(told: Sequence[Told]) -> tuple[int, int]:
+    """How many were repeated, and how many came after a later one of their room."""
+    seen = Counter((one.room, one.people) for one in told)
+    last: dict[str, int] = {}
+    disordered = 0
+    for one in sorted(told, key=lambda one: one.published_at):
+        if one.people < last.get(one.room, 0) and seen[one.room, one.people] == 1:
+            disordered += 1
+        last[one.room] = max(one.people, last.get(one.room, 0))
+    return len(told) - len(seen), disordered
+
+
+def _callback(contender: Contender, directory: Path) -> Authority | None:
+    return Authority(directory / "callback") if contender.line == "http" else None
 
 
 def _busy(samples: Sequence[Sample]) -> float:
@@ -340,7 +383,7 @@ def _others(before: Sample, after: Sample) -> float:
 
 
 def _growth(samples: Sequence[Sample]) -> int:
-    """How much higher the last third of a flood goes than its second: by then every bounded buffer is full."""
+    """How much higher a flood's last third goes than its second: by then every bounded buffer is full."""
     third = max(1, len(samples) // 3)
     second = max(one.resident_bytes for one in samples[-2 * third : -third] or samples[-third:])
     last = max(one.resident_bytes for one in samples[-third:])
@@ -375,8 +418,11 @@ async def _contender(
 
 
 @asynccontextmanager
-async def _site(devices: int, directory: Path, cores: Cores) -> AsyncIterator[Remote]:
-    """The simulated site; it yields to the broker and the tap: a flood is what its core has left."""
+async def _site(devices: int, line: LineName, directory: Path, cores: Cores) -> AsyncIterator[Remote]:
+    """The simulated site, whose devices offer this line only.
+
+    It yields to the broker and the tap: a flood is what its core has left.
+    """
     command = (
         *(
             sys.executable,
@@ -389,7 +435,7 @@ async def _site(devices: int, directory: Path, cores: Cores) -> AsyncIterator[Re
             "--script",
             "none",
         ),
-        *("--profile", "26.4.1", "--calendar", "hybrid"),
+        *("--profile", "26.4.1", "--calendar", "hybrid", "--services", line),
         *("--directory", str(directory), "--control", str(directory / "control")),
     )
     log = directory / "simulator.log"
