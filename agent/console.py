@@ -59,20 +59,22 @@ def rooms_table(picture: Json, *, zone: tzinfo | None = None) -> Table:
 
 def troubles(picture: Json) -> list[Text]:
     """Why a room is not heard, or not well, or over which line: in full, for the table has no room for it."""
-    found: list[Text] = []
+    found = [
+        Text(f"{room['name']}: {_printable(str(room['availability']['why']))}", style="yellow")
+        for room in picture["rooms"]
+        if room["availability"]["why"] and room["availability"]["state"] != "unknown"
+    ]
+    detours: dict[tuple[str, str], list[str]] = {}  # a service that is off is mostly off on many of them
     for room in picture["rooms"]:
-        reach = room["availability"]
-        if reach["why"] and reach["state"] != "unknown":
-            found.append(Text(f"{room['name']}: {_printable(str(reach['why']))}", style="yellow"))
-        found += [
-            Text(
-                f"{room['name']}: {device['device']} is heard over {device['transport']}, "
-                f"and not better: {_printable(str(device['transport_why']))}",
-                style="dim",
-            )
-            for device in reach["devices"]
-            if device["phase"] == "connected" and device["transport_why"]
-        ]
+        for device in room["availability"]["devices"]:
+            if device["phase"] == "connected" and device["transport_why"]:
+                detours.setdefault((device["transport"], device["transport_why"]), []).append(
+                    str(room["name"])
+                )
+    found += [
+        Text(f"Heard over {transport} only: {', '.join(rooms)}. Because of {_printable(why)}", style="dim")
+        for (transport, why), rooms in detours.items()
+    ]
     return found
 
 

@@ -30,7 +30,7 @@ from agent.core.events import (
     UseSensed,
 )
 from agent.core.facts import Request
-from agent.core.model import Ability, BookingId, Device, RoomId
+from agent.core.model import Ability, BookingId, Device, RoomId, Transport
 from device_adapters import errors, trust
 from device_adapters.conversation import Conversation, Dial
 from device_adapters.errors import (
@@ -174,7 +174,13 @@ class Link:
                 self.phase = moved(self.phase, Phase.HEARING)
                 self._stood_since = loop.time()
                 self._told = HEARD
-                log.info("device.connected", device=self.device.id, room=self.device.room)
+                log.info(
+                    "device.connected",
+                    device=self.device.id,
+                    room=self.device.room,
+                    transport=conversation.transport,
+                    **({} if conversation.why is None else {"not_better": conversation.why}),
+                )
                 await self._talk.hear()
         finally:
             self._talk = None
@@ -408,7 +414,9 @@ class Talk:
         unknown = {path for _, path, refusal in self._refusals if refusal.code in UNKNOWN_NODE}
         denied = {path for _, path, refusal in self._refusals if refusal.code == PERMISSION_DENIED}
         without: set[requests.Path] = set()
-        if not self._makeup.books or unknown >= {requests.BOOKINGS.path, requests.LISTING}:
+        # A device that is polled over HTTP refuses no subscription: its listing alone says it.
+        heard = () if self._line.transport == Transport.HTTP else (requests.BOOKINGS.path,)
+        if not self._makeup.books or unknown.issuperset((requests.LISTING, *heard)):
             without |= {requests.BOOKINGS.path, requests.LISTING}
         if not self._translator.counts and not denied & {requests.ANALYTICS, requests.PEOPLE.path}:
             without |= {requests.PEOPLE.path, *(path for path in unknown if path[:2] == requests.ANALYTICS)}

@@ -471,6 +471,8 @@ def _sorted(error: Exception) -> DeviceError:
             return DeviceTalksNonsense(f"no TLS: {error.reason or error}")
         case TimeoutError():
             return DeviceUnreachable("no answer in time")
+        case ConnectionRefusedError():
+            return DeviceUnreachable("nobody listens at its HTTPS port")
         case _:
             return DeviceUnreachable(str(error) or type(error).__name__)
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from agent.console import show_live
 from agent.local_api import DaemonAbsent, ask
-from tests.brokers.mosquitto import Mosquitto
+from tests.brokers.mosquitto import Mosquitto, free_port
 from tests.installation import ENDS_WITHIN_S, install, site_of
 
 ROOMS = 12
@@ -42,6 +42,7 @@ async def demo() -> int:
                     devices=site_of(directory),
                     broker_url=broker.url,
                     device_ca=directory / "ca.pem",
+                    feedback=f"127.0.0.1:{free_port()}",
                 )
                 say("roomd …")
                 async with installation.running() as daemon:
@@ -81,7 +82,7 @@ async def watch(socket: Path) -> None:
 @asynccontextmanager
 async def simulator(directory: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The simulated site in a process of its own, from when it is ready."""
-    options = arguments or ("--rooms", str(ROOMS), "--script", "demo")
+    options = arguments or ("--rooms", str(ROOMS), "--script", "demo", "--services", "mix")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

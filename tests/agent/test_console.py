@@ -3,10 +3,11 @@ from __future__ import annotations
 import io
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Console
 
-from agent.console import fact_line, rooms_table, show_live
+from agent.console import fact_line, rooms_table, show_live, troubles
 from agent.core.events import BookingRequested, PeopleCounted, PresenceSensed
 from agent.core.facts import BookingFact, FactKind
 from agent.core.model import AgentId, SiteId
@@ -18,7 +19,7 @@ from tests.agent.core.story import CODEC, M1, R1, Story, at, listed
 SITE = Site(site=SiteId("oslo"), agent=AgentId("a1"))
 
 
-def picture(story: Story) -> dict[str, object]:
+def picture(story: Story) -> dict[str, Any]:
     return {
         "site": "oslo",
         "agent": "a1",
@@ -85,6 +86,18 @@ def test_a_request_that_waits_is_shown():
 
 def test_a_room_nobody_hears_is_unknown():
     assert "unknown" in shown(rooms_table(picture(Story())))
+
+
+def test_rooms_that_are_heard_over_a_worse_line_are_told_together():
+    one = picture(Story().connected())
+    rooms = [
+        json.loads(json.dumps(room)) | {"name": name} for room in one["rooms"] for name in ("Elk", "Owl")
+    ]
+    for room in rooms:
+        room["availability"]["devices"][0] |= {"transport": "ssh", "transport_why": "websocket: off"}
+    text = "\n".join(str(each) for each in troubles({**one, "rooms": rooms}))
+    assert text == "Heard over ssh only: Elk, Owl. Because of websocket: off"
+    assert "(ssh)" in shown(rooms_table({**one, "rooms": rooms}))
 
 
 def event(story: Story) -> dict[str, object]:
