@@ -93,8 +93,13 @@ def install(
     site: str = "demo",
     extra: str = "",
     mqtt_extra: str = "",
+    feedback: str = "",
 ) -> Installation:
-    """Write roomd's files for these devices, as the simulator describes them in its site.json."""
+    """Write roomd's files for these devices, as the simulator describes them in its site.json.
+
+    A device may name its `transport`; those that follow each other with the same room share it. `feedback` is
+    the address at which devices call back.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     lines = [
         "[site]",
@@ -106,6 +111,7 @@ def install(
         f'state_directory = "{directory / "state"}"',
         f'socket = "{directory / "roomd.sock"}"',
         extra,
+        *(["[feedback]", f'listen = "{feedback}"'] if feedback else []),
         "[mqtt]",
         f'url = "{broker_url}"',
         *([f'ca_file = "{broker_ca}"'] if broker_ca else []),
@@ -113,15 +119,22 @@ def install(
         "[devices]",
         *([f'ca_file = "{device_ca}"'] if device_ca else []),
     ]
+    room = ""
+    places = 0
     for device in devices:
-        password = directory / f"password-{device['room']}"
+        places = places + 1 if device["room"] == room else 1
+        room = device["room"]
+        password = directory / (f"password-{room}" if places == 1 else f"password-{room}-{places}")
         password.write_text(str(device["password"]), encoding="utf-8")
         password.chmod(0o600)
+        if places == 1:
+            lines += [
+                "[[rooms]]",
+                f'id = "{room}"',
+                f'name = "{device.get("name") or room}"',
+                f"capacity = {device.get('capacity', 8)}",
+            ]
         lines += [
-            "[[rooms]]",
-            f'id = "{device["room"]}"',
-            f'name = "{device.get("name") or device["room"]}"',
-            f"capacity = {device.get('capacity', 8)}",
             "[[rooms.devices]]",
             f'host = "{device["host"]}:{device["port"]}"',
             f'username = "{device["user"]}"',
@@ -129,6 +142,7 @@ def install(
             *([] if device_ca else [f'fingerprint = "{device["fingerprint"]}"']),
             f"ssh_port = {device['ssh_port']}",
             f'host_key = "{device["host_key"]}"',
+            *([f'transport = "{device["transport"]}"'] if device.get("transport") else []),
         ]
     installation = Installation(directory=directory)
     installation.config.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tests.brokers import BadLine, Liar, Mosquitto
 from tests.brokers.crew import Crew
+from tests.brokers.mosquitto import free_port
 from tests.installation import Installation, install
 from tests.prove.daemon import Roomd
 from tests.prove.ledger import Accepted, Judgement, judge, read
@@ -202,10 +203,16 @@ async def house(
     pinned: bool = False,
     mqtt: str = "",
     strangers: Mapping[str, str] | None = None,
+    arrange: Callable[[Site, list[dict[str, Any]]], None] | None = None,
+    feedback: bool = False,
     start: bool = True,
     listen: bool = True,
 ) -> AsyncIterator[House]:
-    """Everything up; roomd as well unless it shall start later. `strangers`: rooms at other hosts."""
+    """Everything up; roomd as well unless it shall start later. `strangers`: rooms at other hosts.
+
+    `arrange` changes the devices, and what roomd is told of them, before it starts; with `feedback` roomd
+    listens for devices that call back.
+    """
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(
             Site(rooms, profile=profile, calendar=calendar, address_base="127.77.0.1", self_signed=pinned)
@@ -219,6 +226,8 @@ async def house(
         for room, where in (strangers or {}).items():
             host, _, port = where.partition(":")
             described.append({**described[0], "room": room, "host": host, "port": port})
+        if arrange is not None:
+            arrange(site, described)
         installation = install(
             directory / "roomd",
             devices=described,
@@ -226,6 +235,7 @@ async def house(
             device_ca=None if pinned else directory / "site" / "ca.pem",
             site="journey",
             mqtt_extra=mqtt,
+            feedback=f"127.0.0.1:{free_port()}" if feedback else "",
         )
         roomd = await stack.enter_async_context(Roomd(installation))
         recorder.also_seen = lambda: f"and roomd said:\n{roomd.log[-2000:]}"

@@ -232,9 +232,19 @@ def _hurry_states() -> None:
     _default(retained.Retained, "least_interval_s", 0.2)
 
 
+def _hurry_looks() -> None:
+    """At devices that are polled, at what those who call back have registered, and at what shells have."""
+    from device_adapters import http, ssh  # noqa: PLC0415
+
+    _default(http.Http, "poll_every_s", 0.5)
+    _default(ssh.ShellPace, "audit_first_after_s", 1.0)
+    _default(ssh.ShellPace, "audit_every_s", 3.0)
+
+
 HURRIES: Final[Mapping[str, Callable[[], None]]] = {
     "broker": _hurry_broker,
     "devices": _hurry_devices,
+    "looks": _hurry_looks,
     "lines": _hurry_lines,
     "house": _hurry_house,
     "states": _hurry_states,
