@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
 from device_adapters.xapi.messages import Call, Feedback, Refusal, Reply, XapiMessage
+from device_adapters.xapi.schema import COMMANDS, NODES
 
 DEEPEST = 60  # levels; the deepest that a device has are ten
 # Where a recording begins. Two days, so that clocks in the rooms still show what they showed: most places
@@ -109,12 +110,42 @@ _REFUSALS = frozenset(
     }
 )
 
-_NODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}(?:\.[0-9]{1,2})?")
-_METHOD = re.compile(r"x[A-Z][a-z]+(?:/[A-Z][A-Za-z0-9]{0,63}){0,12}")
+# Names of nodes stay where they are made of words that names of nodes are made of. Those that newer firmware
+# brings mostly are, and they are what a bug report is often about.
+_PARTS = _words(
+    """6 Account Address Agenda Ahead Air Alarm Allow Allowed Answer Appearance Application Associated
+    Availability Been Board body Bookable Broadcast Camera Cancellable Cause Celsius Change Cleared Close
+    Code command Connect Connected Controllable Creation Custom Data Date Declinable Decline Deregister
+    Desk Detected Detection Device Dial Enable Encryption Engagement Error Estimation Expression External
+    Failure Format ghost Ghost Group Has Head Header Hot Hotdesk Hours Http Https I Identification Index
+    Input Insecure Inside Invite IP Join Joined Keys Layout Lid Location Locus Logins MAC Main
+    Measurement Method Microphone Middle Monitoring Move Multipoint Navigator Network New Noise
+    Notifications Notify Numbers Octaves Office Old On Options Origin Original Outside Participants Path
+    Pending Per Peripheral Peripherals Policy Presenter Preview Priority Privacy Protocol Provider
+    Proximity Proxy Put Pv Quality Query Rate Reason Recording Recurrence Ref Register Release Remote
+    Response Result Reverberation Role RTC Run Schedule Screen Security Selected Sender Sending Sensor
+    Series Server Service Session Sessions Sip Slot Snooze Sound Space Spark Stamp status Subsystem SW T
+    Test Third Tls To Tracking Transcoding Tvoc UDI Ultrasound Update Upgrade URI Uri Url URL Usage V
+    value Value Verify Video View Visibility Volume Warning Web Webex X Y Year"""
+)
+_HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_HUMPS = frozenset(
+    hump
+    for name in (
+        *_PARTS,
+        *(name for path in NODES for name in path),
+        *(name for command in COMMANDS for name in command.split()),
+        *(each.name for command in COMMANDS.values() for each in command.parameters),
+        *_RULES,
+    )
+    for hump in _HUMP.findall(name)
+)
+_NODE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}(?:\.[0-9])?")
+_ROOTS = frozenset({"xCommand", "xDoc", "xFeedback", "xGet", "xQuery", "xSet"})
 _NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,2})?")
 _MOST = 10**9  # a number beyond that counts nothing; it names something
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-9:.]{5,15}(?:Z|[+-][0-9]{2}:[0-9]{2})?)?")
-_VERSION = re.compile(r"((?:ce|RoomOS)?\s?[0-9]{1,4}(?:\.[0-9]{1,6}){1,4})(?![0-9])")
+_VERSION = re.compile(r"((?:ce|RoomOS)?\s?[0-9]{1,4}(?:\.[0-9]{1,6}){1,4})(?![0-9A-Za-z])")
 _IMPOSSIBLE = "0001-01-01T00:00:00Z"  # in the place of a time that no calendar has
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -152,14 +183,15 @@ class Redaction:
 
     def call(self, call: Call) -> Call:
         """A call with its arguments replaced."""
-        method = call.method if _METHOD.fullmatch(call.method) else "unknown"
+        root, *words = call.method.split("/")
+        known = root in _ROOTS and all(map(_is_name, words))
         params = {
             self._key(name): [_step(step) for step in value]
             if name in {"Path", "Query"} and isinstance(value, list | tuple)
             else self._node(value, (self._key(name),), 0)
             for name, value in call.params.items()
         }
-        return Call(method=method, params=params)
+        return Call(method=call.method if known else "unknown", params=params)
 
     def message(self, message: XapiMessage, *, asked: Call | None = None) -> XapiMessage:
         """A message with everything replaced that is not known to be harmless; `asked` is what it answers."""
@@ -188,9 +220,9 @@ class Redaction:
         return self._leaf(value, path)
 
     def _key(self, name: object) -> str:
-        """A node's name, if it looks like one: names of nodes are the device's words and nobody's secret."""
+        """A node's name, or what stands for one that nobody knows."""
         text = str(name)
-        return text if _NODE.fullmatch(text) else self._numbered("Node", text, lambda n: f"Node-{n}")
+        return text if _is_name(text) else self._numbered("Node", text, lambda n: f"Node-{n}")
 
     def _leaf(self, value: object, path: tuple[str, ...]) -> object:
         rule = _RULES.get(" ".join(path[-2:])) or _RULES.get("".join(path[-1:])) or _Rule.ANY
@@ -306,9 +338,13 @@ class Redaction:
         return instead
 
 
+def _is_name(text: str) -> bool:
+    return _NODE.fullmatch(text) is not None and _HUMPS.issuperset(_HUMP.findall(text))
+
+
 def _step(step: object) -> object:
     """An element of a path: a node's name, a wildcard or a number."""
-    if isinstance(step, str) and (_NODE.fullmatch(step) or set(step) == {"*"}):
+    if isinstance(step, str) and (_is_name(step) or set(step) == {"*"}):
         return step
     return step if isinstance(step, int) else "unknown"
 
