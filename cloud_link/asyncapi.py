@@ -1,13 +1,14 @@
-"""The contract as documents: AsyncAPI 3.0 of all that roomd says, and the JSON Schema of the same models."""
+"""The contract as documents: AsyncAPI 3.0 of all that roomd says and hears, and its models' JSON Schema."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 from msgspec import Struct
 from msgspec.json import schema_components
@@ -31,6 +32,7 @@ from agent.core.model import (
     RoomId,
     SiteId,
 )
+from agent.core.orders import Answer, AnswerStatus, CommandId
 from cloud_link import contract
 from cloud_link.contract import AgentState, ClockState
 from cloud_link.envelope import (
@@ -41,6 +43,7 @@ from cloud_link.envelope import (
     Vitals,
     agent_health,
     agent_status,
+    answer_body,
     availability,
     room_state,
     seal,
@@ -67,7 +70,13 @@ and `id`. Within a source they come in order, and `sequence` counts without gaps
 `id` before its last hyphen). What had to be dropped is told by `outbox.gap`; a number that is missing and not
 told so is still on its way.
 
-Everything else is retained: the latest only, published again on every connection.
+What is the latest of something is retained, and published again on every connection.
+
+Commands come the other way, with QoS 1 and never retained. A command is on the site's disk before it is
+acknowledged, is done once however often it comes, and is answered at least once: on its Response Topic with
+its Correlation Data (MQTT 5; the topic must lie under `{root}/v1/{site}/`, and not where anything else is
+said), else on the room's or the agent's `responses`. Whatever is wrong with a command is said in the answer's
+`reason`.
 
 Additions are free within v1: accept attributes, types and words that are not listed here. A change of meaning
 gets another version in topic and type. Times are RFC 3339 in UTC with milliseconds. Null means: not known.
@@ -84,7 +93,7 @@ PARAMETERS: Final[dict[str, Document]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """A topic, and what is said there."""
+    """A topic, and what is said or heard there."""
 
     name: str
     title: str
@@ -93,6 +102,8 @@ class Channel:
     models: tuple[type[Struct], ...]
     retained: bool
     expires_after_s: int | None = None
+    action: Literal["send", "receive"] = "send"
+    answered_in: str | None = None  # the channel of its answers, where it names no Response Topic
 
 
 def _channels() -> tuple[Channel, ...]:
@@ -146,7 +157,42 @@ def _channels() -> tuple[Channel, ...]:
             for noun, models in by_noun.items()
             for whose in ("agents/{agent}" if noun in of_the_agent else "rooms/{room}",)
         ),
+        *_command_channels("rooms/{room}", contract.ROOM_COMMANDS, "roomResponses"),
+        *_command_channels("agents/{agent}", contract.AGENT_COMMANDS, "agentResponses"),
+        *(
+            Channel(
+                name=f"{whose}Responses",
+                title=f"{whose.capitalize()} responses",
+                address=f"{{root}}/v1/{{site}}/{whose}s/{{{whose}}}/responses",
+                description="Answers to commands that name no Response Topic.",
+                models=(contract.CommandAnswer,),
+                retained=False,
+            )
+            for whose in ("room", "agent")
+        ),
     )
+
+
+def _command_channels(
+    whose: str, commands: Mapping[str, type[Struct]], answered_in: str
+) -> tuple[Channel, ...]:
+    return tuple(
+        Channel(
+            name=f"{model.__name__[0].lower()}{model.__name__[1:]}",
+            title=name,
+            address=f"{{root}}/v1/{{site}}/{whose}/commands/{name}",
+            description=_first_line(model),
+            models=(model,),
+            retained=False,
+            action="receive",
+            answered_in=answered_in,
+        )
+        for name, model in commands.items()
+    )
+
+
+def _first_line(model: type[Struct]) -> str:
+    return cleandoc(model.__doc__ or "").partition("\n")[0]
 
 
 def _type_of(model: type[Struct]) -> str:
@@ -172,7 +218,7 @@ def asyncapi_document() -> Document:
         },
         "defaultContentType": "application/json",
         "channels": {channel.name: _channel(channel) for channel in channels},
-        "operations": {f"send{c.name[0].upper()}{c.name[1:]}": _operation(c) for c in channels},
+        "operations": {f"{c.action}{c.name[0].upper()}{c.name[1:]}": _operation(c) for c in channels},
         "components": {
             "messages": {model.__name__: _message(model, examples[model.__name__]) for model in models},
             "schemas": _tidy(schemas),
@@ -201,8 +247,8 @@ def _operation(channel: Channel) -> Document:
     mqtt: Document = {"qos": 1, "retain": channel.retained, "bindingVersion": "0.2.0"}
     if channel.expires_after_s is not None:
         mqtt["messageExpiryInterval"] = channel.expires_after_s
-    return {
-        "action": "send",
+    operation: Document = {
+        "action": channel.action,
         "channel": {"$ref": f"#/channels/{channel.name}"},
         "summary": channel.description,
         "messages": [
@@ -210,15 +256,20 @@ def _operation(channel: Channel) -> Document:
         ],
         "bindings": {"mqtt": mqtt},
     }
+    if channel.answered_in is not None:
+        operation["reply"] = {
+            "channel": {"$ref": f"#/channels/{channel.answered_in}"},
+            "messages": [{"$ref": f"#/channels/{channel.answered_in}/messages/CommandAnswer"}],
+        }
+    return operation
 
 
 def _message(model: type[Struct], example: Document) -> Document:
     event = issubclass(model, contract.CloudEvent)
-    first_line = cleandoc(model.__doc__ or "").partition("\n")[0]
     return {
         "name": _type_of(model) if event else model.__name__,
         "title": model.__name__,
-        "summary": first_line,
+        "summary": _first_line(model),
         "contentType": "application/cloudevents+json" if event else "application/json",
         "payload": {"$ref": f"#/components/schemas/{model.__name__}"},
         "examples": [{"name": "example", "payload": example}],
@@ -226,7 +277,7 @@ def _message(model: type[Struct], example: Document) -> Document:
 
 
 def json_schemas() -> Document:
-    """One JSON Schema: the root is any event, and `$defs` holds every model, those of retained topics too."""
+    """One JSON Schema: the root is any event, and `$defs` holds every model, also of what is no event."""
     models = [model for channel in _channels() for model in channel.models]
     _, schemas = schema_components(models)
     return {
@@ -424,7 +475,49 @@ def _examples() -> dict[str, Document]:
         "AgentHealth": json.loads(agent_health(SITE, vitals, rooms=(room,))),
         "RoomAvailability": json.loads(availability(room)),
         "RoomState": json.loads(room_state(room, now=NINE + timedelta(minutes=1), privacy=plain)),
+        **_command_examples(),
     }
+
+
+def _command_examples() -> dict[str, Document]:
+    later = (NINE + timedelta(minutes=2)).isoformat().replace("+00:00", "Z")
+    hold = "hold-7c1e"
+    arguments: dict[type[Struct], Document] = {
+        contract.HoldPlace: {
+            "hold_id": hold,
+            "text": "Kari Nordmann is on her way",
+            "title": "Held until 09:15",
+            "duration_s": 900,
+            "surfaces": ["screen", "scheduler"],
+            "answers": ["I'm here", "Release it"],
+            "wake": True,
+        },
+        contract.HoldExtend: {"hold_id": hold, "ends_at": "2026-03-02T09:30:00Z"},
+        contract.HoldCancel: {"hold_id": hold},
+        contract.BookingBook: {"starts_at": "2026-03-02T10:00:00Z", "duration_min": 30, "title": "Budget"},
+        contract.BookingExtend: {"key": BOOKING.key, "by_min": 15},
+        contract.BookingRelease: {"meeting_id": BOOKING.meeting_id},
+        contract.MessageShow: {"text": "The lift is out of order", "duration_s": 600},
+        contract.MessageClear: {"surfaces": ["screen"]},
+        contract.RoomResync: {},
+        contract.AgentReplay: {"room": ROOM, "first": 4711, "last": 4720},
+    }
+    examples = {
+        model.__name__: {
+            "command_id": f"cmd-{nth}",
+            "expires_at": later,
+            "requested_by": "concierge",
+            "arguments": said,
+        }
+        for nth, (model, said) in enumerate(arguments.items(), start=1)
+    }
+    done = Answer(
+        command=CommandId("cmd-1"),
+        status=AnswerStatus.DONE,
+        at=NINE + timedelta(milliseconds=420),
+        result={"hold_id": hold},
+    )
+    return {**examples, "CommandAnswer": json.loads(answer_body(done))}
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from agent.core.model import BookingPhase, CalendarKind, DevicePhase
+from agent.core.model import BookingPhase, CalendarKind, DevicePhase, Surface
+from agent.core.orders import AnswerStatus
 
 # Names and meanings hold still: additions are free, a change of meaning needs `v2`. What is not known is null
 # and not left out, so that a consumer can tell "unknown" from "a word that this version does not say".
@@ -32,8 +34,11 @@ Seconds = Annotated[float, Meta(ge=0)]
 StreamName = Annotated[
     str,
     Meta(
-        pattern=f"^(rooms|agents)/{SLUG}$",
-        description="Whose numbers are meant: `rooms/{room}` or `agents/{agent}`.",
+        pattern=f"^(rooms|agents)/{SLUG}(/responses)?$",
+        description=(
+            "Whose numbers are meant: `rooms/{room}` or `agents/{agent}`; with `/responses` behind it, those "
+            "of answers to commands, which carry none: a command given again is answered again."
+        ),
     ),
 ]
 AS_PRIVACY_SAYS = (
@@ -196,7 +201,9 @@ class BookingDeletedData(BookingData, frozen=True, kw_only=True):
     cause: Annotated[
         str | None,
         Meta(
-            description="Why: checked_out, no_show, deleted, declined, duplicate (two were one), … Null if not known.",
+            description=(
+                "Why: checked_out, no_show, deleted, declined, duplicate (two were one), … Null if not known."
+            ),
             examples=["checked_out", "no_show", "deleted", "declined", "duplicate"],
         ),
     ]
@@ -649,3 +656,301 @@ class RoomState(Struct, frozen=True, kw_only=True):
         None, Meta(description="The hold that is on the room's screens. Null: there are no holds yet.")
     ]
     calendar: RoomCalendar
+
+
+# ── commands ──────────────────────────────────────────────────────────────────────────────────────
+
+TEXT_AT_MOST = 255  # what a device's message commands take of each of their texts
+ANSWERS_AT_MOST = 5
+HOLD_AT_MOST_S = 24 * 3600
+MESSAGE_AT_MOST_S = 3600  # a device takes its own messages off by then
+BOOKING_AT_MOST_MIN = 24 * 60
+
+Instant = Annotated[
+    datetime,
+    Meta(tz=True, description="RFC 3339, in UTC or with an offset."),
+]
+CommandIdText = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[!-~]+$",
+        description=(
+            "Chosen by whoever gives the command, unique within the site: one that was given before is "
+            "answered again and never done twice. Visible ASCII."
+        ),
+    ),
+]
+HoldIdText = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[!-~]+$",
+        description="The hold's id, chosen by whoever places it. Visible ASCII.",
+    ),
+]
+ShownText = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=TEXT_AT_MOST,
+        pattern=r"\S",
+        description="What the screens say, as plain text; shortened for surfaces that have room for less.",
+    ),
+]
+Surfaces = Annotated[
+    tuple[Surface, ...],
+    Meta(
+        min_length=1,
+        max_length=4,
+        description=(
+            "Where: `screen`, `controller` (the panel on the table), `scheduler` (the panel at the door), "
+            "`led`."
+        ),
+    ),
+]
+KeyRef = Annotated[
+    Annotated[str, Meta(min_length=1, max_length=256)] | None, Meta(description="The booking's `key`.")
+]
+BookingIdRef = Annotated[
+    Annotated[str, Meta(min_length=1, max_length=1024)] | None, Meta(description="Or its `booking_id`.")
+]
+MeetingIdRef = Annotated[
+    Annotated[str, Meta(min_length=1, max_length=1024)] | None, Meta(description="Or its `meeting_id`.")
+]
+TitleText = Annotated[str, Meta(min_length=1, max_length=TEXT_AT_MOST)]
+
+
+class Arguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a command is about. What is not listed is refused, so that no wish is lost in silence."""
+
+
+class NoArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing needs to be said."""
+
+
+class HoldPlaceArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A hold. Exactly one of `ends_at` and `duration_s`; at most 24 hours."""
+
+    hold_id: HoldIdText
+    text: ShownText
+    title: Annotated[TitleText | None, Meta(description="The heading above the text.")] = None
+    starts_at: Annotated[Instant | None, Meta(description="When it begins. Left out: at once.")] = None
+    ends_at: Annotated[Instant | None, Meta(description="When it ends.")] = None
+    duration_s: Annotated[
+        Annotated[int, Meta(ge=1, le=HOLD_AT_MOST_S)] | None,
+        Meta(description="Or how long it lasts from its beginning, in seconds."),
+    ] = None
+    surfaces: Surfaces = (Surface.SCREEN,)
+    answers: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=TEXT_AT_MOST, pattern=r"\S")], ...],
+        Meta(
+            max_length=ANSWERS_AT_MOST,
+            description="What the people in front of the screen may answer, each one once.",
+        ),
+    ] = ()
+    wake: Annotated[bool, Meta(description="Bring the devices out of standby, so that it is read.")] = False
+    book: Annotated[bool, Meta(description="Book the room for that time as well.")] = False
+
+
+class HoldExtendArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which hold, and its new end."""
+
+    hold_id: HoldIdText
+    ends_at: Annotated[Instant, Meta(description="The new end, in the future, at most 24 hours away.")]
+
+
+class HoldCancelArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which hold."""
+
+    hold_id: HoldIdText
+
+
+class BookingBookArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When, and what for."""
+
+    starts_at: Annotated[Instant, Meta(description="When it begins.")]
+    duration_min: Annotated[
+        int, Meta(ge=1, le=BOOKING_AT_MOST_MIN, description="How long it lasts, in minutes.")
+    ]
+    title: Annotated[TitleText | None, Meta(description="What the meeting is called.")] = None
+    organizer: Annotated[TitleText | None, Meta(description="Who books it.")] = None
+
+
+class BookingExtendArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which booking, named in exactly one way, and exactly one of `ends_at` and `by_min`."""
+
+    key: KeyRef = None
+    booking_id: BookingIdRef = None
+    meeting_id: MeetingIdRef = None
+    ends_at: Annotated[Instant | None, Meta(description="Its new end.")] = None
+    by_min: Annotated[
+        Annotated[int, Meta(ge=1, le=BOOKING_AT_MOST_MIN)] | None,
+        Meta(description="Or by how many minutes it becomes longer."),
+    ] = None
+
+
+class BookingReleaseArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which booking, named in exactly one way."""
+
+    key: KeyRef = None
+    booking_id: BookingIdRef = None
+    meeting_id: MeetingIdRef = None
+
+
+class MessageShowArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A plain message."""
+
+    text: ShownText
+    title: Annotated[TitleText | None, Meta(description="The heading above the text.")] = None
+    surfaces: Surfaces = (Surface.SCREEN,)
+    duration_s: Annotated[int, Meta(ge=1, le=MESSAGE_AT_MOST_S, description="How long it stays, in seconds.")]
+
+
+class MessageClearArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where; everywhere if it is left out."""
+
+    surfaces: Annotated[Surfaces | None, Meta(description="Where. Left out: everywhere.")] = None
+
+
+class AgentReplayArguments(Arguments, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which of a room's events."""
+
+    room: RoomSlug
+    first: Annotated[int, Meta(ge=1, description="The `sequence` of the first to be sent again.")]
+    last: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="That of the last. Left out: up to the newest.")
+    ] = None
+    epoch: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=64)] | None,
+        Meta(description="The epoch of these numbers. Left out: the present one."),
+    ] = None
+
+
+class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A command: kept on the site's disk before it is acknowledged, done once, and answered.
+
+    Never retained. With MQTT 5 a Response Topic under `{root}/v1/{site}/`, Correlation Data and a Message
+    Expiry may go along; of both expiries the earlier counts.
+    """
+
+    command_id: CommandIdText
+    expires_at: Annotated[
+        Instant, Meta(description="A command that comes later is not done; at most 7 days away.")
+    ]
+    requested_by: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=256)] | None,
+        Meta(description="Who asks for it, for the record."),
+    ] = None
+
+
+class HoldPlace(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Say on the room's screens that it is held, for a while, also over reconnects and reboots."""
+
+    arguments: HoldPlaceArguments
+
+
+class HoldExtend(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Give a hold that stands another end."""
+
+    arguments: HoldExtendArguments
+
+
+class HoldCancel(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Take a hold off the screens."""
+
+    arguments: HoldCancelArguments
+
+
+class BookingBook(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Book the room; the final answer waits for the calendar's."""
+
+    arguments: BookingBookArguments
+
+
+class BookingExtend(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Have a booking end later."""
+
+    arguments: BookingExtendArguments
+
+
+class BookingRelease(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Give the room back: decline or delete, whichever its calendar understands."""
+
+    arguments: BookingReleaseArguments
+
+
+class MessageShow(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Show a plain message."""
+
+    arguments: MessageShowArguments
+
+
+class MessageClear(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Take the plain message off."""
+
+    arguments: MessageClearArguments = MessageClearArguments()
+
+
+class RoomResync(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """List bookings and current values anew."""
+
+    arguments: NoArguments = NoArguments()
+
+
+class AgentReplay(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Send acknowledged events of a room again, while they are kept."""
+
+    arguments: AgentReplayArguments
+
+
+RoomCommand = (
+    HoldPlace
+    | HoldExtend
+    | HoldCancel
+    | BookingBook
+    | BookingExtend
+    | BookingRelease
+    | MessageShow
+    | MessageClear
+    | RoomResync
+)
+ROOM_COMMANDS: dict[str, type[RoomCommand]] = {  # the last level of the topic
+    "hold.place": HoldPlace,
+    "hold.extend": HoldExtend,
+    "hold.cancel": HoldCancel,
+    "booking.book": BookingBook,
+    "booking.extend": BookingExtend,
+    "booking.release": BookingRelease,
+    "message.show": MessageShow,
+    "message.clear": MessageClear,
+    "room.resync": RoomResync,
+}
+AGENT_COMMANDS: dict[str, type[AgentReplay]] = {"agent.replay": AgentReplay}
+
+
+class CommandAnswer(Struct, frozen=True, kw_only=True):
+    """What became of a command: `accepted` at most once, and one of the others at the end.
+
+    It is told at least once, in order within a room, and again whenever the same command comes again.
+    """
+
+    command_id: Annotated[str | None, Meta(description="The command's id. Null where it could not be read.")]
+    status: Annotated[
+        AnswerStatus,
+        Meta(
+            description=(
+                "`accepted` (begun: another answer follows), `done`, `refused` (nothing was done), `expired` "
+                "(it came too late), `failed` (begun, and a device or calendar said no), `unknown` (begun, "
+                "and interrupted: nobody can tell)."
+            )
+        ),
+    ]
+    reason: Annotated[str | None, Meta(description="Why, in words that a person can act on.")]
+    at: Annotated[Time, Meta(description="When this was known.")]
+    result: Annotated[
+        dict[str, str | int | float | bool | None] | None,
+        Meta(description="What the command brought: ids of the booking or the hold, …"),
+    ]

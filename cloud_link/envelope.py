@@ -1,4 +1,4 @@
-"""Seals what the cloud is told as bytes: a fact as a CloudEvent, and the latest of a room or the agent."""
+"""Seals what the cloud is told as bytes: facts as CloudEvents, answers, the latest of a room or the agent."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from agent.core.model import (
     RoomId,
     SiteId,
 )
+from agent.core.orders import Answer
 from cloud_link import contract
 from cloud_link.contract import AgentState, ClockState, RoomReach
 
@@ -106,6 +107,15 @@ class Site:
         """Where the agent's events about such a thing go."""
         return f"{self.base}/agents/{self.agent}/events/{noun}"
 
+    @property
+    def commands(self) -> tuple[str, str]:
+        """Filters of the topics where commands come."""
+        return f"{self.base}/rooms/+/commands/+", f"{self.base}/agents/{self.agent}/commands/+"
+
+    def responses(self, stream: str) -> str:
+        """Where answers go whose command names no place for them; `stream` is one of answers."""
+        return f"{self.base}/{stream}"
+
 
 @lru_cache(maxsize=8192)
 def _room_events(site: Site, room: RoomId, noun: str) -> str:
@@ -122,12 +132,31 @@ def agent_stream(agent: AgentId) -> str:
     return f"agents/{agent}"
 
 
+ANSWERS: Final = "/responses"
+
+
+def answers_of(stream: str) -> str:
+    """The name under which the answers to a room's or the agent's commands are numbered.
+
+    A stream of their own: one that a broker refuses to carry to its Response Topic holds up no events.
+    """
+    return f"{stream}{ANSWERS}"
+
+
 # ── what is sealed ────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Postage:
+    """What goes along with an answer, with MQTT 5."""
+
+    correlation: bytes | None = None
+    expiry_s: int | None = None  # after it, nobody waits for the answer any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """A fact as bytes: every retry sends the same."""
+    """A fact or an answer as bytes: every retry sends the same."""
 
     stream: str  # `rooms/{room}` or `agents/{agent}`: numbered without gaps, sent in order
     number: int
@@ -135,6 +164,7 @@ class Envelope:
     topic: str
     payload: bytes
     kind: str  # `noun.past`
+    postage: Postage | None = None  # of an answer
 
 
 class AgentFactKind(StrEnum):
@@ -311,6 +341,60 @@ def seal_own(
         topic=site.agent_events(noun),
         payload=_encode(event),
         kind=kind.value,
+    )
+
+
+# ── answers ───────────────────────────────────────────────────────────────────────────────────────
+
+ANSWERED: Final = "command.answered"  # the kind of their envelopes
+
+
+def answer_body(answer: Answer) -> bytes:
+    """What whoever gave the command reads; the same for the same answer."""
+    return _answer_body(answer.command, answer)
+
+
+def nameless_answer_body(answer: Answer) -> bytes:
+    """The same for a command whose id could not be read."""
+    return _answer_body(None, answer)
+
+
+def _answer_body(command: str | None, answer: Answer) -> bytes:
+    return _encode(
+        contract.CommandAnswer(
+            command_id=command,
+            status=answer.status,
+            reason=answer.reason,
+            at=_time(answer.at),
+            result=None if answer.result is None else _plain_result(answer.result),
+        )
+    )
+
+
+def _plain_result(result: Mapping[str, object]) -> dict[str, str | int | float | bool | None]:
+    plain: dict[str, str | int | float | bool | None] = {}
+    for name, value in result.items():
+        if isinstance(value, datetime):
+            plain[name] = _time(value)
+        elif value is None or isinstance(value, str | int | float):
+            plain[name] = value
+        else:
+            raise ValueError(f"{name} of an answer is a {type(value).__name__}: use text, numbers or null")
+    return plain
+
+
+def seal_answer(
+    body: bytes, *, stream: str, topic: str, postage: Postage, epoch: str, number: int
+) -> Envelope:
+    """An answer as it will be sent, however often. `stream` is one of answers."""
+    return Envelope(
+        stream=stream,
+        number=number,
+        id=f"{epoch}-{number}",
+        topic=topic,
+        payload=body,
+        kind=ANSWERED,
+        postage=postage,
     )
 
 

@@ -24,7 +24,7 @@ from cloud_link.asyncapi import (
     rendered,
     stale_files,
 )
-from cloud_link.envelope import EVENTS
+from cloud_link.envelope import EVENTS, agent_stream, answers_of, room_stream
 from tests.cloud_link.made import SITE
 
 HOUSE = Path(__file__).parents[2]
@@ -69,7 +69,9 @@ def test_the_example_of_every_message_is_as_its_schema_says(name: str):
 
 def test_every_event_is_a_message_and_nothing_that_does_not_exist_yet():
     events = {model.__name__ for model in get_args(contract.Event)}
-    assert events | {"AgentStatus", "AgentHealth", "RoomAvailability", "RoomState"} == set(MESSAGES)
+    latest = {"AgentStatus", "AgentHealth", "RoomAvailability", "RoomState"}
+    commands = {model.__name__ for model in (contract.ROOM_COMMANDS | contract.AGENT_COMMANDS).values()}
+    assert events | latest | commands | {"CommandAnswer"} == set(MESSAGES)
     assert len(events) == len(EVENTS)
 
 
@@ -90,17 +92,31 @@ def test_every_address_is_a_topic_that_is_built():
         SITE.state(fjord),
         *(SITE.room_events(fjord, noun) for noun in ("booking", "occupancy", "device")),
         SITE.agent_events("outbox"),
+        *(f"{SITE.base}/rooms/fjord/commands/{name}" for name in contract.ROOM_COMMANDS),
+        *(f"{SITE.base}/agents/agent-1/commands/{name}" for name in contract.AGENT_COMMANDS),
+        SITE.responses(answers_of(room_stream(fjord))),
+        SITE.responses(answers_of(agent_stream(SITE.agent))),
     }
+
+
+def test_commands_are_heard_and_everything_else_is_said():
+    heard = {name for name, it in DOCUMENT["operations"].items() if it["action"] == "receive"}
+    assert len(heard) == len(contract.ROOM_COMMANDS) + len(contract.AGENT_COMMANDS)
+    assert all(DOCUMENT["operations"][name]["reply"]["messages"] for name in heard)
 
 
 def test_only_what_is_the_latest_is_retained_and_all_is_at_least_once():
     bindings = {name: it["bindings"]["mqtt"] for name, it in DOCUMENT["operations"].items()}
     assert {it["qos"] for it in bindings.values()} == {1}
-    assert {name for name, it in bindings.items() if not it["retain"]} == {
+    said = {name: it for name, it in bindings.items() if name.startswith("send")}
+    assert not any(it["retain"] for name, it in bindings.items() if name not in said)
+    assert {name for name, it in said.items() if not it["retain"]} == {
         "sendBookingEvents",
         "sendOccupancyEvents",
         "sendDeviceEvents",
         "sendOutboxEvents",
+        "sendRoomResponses",
+        "sendAgentResponses",
     }
     assert bindings["sendAgentHealth"]["messageExpiryInterval"] == 180
 
