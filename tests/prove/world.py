@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from tests.brokers import BadLine, Liar, Mosquitto
 from tests.brokers.crew import Crew
+from tests.brokers.mosquitto import free_port
 from tests.installation import install
 from tests.prove import consumer, ledger
 from tests.prove.consumer import Consumer
@@ -24,6 +26,7 @@ from tests.prove.daemon import Roomd
 from tests.prove.disks import Fragile
 from tests.prove.ledger import Accepted, Judgement
 from tests.prove.recorder import Recorder, retained
+from tests.simulator.device import Device
 from tests.simulator.scripts import demonstrate, fill_day
 from tests.simulator.site import Site
 
@@ -48,6 +51,9 @@ class Setting:
     recovers_within_s: float = 90.0
     state: Literal["", "small", "fragile"] = ""  # where roomd's state lies: see `disks`
     wrong_clock: bool = False
+    profile: str = "mix"
+    lines: Sequence[str] = ("auto",)  # `transport` of the devices, in turn
+    feedback: bool = False  # whether those on HTTP call back
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +100,11 @@ class World:
         self._follower = Consumer()
         self._followed = 0
         self._day: asyncio.Task[None] | None = None
+
+    def devices_on(self, line: str) -> list[Device]:
+        """Those that are configured for this line."""
+        lines = cycle(self.setting.lines)
+        return [device for device, each in zip(self.site.devices, lines, strict=False) if each == line]
 
     @property
     def mosquitto(self) -> Mosquitto:
@@ -236,7 +247,7 @@ async def world(
         site = await stack.enter_async_context(
             Site(
                 setting.rooms,
-                profile="mix",
+                profile=setting.profile,
                 calendar="mix",
                 seed=luck.randrange(1000),
                 address_base=address_base,
@@ -247,13 +258,18 @@ async def world(
         broker = await stack.enter_async_context(_broker(setting.broker, directory / "broker"))
         line = await stack.enter_async_context(BadLine(broker.port))
         recorder = Recorder(broker.port)
+        described = [
+            {**device, "transport": transport}
+            for device, transport in zip(site.describe()["devices"], cycle(setting.lines), strict=False)
+        ]
         installation = install(
             directory / "roomd",
-            devices=site.describe()["devices"],
+            devices=described,
             broker_url=f"mqtt://127.0.0.1:{line.port}",
             device_ca=directory / "site" / "ca.pem",
             site="prove",
             extra="budget_mb = 32",
+            feedback=f"127.0.0.1:{free_port()}" if setting.feedback else "",
         )
         if state is not None:
             installation.config.write_text(

@@ -7,9 +7,18 @@ from typing import Final
 from tests.prove.plots.brokers import BROKERS
 from tests.prove.plots.devices import DEVICES
 from tests.prove.plots.lies import LIES
+from tests.prove.plots.lines import LINES
 from tests.prove.plots.processes import PROCESSES
 from tests.prove.plots.states import STATES
 from tests.prove.plots.storm import STORM
 from tests.prove.scenario import Scenario
 
-SCENARIOS: Final[tuple[Scenario, ...]] = (*PROCESSES, *BROKERS, *LIES, *DEVICES, *STATES, *STORM)
+SCENARIOS: Final[tuple[Scenario, ...]] = (
+    *PROCESSES,
+    *BROKERS,
+    *LIES,
+    *DEVICES,
+    *LINES,
+    *STATES,
+    *STORM,
+)
