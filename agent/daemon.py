@@ -33,6 +33,7 @@ from cloud_link.contract import AgentState
 from cloud_link.database import (
     AlreadyRunning,
     Database,
+    DiskRefuses,
     Limits,
     SchemaTooNew,
     open_database,
@@ -86,6 +87,9 @@ async def run(configuration: Configuration) -> None:
                 await _listen(daemon.receiver, stack)
         except (AlreadyRunning, SocketInUse) as error:
             raise CannotStart(str(error), transient=True) from error
+        except DiskRefuses as error:
+            mend = "make room on its disk, or see that it can be written"
+            raise CannotStart(f"{error}; {mend}", transient=True) from error
         except (SchemaTooNew, OSError) as error:
             raise CannotStart(str(error), transient=False) from error
         await daemon.live(stop)

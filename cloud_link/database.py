@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -63,6 +64,8 @@ CAN_PASS: Final = {  # primary result codes of which nothing is wrong with the j
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PROTOCOL,
 }
+FULL_BELOW_BYTES: Final = 64 * 1024
+DISK_ERRORS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -83,6 +86,10 @@ class SchemaTooNew(DatabaseError):
 
 class DatabaseDamaged(DatabaseError):
     """The file broke while it was open: starting again will rescue what can be read."""
+
+
+class DiskRefuses(DatabaseError):
+    """The disk is full, read-only or broken, so that the file cannot be opened; later it may be better."""
 
 
 class DatabaseClosed(DatabaseError):
@@ -274,7 +281,7 @@ class Database:
 
     def _live(self) -> None:
         try:
-            connection, opened = _open_or_rescue(self._directory, self._limits, self._new_epoch)
+            connection, opened = self._open_despite_full_disk()
         except BaseException as error:  # noqa: BLE001 (told to whoever waits for the opening)
             self._tell(self._fail_up, error)
             return
@@ -291,6 +298,32 @@ class Database:
             with contextlib.suppress(sqlite3.Error, OSError):
                 _close_cleanly(connection, self._directory, damaged=ended is not None)
             self._tell(self._set_down)
+
+    def _open_despite_full_disk(self) -> tuple[Connection, Opened]:
+        """The ballast is laid when the file is open: before, it might take the last room for that."""
+        ballast = self._directory / BALLAST
+        try:
+            opened = _open_or_rescue(self._directory, self._limits, self._new_epoch)
+        except (sqlite3.OperationalError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in DISK_ERRORS:
+                raise
+            if not ballast.exists():
+                raise DiskRefuses(self._why_not(error)) from error
+            ballast.unlink()
+            self._ballast_spent_at_s = time.monotonic()
+            log.error("database.ballast_spent", path=str(self._directory), why=str(error))
+            try:
+                return _open_or_rescue(self._directory, self._limits, self._new_epoch)
+            except (sqlite3.OperationalError, OSError) as again:
+                raise DiskRefuses(self._why_not(again)) from again
+        _lay_ballast(self._directory, self._limits.ballast_bytes)
+        return opened
+
+    def _why_not(self, error: Exception) -> str:
+        """SQLite calls a disk that is full to the last byte an I/O error."""
+        space = os.statvfs(self._directory)
+        full = space.f_bavail * space.f_frsize < FULL_BELOW_BYTES
+        return f"{self.path} cannot be opened: {'the disk is full' if full else error}"
 
     def _work(self, connection: Connection) -> None:
         while True:
@@ -460,7 +493,7 @@ async def open_database(
 ) -> AsyncIterator[Database]:
     """The database in this directory, which is made if need be. It has closed when the block ends.
 
-    Raises AlreadyRunning and SchemaTooNew. A damaged file is no error: see `Database.opened.reset`.
+    Raises AlreadyRunning, SchemaTooNew and DiskRefuses. A damaged file is no error: see `Database.opened`.
     """
     await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
     with _alone(directory):
@@ -570,7 +603,6 @@ class _Damaged(Exception):
 def _open_or_rescue(
     directory: Path, limits: Limits, new_epoch: Callable[[], str]
 ) -> tuple[Connection, Opened]:
-    _lay_ballast(directory, limits.ballast_bytes)
     if not (directory / RESCUE).exists():
         try:
             connection, epoch = _open_sound(directory, limits, new_epoch)

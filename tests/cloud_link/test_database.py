@@ -24,6 +24,7 @@ from cloud_link.database import (
     Connection,
     Database,
     DatabaseClosed,
+    DiskRefuses,
     Limits,
     SchemaTooNew,
     open_database,
@@ -389,6 +390,35 @@ async def test_a_full_disk_spends_the_ballast_then_waits_and_loses_nothing(tmp_p
         "database.stuck",
         "database.ballast_spent",
     ]
+
+
+def fill_up(disk: Path) -> Path:
+    filler = disk / "somebody-elses"
+    for size in (4096, 1):
+        with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
+            while True:
+                file.write(b"x" * size)
+    return filler
+
+
+@pytest.mark.slow
+async def test_a_full_disk_at_start_is_opened_with_the_ballast_s_room_or_refused_in_words(tmp_path: Path):
+    with small_disk(tmp_path / "disk", 2048) as disk, structlog.testing.capture_logs() as logs:
+        limits = Limits(ballast_bytes=512 * 1024, gather_s=0.0)
+        async with opened(disk, limits) as database:
+            await fill(database, 2)
+        filler = fill_up(disk)
+        async with opened(disk, limits) as database:
+            await fill(database, 2)
+        assert [each["event"] for each in logs] == ["database.ballast_spent"]
+        assert not (disk / BALLAST).exists()
+        fill_up(disk)
+        with pytest.raises(DiskRefuses, match=r"roomd\.db cannot be opened: .*full"):
+            async with opened(disk, limits):
+                pass
+        filler.unlink()
+        async with opened(disk, limits) as database:
+            assert (await database.write(outbox.heads))[0].pending == 4
 
 
 async def test_an_io_error_is_waited_for(tmp_path: Path):
