@@ -18,6 +18,7 @@ from agent.core.events import (
     UptimeRead,
 )
 from agent.core.facts import DeviceFact, FactKind, Step
+from agent.core.holds import left
 from agent.core.model import (
     Ability,
     Booking,
@@ -83,6 +84,7 @@ def furnish(room: Room | None, room_id: RoomId, devices: tuple[Device, ...], *, 
         bookings={key: _left(booking, states, now) for key, booking in room.bookings.items()},
         sensors={device: sensed for device, sensed in room.sensors.items() if device in states},
         occupancy_since=_past(room.occupancy_since, now),
+        holds={key: left(hold, states, now) for key, hold in room.holds.items()},
     )
 
 
@@ -96,6 +98,7 @@ def _unheard(state: DeviceState, now: datetime) -> DeviceState:
         asked_at=None,
         list_at=None,
         listed_at=_past(state.listed_at, now),
+        others_until=None,
         booted_at=_past(state.booted_at, now),
     )
 
@@ -135,6 +138,8 @@ def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: dat
         answers_requests=event.answers_requests,
         booking_timeout=timedelta(seconds=event.booking_timeout_s),
         lacks=event.lacks,
+        surfaces=event.surfaces,
+        others_until=None,
         recovering=books,
         asked_at=now if books else None,  # whoever connects lists: the listing is on its way
         list_at=None,

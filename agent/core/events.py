@@ -12,9 +12,11 @@ from agent.core.model import (
     BookingId,
     CommandId,
     DeviceId,
+    FeedbackId,
     Meeting,
     MeetingId,
     RequestId,
+    Surface,
 )
 from agent.core.orders import Order
 
@@ -36,6 +38,7 @@ class DeviceConnected:
     booking_timeout_s: int = 60
     shortcomings: tuple[str, ...] = ()
     lacks: Mapping[Ability, str] = field(default_factory=dict)  # by its nature, in words
+    surfaces: tuple[Surface, ...] | None = None  # on which it can show something; None: not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +256,86 @@ class CurrentValuesRead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MessageShown:
+    """The device has put up what it was asked to show, or lit its light."""
+
+    device: DeviceId
+    surface: Surface
+    feedback_id: FeedbackId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRefused:
+    """The device does not show what it was asked to, or does not take it off; `why` for a technician."""
+
+    device: DeviceId
+    surface: Surface
+    feedback_id: FeedbackId
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageTakenOff:
+    """The device has taken off what it was asked to, or its light is as it was before."""
+
+    device: DeviceId
+    surface: Surface
+    feedback_id: FeedbackId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptDisplayed:
+    """A prompt is on the device's screen: ours, or somebody else's that is not to be disturbed."""
+
+    device: DeviceId
+    feedback_id: FeedbackId | None
+    duration_s: int | None = None  # until it lapses; 0 or None: until it is cleared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptAnswered:
+    """Somebody chose an answer: the `option`-th, from 1 on."""
+
+    device: DeviceId
+    feedback_id: FeedbackId | None
+    option: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptCleared:
+    """A prompt is off the screen without an answer: dismissed, lapsed, replaced or taken off."""
+
+    device: DeviceId
+    feedback_id: FeedbackId | None
+    surface: Surface | None = None  # None: the device does not say, or it was on several
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LightModeRead:
+    """What the device's light follows (`LedControl Mode`), at connect or when it changes."""
+
+    device: DeviceId
+    mode: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderTaken:
+    """The device said yes to what a command asked of it; what it does is still to be seen."""
+
+    device: DeviceId
+    command: CommandId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRefused:
+    """The device said no to what a command asked of it; `why` in words."""
+
+    device: DeviceId
+    command: CommandId
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandGiven:
     """The cloud or a person orders something; it is on disk already, and in time."""
 
@@ -290,4 +373,14 @@ BookingEvent = (
 DeviceEvent = (
     DeviceConnected | DeviceLost | DeviceRefused | UptimeRead | BookingTimeoutRead | ShortcomingsFound
 )
-RoomEvent = DeviceEvent | BookingEvent | SensorEvent | CommandGiven | ClockStruck | ClockStepped
+ScreenEvent = (
+    MessageShown
+    | MessageRefused
+    | MessageTakenOff
+    | PromptDisplayed
+    | PromptAnswered
+    | PromptCleared
+    | LightModeRead
+)
+OrderEvent = CommandGiven | OrderTaken | OrderRefused
+RoomEvent = DeviceEvent | BookingEvent | SensorEvent | ScreenEvent | OrderEvent | ClockStruck | ClockStepped

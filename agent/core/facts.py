@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from agent.core.model import Booking, DeviceId, DeviceState, Occupancy, Room
+from agent.core.model import (
+    Booking,
+    BookingId,
+    CommandId,
+    DeviceId,
+    DeviceState,
+    FeedbackId,
+    Hold,
+    HoldId,
+    MeetingId,
+    Occupancy,
+    RequestId,
+    Room,
+    Surface,
+)
 from agent.core.orders import Answer
 
 
@@ -24,6 +38,12 @@ class FactKind(StrEnum):
     BOOKING_ENDED = "booking.ended"
     BOOKING_DELETED = "booking.deleted"
     OCCUPANCY_CHANGED = "occupancy.changed"
+    HOLD_PLACED = "hold.placed"
+    HOLD_SHOWN = "hold.shown"
+    HOLD_ANSWERED = "hold.answered"
+    HOLD_EXTENDED = "hold.extended"
+    HOLD_ENDED = "hold.ended"
+    HOLD_FAILED = "hold.failed"
     DEVICE_CONNECTED = "device.connected"
     DEVICE_LOST = "device.lost"
     DEVICE_REFUSED = "device.refused"
@@ -66,7 +86,22 @@ class DeviceFact:
     recovered: bool = False
 
 
-Fact = BookingFact | OccupancyFact | DeviceFact
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldFact:
+    """Something became of a hold; `cause` in the contract's words, or for a failure in a technician's."""
+
+    kind: FactKind
+    at: datetime
+    hold: Hold
+    device: DeviceId | None = None  # that showed it, or on which it was answered
+    surface: Surface | None = None
+    answer: str | None = None  # as it stood on the screen
+    previous: Hold | None = None  # as it was, where it was extended
+    cause: str | None = None
+    recovered: bool = False
+
+
+Fact = BookingFact | OccupancyFact | DeviceFact | HoldFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +111,97 @@ class ListBookings:
     device: DeviceId
 
 
-Request = ListBookings
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadValues:
+    """Read this device's sensors anew."""
+
+    device: DeviceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowOn:
+    """Put this on the surface, or renew it there. Answered with MessageShown or MessageRefused."""
+
+    device: DeviceId
+    surface: Surface  # not LED
+    hold: HoldId
+    title: str | None
+    text: str
+    answers: tuple[str, ...]
+    feedback_id: FeedbackId
+    until: datetime  # no further off than a device shows anything by itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOff:
+    """Take this off the surface, and nothing else. Answered with MessageTakenOff or MessageRefused."""
+
+    device: DeviceId
+    surface: Surface  # not LED
+    feedback_id: FeedbackId
+    answers: tuple[str, ...] | None = None  # it was shown with; None: not known, of an earlier life
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Light:
+    """Colour the device's light by hand. Answered with MessageShown or MessageRefused of the LED."""
+
+    device: DeviceId
+    feedback_id: FeedbackId
+    colour: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreLight:
+    """Let the light follow its old mode. Answered with MessageTakenOff or MessageRefused of the LED."""
+
+    device: DeviceId
+    feedback_id: FeedbackId
+    mode: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wake:
+    """End the device's standby, so that what is shown next is read. Not answered."""
+
+    device: DeviceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """Book the room on this device. Answered with OrderTaken or OrderRefused, like the two below."""
+
+    device: DeviceId
+    command: CommandId
+    request_id: RequestId
+    starts_at: datetime
+    ends_at: datetime
+    title: str | None
+    organizer: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extend:
+    """Let this booking end later."""
+
+    device: DeviceId
+    command: CommandId
+    booking_id: BookingId | None
+    meeting_id: MeetingId | None
+    ends_at: datetime
+    by: timedelta  # from its end until now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Decline, delete or end this booking, whichever its calendar and the firmware understand."""
+
+    device: DeviceId
+    command: CommandId
+    booking: Booking
+
+
+Request = ListBookings | ReadValues | ShowOn | TakeOff | Light | RestoreLight | Wake | Book | Extend | Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,9 @@ class Policy:
 
     timezone: tzinfo = UTC
     relist_every: timedelta = timedelta(minutes=10)  # a safety listing, should every hint have been lost
+    agent: AgentId = AgentId("roomd")  # by which our messages are told from those of another agent of ours
+    disturb: bool = False  # also put messages in front of people who are in a call or share a screen
+    light: str = "Yellow"  # the colour of a held room
 
 
 # ── what is known ─────────────────────────────────────────────────────────────────────────────────
@@ -195,6 +198,112 @@ class Surface(StrEnum):
     LED = "led"  # the light around a panel: a colour, no words
 
 
+class HoldPhase(StrEnum):
+    """Where a hold is in its life."""
+
+    PLACED = "placed"  # its time has not come
+    DUE = "due"  # its time has come, and nothing shows it yet
+    SHOWN = "shown"  # it was shown on one surface at least
+    ENDED = "ended"
+    FAILED = "failed"  # it could not be shown, or not be booked
+
+
+LIVE_HOLDS = frozenset({HoldPhase.PLACED, HoldPhase.DUE, HoldPhase.SHOWN})
+
+
+class ShowingPhase(StrEnum):
+    """What is known of one surface of one device that a hold is, was or is to be on."""
+
+    ASKED = "asked"  # it may be there: the device has not answered, or is to be asked anew
+    UP = "up"  # it is there
+    CLEARED = "cleared"  # somebody or something took it off before its time
+    REFUSED = "refused"  # the device does not show it, and is not asked again while it is connected
+    LEAVING = "leaving"  # it is to be taken off, and the device has not said that it has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """A hold on one surface of one device; kept after the hold's end until it is off."""
+
+    device: DeviceId
+    surface: Surface
+    phase: ShowingPhase
+    asked_at: datetime | None = None  # when the device was asked last, or it was cleared; None: ask at once
+    until: datetime | None = None  # when the device lets it lapse by itself; a light never does
+    cleared: int = 0  # how often it was taken off before its time
+    refused: int = 0  # how often the device refused to take it off
+    told: bool = False  # the cloud knows that it was shown here
+    why: str | None = None  # it was refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Words on a room's screens that keep it for somebody for a while, half open; or a plain message."""
+
+    feedback_id: FeedbackId  # ours: one for each placing
+    id: HoldId
+    plain: bool = False  # a message, of which no facts are told; holds go before it
+    phase: HoldPhase
+    since: datetime  # when it entered this phase
+    text: str
+    title: str | None = None
+    starts_at: datetime
+    ends_at: datetime
+    surfaces: tuple[Surface, ...]
+    answers: tuple[str, ...] = ()
+    wake: bool = False
+    request_id: RequestId | None = None  # of the booking that goes with it
+    requested_by: str | None = None
+    showings: tuple[Showing, ...] = ()
+    answer: str | None = None
+    cause: str | None = None  # of its end or failure
+
+    @property
+    def live(self) -> bool:
+        """Whether it stands, now or later."""
+        return self.phase in LIVE_HOLDS
+
+
+class AnswerStatus(StrEnum):
+    """How far a command has come, as the contract names it."""
+
+    ACCEPTED = "accepted"  # begun; a final answer follows
+    DONE = "done"
+    REFUSED = "refused"  # nothing was done: the order cannot be carried out as it stands
+    EXPIRED = "expired"  # it came too late
+    FAILED = "failed"  # begun, and a device or calendar said no
+    UNKNOWN = "unknown"  # begun, and nobody knows what became of it
+
+
+class Errand(StrEnum):
+    """What a command that is begun waits for."""
+
+    BOOKING = "booking"  # the answer to a request to book
+    EXTENSION = "extension"  # a booking's new end
+    RELEASE = "release"  # that a booking is gone
+    MESSAGE = "message"  # that it is shown somewhere
+    LISTING = "listing"  # that every connected device has listed its bookings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """An order that was taken up, and what it was answered last: a repeated one is not done twice."""
+
+    id: CommandId
+    status: AnswerStatus
+    at: datetime
+    reason: str | None = None
+    result: Mapping[str, str | None] | None = None
+    errand: Errand | None = None
+    give_up_at: datetime | None = None
+    devices: tuple[DeviceId, ...] = ()  # that were asked
+    taken: bool = False  # the device said yes; what it did is still to be seen
+    request_id: RequestId | None = None
+    booking: BookingKey | None = None
+    ends_at: datetime | None = None
+    feedback_id: FeedbackId | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceState:
     """What the room knows of one of its devices."""
@@ -218,6 +327,9 @@ class DeviceState:
     list_at: datetime | None = None  # something changed: list it then
     asked_at: datetime | None = None  # a listing has been asked for and has not come yet
     listed_at: datetime | None = None  # when the listing was asked for that came last
+    surfaces: tuple[Surface, ...] | None = None  # on which it can show something; None: not known
+    light_mode: str | None = None  # of its light before we lit it
+    others_until: datetime | None = None  # somebody else's prompt is on its screen until then at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,3 +342,5 @@ class Room:
     sensors: Mapping[DeviceId, Occupancy] = field(default_factory=dict)  # as each device says
     occupancy: Occupancy = NOTHING_KNOWN  # as the cloud was told last
     occupancy_since: datetime | None = None
+    holds: Mapping[FeedbackId, Hold] = field(default_factory=dict)  # with those still to be taken off
+    commands: Mapping[CommandId, Command] = field(default_factory=dict)  # begun, or done lately

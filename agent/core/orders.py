@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from agent.core.model import CommandId, HoldId, Surface
+from agent.core.model import AnswerStatus, CommandId, HoldId, Surface
 
 __all__ = [
     "FINAL_ANSWERS",
@@ -120,17 +119,6 @@ Order = (
     | ClearMessage
     | Resync
 )
-
-
-class AnswerStatus(StrEnum):
-    """How far a command has come, as the contract names it."""
-
-    ACCEPTED = "accepted"  # begun; a final answer follows
-    DONE = "done"
-    REFUSED = "refused"  # nothing was done: the order cannot be carried out as it stands
-    EXPIRED = "expired"  # it came too late
-    FAILED = "failed"  # begun, and a device or calendar said no
-    UNKNOWN = "unknown"  # begun, and nobody knows what became of it
 
 
 FINAL_ANSWERS = frozenset(AnswerStatus) - {AnswerStatus.ACCEPTED}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from agent.core.commands import conclude, hear_back, next_conclusion, obey
+from agent.core.commands import shifted as shifted_command
 from agent.core.correlation import correlate, next_strike, set_right, strike
 from agent.core.devices import attend
 from agent.core.events import (
@@ -17,8 +19,17 @@ from agent.core.events import (
     DeviceConnected,
     DeviceLost,
     DeviceRefused,
+    LightModeRead,
+    MessageRefused,
+    MessageShown,
+    MessageTakenOff,
+    OrderRefused,
+    OrderTaken,
     PeopleCounted,
     PresenceSensed,
+    PromptAnswered,
+    PromptCleared,
+    PromptDisplayed,
     RoomEvent,
     SharingSensed,
     ShortcomingsFound,
@@ -26,9 +37,10 @@ from agent.core.events import (
     UseSensed,
 )
 from agent.core.facts import BookingFact, FactKind, Step
+from agent.core.holds import bring, greet, heed, next_turn, pass_time, see
+from agent.core.holds import shifted as shifted_hold
 from agent.core.model import Booking, DevicePhase, DeviceState, Policy, Room
 from agent.core.occupancy import forget_silent, next_weighing, sense, weigh
-from agent.core.orders import Answer, AnswerStatus
 
 
 def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step:
@@ -36,6 +48,11 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
 
     Returns the same `room` object if nothing changed. Never raises: what cannot be is ignored and counted.
     """
+    taken = _take(room, event, now=now, policy=policy)
+    return _follow(taken, now, policy) if taken.room.holds or taken.room.commands else taken
+
+
+def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step:
     match event:
         case (
             PeopleCounted()
@@ -46,19 +63,26 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
             | CurrentValuesRead()
         ):
             return sense(room, event, now=now)
-        case (
-            DeviceConnected()
-            | DeviceLost()
-            | DeviceRefused()
-            | UptimeRead()
-            | BookingTimeoutRead()
-            | ShortcomingsFound()
-        ):
+        case DeviceConnected() | UptimeRead():
+            attended = attend(room, event, now=now)
+            anew = isinstance(event, DeviceConnected) or bool(attended.facts)
+            return greet(attended, event.device) if anew and room.holds else attended
+        case DeviceLost() | DeviceRefused() | BookingTimeoutRead() | ShortcomingsFound():
             return attend(room, event, now=now)
-        case CommandGiven(command=command):
-            reason = "this agent carries out no commands yet"
-            refused = Answer(command=command, status=AnswerStatus.REFUSED, reason=reason, at=now)
-            return Step(room=room, answers=(refused,))
+        case (
+            MessageShown()
+            | MessageRefused()
+            | MessageTakenOff()
+            | PromptDisplayed()
+            | PromptAnswered()
+            | PromptCleared()
+            | LightModeRead()
+        ):
+            return see(Step(room=room), event, now=now, policy=policy)
+        case CommandGiven():
+            return obey(room, event, now=now, policy=policy)
+        case OrderTaken() | OrderRefused():
+            return hear_back(room, event, now=now, policy=policy)
         case ClockStruck():
             struck = strike(Step(room=room), now=now, policy=policy)
             weighed = weigh(forget_silent(struck.room, now=now), now=now)
@@ -70,11 +94,18 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
             return correlate(room, event, now=now, policy=policy)
 
 
+def _follow(taken: Step, now: datetime, policy: Policy) -> Step:
+    """What an event means to holds and commands: whatever it was, their time may have come with it."""
+    followed = pass_time(taken, now=now)
+    followed = heed(followed, taken.facts, now=now)
+    followed = conclude(followed, taken.facts, now=now)
+    return bring(followed, now=now, policy=policy)
+
+
 def next_deadline(room: Room, policy: Policy) -> datetime | None:
     """When the clock has something to say to this room; derived from its state, so a restart loses none."""
-    return min(
-        (due for due in (next_strike(room, policy), next_weighing(room)) if due is not None), default=None
-    )
+    due = (next_strike(room, policy), next_weighing(room), next_turn(room, policy), next_conclusion(room))
+    return min((instant for instant in due if instant is not None), default=None)
 
 
 def _taken_back(before: Room, after: Room, now: datetime) -> tuple[BookingFact, ...]:
@@ -111,6 +142,7 @@ def _shifted(room: Room, by: timedelta, now: datetime) -> Room:
             else None,  # by the new time another list counts
             asked_at=moved(state.asked_at),
             listed_at=moved(state.listed_at),
+            others_until=moved(state.others_until),
         )
 
     def booking(b: Booking) -> Booking:
@@ -122,4 +154,6 @@ def _shifted(room: Room, by: timedelta, now: datetime) -> Room:
         devices={key: device(state) for key, state in room.devices.items()},
         bookings={key: booking(b) for key, b in room.bookings.items()},
         occupancy_since=moved(room.occupancy_since),
+        holds={key: shifted_hold(hold, by) for key, hold in room.holds.items()},
+        commands={key: shifted_command(command, by) for key, command in room.commands.items()},
     )
