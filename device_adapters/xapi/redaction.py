@@ -124,9 +124,10 @@ _PARTS = _words(
     Pending Per Peripheral Peripherals Policy Presenter Preview Priority Privacy Protocol Provider
     Proximity Proxy Put Pv Quality Query Rate Reason Recording Recurrence Ref Register Release Remote
     Response Result Reverberation Role RTC Run Schedule Screen Security Selected Sender Sending Sensor
-    Series Server Service Session Sessions Sip Slot Snooze Sound Space Spark Stamp status Subsystem SW T
-    Test Third Tls To Tracking Transcoding Tvoc UDI Ultrasound Update Upgrade URI Uri Url URL Usage V
-    value Value Verify Video View Visibility Volume Warning Web Webex X Y Year"""
+    Schema Series Server Service Session Sessions Sip Slot Snooze Sound Space Spark Stamp status
+    Subscribe Unsubscribe Subsystem SW T Test Third Tls To Tracking Transcoding Tvoc UDI Ultrasound
+    Update Upgrade URI Uri Url URL Usage V value Value Verify Video View Visibility Volume Warning Web
+    Webex X Y Year"""
 )
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _HUMPS = frozenset(

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.model import DeviceId
+from device_adapters.xapi import requests
 from device_adapters.xapi.messages import Call, CallId, Feedback, Refusal, Reply
 from device_adapters.xapi.redaction import SUMMER, WINTER, Redaction
 from device_adapters.xapi.translate import Translator, identity, page
@@ -198,6 +199,18 @@ def test_our_own_calls_are_replaced_too():
     assert redacting.call(Call(method="Jane's", params={"Path": ["Jane Doe", 1]})) == Call(
         method="unknown", params={"Path": ["unknown", 1]}
     )
+
+
+def test_what_the_link_asks_stays_as_it_is():
+    redacting = redaction()
+    calls = [requests.subscribe(each.path) for each in requests.SUBSCRIPTIONS]
+    calls += [requests.get(path) for path in (*requests.SENSORS, *requests.CONFIGURATION, requests.UPTIME)]
+    calls += [requests.list_bookings(), requests.list_bookings(offset=50)]
+    for call in calls:
+        plain = {
+            name: list(value) if isinstance(value, tuple) else value for name, value in call.params.items()
+        }
+        assert redacting.call(call) == Call(method=call.method, params=plain)
 
 
 def test_numbers_of_subscriptions_stay():
