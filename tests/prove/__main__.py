@@ -22,7 +22,7 @@ from rich.console import Console
 
 from tests.prove import table
 from tests.prove.plots import SCENARIOS
-from tests.prove.scenario import LASTS_AT_MOST_S, Result, Scenario, address_base, play
+from tests.prove.scenario import LASTS_AT_MOST_S, Result, Scenario, Trial, address_base, play
 
 AT_A_TIME: Final = 3  # they wait most of the time
 ENDS_WITHIN_S: Final = 30.0
@@ -54,7 +54,7 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
 # ── one scenario, in a process of its own ─────────────────────────────────────────────────────────
 
 
-async def _child(scenario: Scenario, options: argparse.Namespace) -> None:
+async def _child(scenario: Scenario | Trial, options: argparse.Namespace) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -78,7 +78,7 @@ class Proof:
         self._slots = list(range(options.jobs))
         self._free = asyncio.Semaphore(options.jobs)
 
-    async def run(self, scenarios: list[Scenario]) -> None:
+    async def run(self, scenarios: list[Scenario | Trial]) -> None:
         with tempfile.TemporaryDirectory(prefix="roomd-proof-", ignore_cleanup_errors=True) as name:
             directory = Path(name)
             try:
@@ -96,7 +96,7 @@ class Proof:
         order = {scenario.name: place for place, scenario in enumerate(SCENARIOS)}
         self.results.sort(key=lambda result: (result.seed, order[result.name]))
 
-    async def _prove(self, scenario: Scenario, seed: int, directory: Path) -> None:
+    async def _prove(self, scenario: Scenario | Trial, seed: int, directory: Path) -> None:
         slot = self._slots.pop()
         try:
             self._say(f"{scenario.name}: {scenario.tells} …")
@@ -109,7 +109,7 @@ class Proof:
             self._slots.append(slot)
             self._free.release()
 
-    async def _play(self, scenario: Scenario, seed: int, slot: int, directory: Path) -> Result:
+    async def _play(self, scenario: Scenario | Trial, seed: int, slot: int, directory: Path) -> Result:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.prove", "--child", scenario.name),
             *("--seed", str(seed), "--slot", str(slot)),

@@ -33,6 +33,15 @@ class Scenario:
     plot: Plot
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Something that is proven without a site: `run` gets a seed, and writes down what it finds."""
+
+    name: str
+    tells: str
+    run: Callable[[Result, int], Awaitable[None]]
+
+
 @dataclass(slots=True, kw_only=True)
 class Result:
     """A row of the table."""
@@ -64,7 +73,7 @@ class Skipped(Exception):
     """It cannot be shown here, and why."""
 
 
-async def play(scenario: Scenario, *, seed: int, address_base: str, evidence: Path | None) -> Result:
+async def play(scenario: Scenario | Trial, *, seed: int, address_base: str, evidence: Path | None) -> Result:
     """Plays it and judges it. What goes wrong stands in the result; nothing is left behind."""
     result = Result(name=scenario.name, seed=seed)
     began_s = time.monotonic()
@@ -72,15 +81,18 @@ async def play(scenario: Scenario, *, seed: int, address_base: str, evidence: Pa
         directory = Path(name)
         try:
             async with asyncio.timeout(LASTS_AT_MOST_S), AsyncExitStack() as stack:
-                await _play(
-                    scenario,
-                    result,
-                    stack,
-                    directory,
-                    seed=seed,
-                    address_base=address_base,
-                    evidence=evidence,
-                )
+                if isinstance(scenario, Trial):
+                    await scenario.run(result, seed)
+                else:
+                    await _play(
+                        scenario,
+                        result,
+                        stack,
+                        directory,
+                        seed=seed,
+                        address_base=address_base,
+                        evidence=evidence,
+                    )
         except (Skipped, disks.CannotMount) as reason:
             result.skipped = str(reason)
         except TimeoutError:

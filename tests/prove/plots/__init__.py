@@ -8,12 +8,13 @@ from tests.prove.plots.brokers import BROKERS
 from tests.prove.plots.devices import DEVICES
 from tests.prove.plots.lies import LIES
 from tests.prove.plots.lines import LINES
+from tests.prove.plots.parsers import PARSERS
 from tests.prove.plots.processes import PROCESSES
 from tests.prove.plots.states import STATES
 from tests.prove.plots.storm import STORM
-from tests.prove.scenario import Scenario
+from tests.prove.scenario import Scenario, Trial
 
-SCENARIOS: Final[tuple[Scenario, ...]] = (
+SCENARIOS: Final[tuple[Scenario | Trial, ...]] = (
     *PROCESSES,
     *BROKERS,
     *LIES,
@@ -21,4 +22,5 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     *LINES,
     *STATES,
     *STORM,
+    *PARSERS,
 )
