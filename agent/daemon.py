@@ -54,7 +54,8 @@ log = structlog.get_logger()
 
 HEALTH_EVERY_S = 60.0
 DEFAULT_SLOT = 1
-DRAINS_WITHIN_S = 6.0  # systemd gives fifteen seconds, and the broker wants some of them
+DRAINS_WITHIN_S = 5.0  # systemd gives fifteen seconds, and broker and database want some of them
+PARTS_WITHIN_S = 5.5  # the forwarder from the broker: last answers, good-bye, and the last settling
 HEALTH_EXPIRES_S = 180  # after three periods nobody should take it for news
 
 
@@ -231,7 +232,8 @@ class _Daemon:
             await asyncio.wait((heard, clock, lag, health))
             await self._drain(road)
             self._forwarder.stop()
-            await line
+            await asyncio.wait((line,), timeout=PARTS_WITHIN_S)
+            line.cancel()  # a disk that takes nothing may hold it up at any point
         log.info("roomd.stopped")
 
     async def _drain(self, road: asyncio.Task[None]) -> None:

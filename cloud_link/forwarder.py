@@ -32,6 +32,7 @@ COUNTED_WITHIN_S: Final = 5.0  # a full disk must not keep us from being seen
 LOOKS_EVERY_S: Final = 1.0
 LAST_ANSWERS_WITHIN_S: Final = 2.0
 GOODBYE_WITHIN_S: Final = 2.0
+SETTLED_WITHIN_S: Final = 1.0
 UNFIT_BEFORE_OLDER: Final = 3  # CONNECTs cut without a word, before MQTT 3.1.1 is tried
 NO_RETAIN: Final = 0x9A
 
@@ -658,9 +659,11 @@ class Forwarder:
             self._event.set()
 
     async def _settle_last(self) -> None:
+        """What a stuck disk does not take down is only sent once more after the next start."""
         self._database.hurry()
-        while self._settling is not None:
-            await asyncio.wait({self._settling})
+        until_s = self._loop.time() + SETTLED_WITHIN_S
+        while self._settling is not None and (left_s := until_s - self._loop.time()) > 0.0:
+            await asyncio.wait({self._settling}, timeout=left_s)
             self._look_at_jobs()
             self._database.hurry()
 
