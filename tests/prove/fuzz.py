@@ -71,8 +71,8 @@ TOLD_IN_XML: Final = (
     b'<Event>\n<Bookings item="1"><Updated item="1"/></Bookings></Event>\n',
     b"<Status>\n<RoomAnalytics><PeopleCount><Current>4</Current></PeopleCount></RoomAnalytics></Status>\n",
     (
-        b'<Status><Conference><Presentation><LocalInstance item="2" ghost="True"/></Presentation></Conference>'
-        b"</Status>\n"
+        b'<Status><Conference><Presentation><LocalInstance item="2" ghost="True"/></Presentation>'
+        b"</Conference></Status>\n"
     ),
     (
         b'<?xml version="1.0"?>\n<XmlDoc resultId="2"><Command><BookingsListResult status="OK">'
