@@ -25,6 +25,8 @@ from zlib import crc32
 
 import structlog
 
+from cloud_link.envelope import ANSWERED, ANSWERS
+
 log = structlog.get_logger()
 
 Connection = sqlite3.Connection
@@ -37,8 +39,19 @@ RESCUE: Final = FILE + ".rescue"  # stands while a damaged file is being rescued
 IN_USE: Final = (
     "roomd.in-use"  # there from the first commit to a clean close: says that a WAL must be there too
 )
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 APPLICATION: Final = 0x726F6F6D  # "room", in the file's header: noise there is not taken for a newer schema
+TABLES: Final = {
+    "meta",
+    "boots",
+    "streams",
+    "outbox",
+    "dead_letters",
+    "gaps",
+    "snapshot",
+    "inbox",
+    "postage",
+}
 PAGE_BYTES: Final = 4096
 BUDGET_BYTES: Final = 256 * 1024 * 1024
 BALLAST_BYTES: Final = 8 * 1024 * 1024
@@ -50,7 +63,7 @@ SHORTEST_REST_S: Final = 0.05
 LONGEST_REST_S: Final = 2.0  # a disk that is full now may have room in a moment
 ROOMY_BYTES: Final = 16 * 1024 * 1024  # a disk with so much free is not full
 BALLAST_AGAIN_S: Final = 60.0
-STUCK_AT_CLOSE_S: Final = 5.0
+STUCK_AT_CLOSE_S: Final = 2.0
 QUARANTINED_AT_MOST: Final = 3  # files kept for a person; the oldest goes
 PROBES_AT_MOST: Final = 2_000_000  # rows looked for one by one between two damaged places
 
@@ -693,7 +706,10 @@ def _open_sound(directory: Path, limits: Limits, new_epoch: Callable[[], str]) -
         _refuse_newer(path, version)  # as it is behind the WAL
         if version == 0:
             _create(connection)
-        _check(connection)
+        _check_pages(connection)
+        if 0 < version < SCHEMA:
+            _migrate(connection, path, version)
+        _check_tables(connection)
         epoch = _epoch(connection, new_epoch)
         connection.execute(  # for readers beside us; written only where it changed
             "INSERT INTO meta VALUES ('budget_pages', ?) ON CONFLICT (name) "
@@ -745,12 +761,32 @@ def _create(connection: Connection) -> None:
     connection.execute("COMMIT")
 
 
-def _check(connection: Connection) -> None:
+ADDED: Final = {  # by version: what schema.sql has more than the one before
+    2: ("CREATE TABLE inbox", "CREATE INDEX inbox_unfinished", "CREATE TABLE postage"),
+}
+
+
+def _migrate(connection: Connection, path: Path, version: int) -> None:
+    """In one transaction: a crash leaves the old schema or the new one."""
+    connection.execute("BEGIN IMMEDIATE")
+    for step in range(version + 1, SCHEMA + 1):
+        for statement in _statements():
+            if statement.startswith(ADDED[step]):
+                connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    connection.execute("COMMIT")
+    log.info("database.migrated", path=str(path), before=version, now=SCHEMA)
+
+
+def _check_pages(connection: Connection) -> None:
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise _Damaged(f"quick_check: {verdict}")
+
+
+def _check_tables(connection: Connection) -> None:
     found = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    missing = {"meta", "boots", "streams", "outbox", "dead_letters", "gaps", "snapshot"} - found
+    missing = TABLES - found
     if missing:
         raise _Damaged(f"tables are missing: {', '.join(sorted(missing))}")
 
@@ -843,7 +879,7 @@ def _salvage(connection: Connection, quarantined: Path, *, reason: str) -> Reset
                     (stream, name, place),
                 )
             salvaged = _salvage_outbox(connection, old, settled)
-            for table in ("dead_letters", "gaps", "snapshot"):
+            for table in ("dead_letters", "gaps", "snapshot", "inbox", "postage"):
                 carried = _carry(connection, old, table)
                 snapshots = carried if table == "snapshot" else snapshots
             top = max(
@@ -900,7 +936,7 @@ def _salvage_outbox(connection: Connection, old: Connection, settled: dict[int, 
             rotten += 1
             continue
         if stream not in names:  # its name stands in the topic: …/rooms/fjord/events/booking
-            names[stream] = "/".join(topic.split("/")[-4:-2])
+            names[stream] = _stream_of(topic, str(row[4]), place)
             connection.execute(
                 "INSERT OR IGNORE INTO streams (id, name) VALUES (?, ?)", (stream, names[stream])
             )
@@ -915,6 +951,15 @@ def _salvage_outbox(connection: Connection, old: Connection, settled: dict[int, 
             "database.rotten", envelopes=rotten, consequence="not carried over: their bytes have changed"
         )
     return saved
+
+
+def _stream_of(topic: str, kind: str, place: int) -> str:
+    levels = topic.split("/")
+    if kind != ANSWERED:
+        return "/".join(levels[-4:-2])
+    if levels[-1] == "responses":
+        return "/".join(levels[-3:])
+    return f"lost/{place}{ANSWERS}"  # went to a Response Topic, which may be anywhere
 
 
 def _carry(connection: Connection, old: Connection, table: str) -> int:

@@ -65,3 +65,27 @@ CREATE TABLE snapshot (
     room TEXT PRIMARY KEY,
     body BLOB NOT NULL
 ) STRICT;
+
+CREATE TABLE inbox (                        -- commands, from before their PUBACK until they cannot come again
+    place INTEGER PRIMARY KEY,              -- order of arrival
+    command TEXT NOT NULL UNIQUE,           -- command_id
+    digest BLOB NOT NULL,                   -- of what it asks and of whom: the same id must ask the same
+    topic TEXT NOT NULL,
+    request BLOB,                           -- as it came; forgotten with the final answer
+    state TEXT NOT NULL,                    -- kept, begun, answered
+    stream TEXT NOT NULL,                   -- of its answers
+    answer_topic TEXT NOT NULL,
+    correlation BLOB,
+    answer_expiry_s INTEGER NOT NULL,
+    answer BLOB,                            -- the last that was given
+    received_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX inbox_unfinished ON inbox (place) WHERE state <> 'answered';
+
+CREATE TABLE postage (                      -- what goes along with an answer in the outbox, with MQTT 5
+    place INTEGER PRIMARY KEY,              -- in the outbox
+    correlation BLOB,
+    expiry_s INTEGER
+) STRICT;

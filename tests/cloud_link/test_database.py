@@ -16,10 +16,11 @@ import pytest
 import structlog
 
 from cloud_link import database as module
-from cloud_link import outbox
+from cloud_link import inbox, outbox
 from cloud_link.database import (
     BALLAST,
     FILE,
+    SCHEMA,
     AlreadyRunning,
     Connection,
     Database,
@@ -32,6 +33,7 @@ from cloud_link.database import (
     reset_told,
 )
 from cloud_link.outbox import Posted
+from tests.cloud_link.orders import ANSWERS_OF_FJORD, command, franked, refusal
 from tests.cloud_link.stand import SMALL, append, seal, until
 
 FJORD, LAKE = "rooms/fjord", "rooms/lake"
@@ -209,9 +211,85 @@ async def test_a_newer_schema_is_refused_and_not_touched(tmp_path: Path):
             pass
     assert [path.name for path in tmp_path.glob("*corrupt*")] == []
     with raw(tmp_path) as connection:
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
     async with opened(tmp_path) as database:
         assert len((await everything(database))[FJORD]) == 2
+
+
+def as_of_schema_1(directory: Path) -> None:
+    """What the first version wrote: nothing of commands in it."""
+    with raw(directory) as connection:
+        for statement in ("TABLE inbox", "TABLE postage"):
+            connection.execute(f"DROP {statement}")
+        connection.execute("PRAGMA user_version = 1")
+
+
+def shape(directory: Path) -> set[tuple[str, str]]:
+    with raw(directory) as connection:
+        return set(connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+
+
+async def test_a_file_of_the_first_schema_is_brought_up_with_all_that_is_in_it(tmp_path: Path):
+    async with opened(tmp_path) as database:
+        accepted = await fill(database, 20)
+    new = shape(tmp_path)
+    as_of_schema_1(tmp_path)
+    assert shape(tmp_path) < new
+    async with opened(tmp_path) as database:
+        assert database.opened.reset is None
+        assert (await everything(database))[LAKE] == accepted[1::2]
+    assert shape(tmp_path) == new
+
+
+async def test_a_file_of_the_first_schema_that_was_left_in_a_crash_is_brought_up(tmp_path: Path):
+    async with opened(tmp_path / "a") as database:
+        accepted = await fill(database, 20)
+    as_of_schema_1(tmp_path / "a")
+    with raw(tmp_path / "a") as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("INSERT INTO snapshot VALUES ('fjord', x'01')")
+        snapshot_of_a_crash(tmp_path / "a", tmp_path / "crash")
+    async with opened(tmp_path / "crash") as database:
+        assert database.opened.reset is None
+        assert (await everything(database))[LAKE] == accepted[1::2]
+
+
+async def test_a_damaged_file_of_the_first_schema_is_rescued(tmp_path: Path):
+    await damaged(tmp_path)
+    as_of_schema_1(tmp_path)
+    path = tmp_path / FILE
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 4096 // 2 * 4096)
+        file.write(b"\xff" * 4096)
+    async with opened(tmp_path) as database:
+        assert database.opened.reset is not None
+        assert database.opened.reset.salvaged > 300
+        assert await database.write(inbox.unfinished) == []
+
+
+async def test_a_rescue_carries_commands_and_what_goes_along_with_their_answers(tmp_path: Path):
+    async with opened(tmp_path) as database:
+        await fill(database, 200)
+        await database.write(lambda tx: inbox.keep(tx, command("c1"), recorded=outbox.moment_now()))
+        await database.write(lambda tx: inbox.refuse(tx, refusal("c2"), recorded=outbox.moment_now()))
+        waiting = await database.write(inbox.unfinished)
+        (answer,) = await database.write(lambda tx: franked(tx, ANSWERS_OF_FJORD))
+    path = tmp_path / FILE
+    with raw(tmp_path) as connection:
+        root = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'outbox_by_stream'"
+        ).fetchone()[0]
+    with path.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\x00" * 4096)
+    async with opened(tmp_path) as database:
+        assert database.opened.reset is not None
+        assert await database.write(inbox.unfinished) == waiting
+        assert await database.write(lambda tx: franked(tx, ANSWERS_OF_FJORD)) == [answer]
+        repeated = await database.write(
+            lambda tx: inbox.keep(tx, command("c1"), recorded=outbox.moment_now())
+        )
+        assert isinstance(repeated, inbox.Again)
 
 
 async def damaged(directory: Path, count: int = 200) -> list[Posted]:
