@@ -16,6 +16,7 @@ from tests.simulator.bookings import CalendarKind
 from tests.simulator.control import controlled
 from tests.simulator.device import Service
 from tests.simulator.firmware import ALL_VERSIONS
+from tests.simulator.replay import Replay
 from tests.simulator.scripts import demonstrate, fill_day
 from tests.simulator.site import SERVICES, Site
 
@@ -30,6 +31,13 @@ async def simulate(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sign, stop.set)
+    if options.replay:
+        host, port, speed = options.address_base, options.port, options.speed
+        async with Replay(options.replay, host=host, port=port, speed=speed) as replay:
+            sys.stdout.write(f"ready rooms=1 first={host} port={replay.port} sha256:{replay.fingerprint}\n")
+            sys.stdout.flush()
+            await stop.wait()
+        return
     async with contextlib.AsyncExitStack() as stack:
         site = await stack.enter_async_context(
             Site(
@@ -109,8 +117,13 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--script", choices=("demo", "quiet", "flood", "none"), default="quiet")
     parser.add_argument("--rate", type=float, default=0.0, help="per second: deeds (demo), counts (flood)")
     parser.add_argument("--timestamps", action="store_true", help="remember when each count was sent")
-    parser.add_argument("--speed", type=float, default=1.0, help="how much faster time passes")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="how much faster time passes; of a replay also inf"
+    )
     parser.add_argument("--self-signed", action="store_true", help="no authority; trust the fingerprints")
+    parser.add_argument(
+        "--replay", type=Path, metavar="FILE", help="no site: one device that says what `roomd record` heard"
+    )
     parser.add_argument("--directory", type=Path, help="where ca.pem, known_hosts and site.json go")
     return parser.parse_args(arguments)
 
