@@ -65,6 +65,7 @@ TOLD_IN_JSON: Final = (
     ),
     b'{"CommandResponse":{"XResult":{"status":"Error","Reason":{"Value":"} ** end"}}},"ResultId":"3"}\n',
     b"Command not recognized.\n",
+    b'{"Value":"a leaf and no tree"}\n',
     b"/Event/Bookings\n** end\n",
 )
 TOLD_IN_XML: Final = (
