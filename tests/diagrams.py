@@ -7,21 +7,22 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agent.core.correlation import TRANSITIONS
-from agent.core.model import LIVE_PHASES
+from agent.core.holds import HOLD_TRANSITIONS
+from agent.core.model import LIVE_HOLDS, LIVE_PHASES
 from device_adapters.lifecycle import MOVES
 
 FILE = Path(__file__).parent.parent / "docs" / "states.md"
 
 HEAD = """# States and their moves
 
-Drawn by `make diagrams` from the tables in `agent/core/correlation.py` and `device_adapters/lifecycle.py`;
-a test fails when this page and the tables differ.
+Drawn by `make diagrams` from the tables in `agent/core/correlation.py`, `agent/core/holds.py` and
+`device_adapters/lifecycle.py`; a test fails when this page and the tables differ.
 """
 
 
 def document() -> str:
     """The whole page, as Markdown with Mermaid diagrams."""
-    return "\n".join((HEAD, *_booking(), "", *_link(), ""))
+    return "\n".join((HEAD, *_booking(), "", *_hold(), "", *_link(), ""))
 
 
 def _booking() -> Iterable[str]:
@@ -33,6 +34,19 @@ def _booking() -> Iterable[str]:
         told = f" / {move.tells}" if move.tells else ""
         yield f"    {phase or '[*]'} --> {move.to} : {sign}{told}"
     for phase in sorted({move.to for move in TRANSITIONS.values()} - LIVE_PHASES):
+        yield f"    {phase} --> [*]"
+    yield "```"
+
+
+def _hold() -> Iterable[str]:
+    yield "## A hold\n"
+    yield "Each arrow is what happens to it; behind the stroke stand the facts that the cloud is told.\n"
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    for (phase, turn), move in HOLD_TRANSITIONS.items():
+        told = f" / {', '.join(move.tells)}" if move.tells else ""
+        yield f"    {phase or '[*]'} --> {move.to} : {turn}{told}"
+    for phase in sorted({move.to for move in HOLD_TRANSITIONS.values()} - LIVE_HOLDS):
         yield f"    {phase} --> [*]"
     yield "```"
 

@@ -62,6 +62,7 @@ LATE = timedelta(seconds=60)  # an end that is told later than that was slept th
 REMEMBER_OVER = timedelta(minutes=10)  # so that its id is not taken for a new hold's
 AT_ONCE = datetime.min.replace(tzinfo=UTC)
 OURS = "roomd-"
+MAY_BE_THERE = frozenset({ShowingPhase.ASKED, ShowingPhase.UP, ShowingPhase.LEAVING})
 OF_THE_ROOM = frozenset({Surface.SCREEN, Surface.CONTROLLER})  # people in a call look at these
 
 
@@ -268,20 +269,30 @@ def greet(step: Step, device: DeviceId) -> Step:
     """The device is there (again), or has restarted: nobody knows what it shows, so it is asked anew."""
     for hold in tuple(step.room.holds.values()):
         kept = tuple(
-            each
-            if each.device != device or each.phase is ShowingPhase.CLEARED
-            else replace(
-                each,
-                asked_at=None,
-                refused=0,
-                phase=ShowingPhase.ASKED if each.phase is ShowingPhase.UP else each.phase,
-            )
+            each if each.device != device else _anew(each)
             for each in hold.showings
-            if each.device != device or each.phase is not ShowingPhase.REFUSED
+            if each.device != device or each.phase is not ShowingPhase.REFUSED or _renewal_refused(each)
         )
         if kept != hold.showings:
             step = _keep(step, replace(hold, showings=kept))
     return step
+
+
+def _anew(showing: Showing) -> Showing:
+    match showing.phase:
+        case ShowingPhase.CLEARED:
+            return showing  # whoever dismissed it has read it
+        case ShowingPhase.LEAVING:
+            return replace(showing, asked_at=None, refused=0)
+        case ShowingPhase.ASKED | ShowingPhase.UP | ShowingPhase.REFUSED:
+            return replace(showing, phase=ShowingPhase.ASKED, asked_at=None)
+        case _:
+            assert_never(showing.phase)
+
+
+def _renewal_refused(showing: Showing) -> bool:
+    """What was shown before may still be there."""
+    return showing.phase is ShowingPhase.REFUSED and showing.told
 
 
 def pass_time(step: Step, *, now: datetime) -> Step:
@@ -424,7 +435,7 @@ def _tasks(room: Room, now: datetime, policy: Policy) -> Iterator[_Task]:
         for showing in hold.showings:
             place_ = (showing.device, showing.surface)
             device = room.devices.get(showing.device)
-            if showing.phase in {ShowingPhase.ASKED, ShowingPhase.UP, ShowingPhase.LEAVING}:
+            if showing.phase in MAY_BE_THERE or _renewal_refused(showing):
                 taken.add(place_)
             if device is None or device.phase is not DevicePhase.CONNECTED:
                 continue
@@ -513,7 +524,7 @@ def _take_off(step: Step, task: _Task, now: datetime) -> Step:
     if showing is None:
         return step
     hold = step.room.holds[task.hold.feedback_id]
-    never = showing.phase is ShowingPhase.REFUSED and not showing.told  # else a renewal was refused
+    never = showing.phase is ShowingPhase.REFUSED and not _renewal_refused(showing)
     if never or showing.phase is ShowingPhase.CLEARED:
         return _drop(step, hold, showing)
     asked = replace(showing, phase=ShowingPhase.LEAVING, asked_at=now)
