@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 from msgspec import Struct
 from msgspec.json import schema_components
 
-from agent.core.facts import BookingFact, DeviceFact, Fact, FactKind, OccupancyFact
+from agent.core.facts import BookingFact, DeviceFact, Fact, FactKind, HoldFact, OccupancyFact
 from agent.core.model import (
     AgentId,
     Booking,
@@ -24,6 +24,10 @@ from agent.core.model import (
     DeviceId,
     DevicePhase,
     DeviceState,
+    FeedbackId,
+    Hold,
+    HoldId,
+    HoldPhase,
     Meeting,
     MeetingId,
     Occupancy,
@@ -31,6 +35,7 @@ from agent.core.model import (
     Room,
     RoomId,
     SiteId,
+    Surface,
 )
 from agent.core.orders import Answer, AnswerStatus, CommandId
 from cloud_link import contract
@@ -360,6 +365,17 @@ BOOKING: Final = Booking(
 ASKED: Final = replace(
     BOOKING, phase=BookingPhase.REQUESTED, meeting_id=None, calendar=None, booking_ids={}, since=NINE
 )
+HOLD: Final = Hold(
+    feedback_id=FeedbackId("roomd-4f2c81d09ab3"),
+    id=HoldId("hold-7c1e"),
+    phase=HoldPhase.SHOWN,
+    since=NINE,
+    text="Kept for Kari until 09:10",
+    starts_at=NINE,
+    ends_at=NINE + timedelta(minutes=10),
+    surfaces=(Surface.SCREEN,),
+    answers=("I'm here", "Release it"),
+)
 SOMEBODY: Final = Occupancy(people=3, presence=True, in_use=True, in_call=False, sharing=False)
 NOBODY: Final = Occupancy(people=0, presence=False, in_use=False, in_call=False, sharing=False)
 
@@ -399,6 +415,24 @@ def _example_facts() -> tuple[Fact, ...]:
         booking(FactKind.BOOKING_ENDED, BookingPhase.ENDED),
         booking(FactKind.BOOKING_DELETED, BookingPhase.DELETED, "no_show"),
         OccupancyFact(kind=FactKind.OCCUPANCY_CHANGED, at=NINE, occupancy=SOMEBODY, previous=NOBODY),
+        HoldFact(kind=FactKind.HOLD_PLACED, at=NINE, hold=HOLD),
+        HoldFact(kind=FactKind.HOLD_SHOWN, at=NINE, hold=HOLD, device=BOARD.id, surface=Surface.SCREEN),
+        HoldFact(
+            kind=FactKind.HOLD_ANSWERED,
+            at=NINE + timedelta(minutes=4),
+            hold=HOLD,
+            device=BOARD.id,
+            surface=Surface.SCREEN,
+            answer="I'm here",
+        ),
+        HoldFact(
+            kind=FactKind.HOLD_EXTENDED,
+            at=NINE,
+            hold=replace(HOLD, ends_at=NINE + timedelta(minutes=20)),
+            previous=HOLD,
+        ),
+        HoldFact(kind=FactKind.HOLD_ENDED, at=HOLD.ends_at, hold=HOLD, cause="expired"),
+        HoldFact(kind=FactKind.HOLD_FAILED, at=NINE, hold=HOLD, cause="no device of the room is heard"),
         device(FactKind.DEVICE_CONNECTED, DevicePhase.CONNECTED),
         device(FactKind.DEVICE_LOST, DevicePhase.LOST, "no answer to a ping for 30 seconds"),
         device(FactKind.DEVICE_REFUSED, DevicePhase.REFUSED, "the device refuses the user name or password"),

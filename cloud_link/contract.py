@@ -268,6 +268,48 @@ class OccupancyData(OccupancyValues, frozen=True, kw_only=True):
     previous: Annotated[OccupancyValues, Meta(description="As the cloud was told before.")]
 
 
+# ── holds ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+class HoldValues(Struct, frozen=True, kw_only=True):
+    """Words that keep the room for somebody. They are not repeated here: whoever placed them knows them."""
+
+    hold: Annotated[str, Meta(min_length=1, description="The hold's id, as it was placed.")]
+    starts_at: Annotated[Time, Meta(description="When it begins.")]
+    ends_at: Annotated[Time, Meta(description="When it ends, or would have.")]
+    surfaces: Annotated[
+        tuple[str, ...],
+        Meta(description="Where it is shown: screen, controller, scheduler, led."),
+    ]
+
+
+class HoldData(HoldValues, frozen=True, kw_only=True):
+    """The hold, and what became of it."""
+
+    device: Annotated[str | None, Meta(description="The device that shows it, or on which it was answered.")]
+    surface: Annotated[str | None, Meta(description="The surface of that device.")]
+    answer: Annotated[str | None, Meta(description="The answer that was chosen, as it stood there.")]
+    previous_ends_at: Annotated[
+        Time | None, Meta(description="When it would have ended, if it was extended.")
+    ]
+    cause: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "Why it ended: expired, cancelled, answered, replaced, booking_started. "
+                "Of a failure: why, in words that a technician can act on."
+            ),
+            examples=["expired", "cancelled", "answered", "replaced", "booking_started"],
+        ),
+    ]
+
+
+class HoldState(HoldValues, frozen=True, kw_only=True):
+    """The hold that the room's screens are to show now."""
+
+    shown: Annotated[bool, Meta(description="Whether any of them shows it.")]
+
+
 # ── devices ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -457,6 +499,42 @@ class OccupancyChanged(CloudEvent, frozen=True, kw_only=True, tag="roomd.occupan
     data: OccupancyData
 
 
+class HoldPlaced(CloudEvent, frozen=True, kw_only=True, tag="roomd.hold.placed.v1"):
+    """A hold is taken on."""
+
+    data: HoldData
+
+
+class HoldShown(CloudEvent, frozen=True, kw_only=True, tag="roomd.hold.shown.v1"):
+    """A surface shows the hold, for the first time there."""
+
+    data: HoldData
+
+
+class HoldAnswered(CloudEvent, frozen=True, kw_only=True, tag="roomd.hold.answered.v1"):
+    """Somebody in front of a screen chose an answer; that ends the hold."""
+
+    data: HoldData
+
+
+class HoldExtended(CloudEvent, frozen=True, kw_only=True, tag="roomd.hold.extended.v1"):
+    """The hold has another end."""
+
+    data: HoldData
+
+
+class HoldEnded(CloudEvent, frozen=True, kw_only=True, tag="roomd.hold.ended.v1"):
+    """The hold is over; screens that cannot be reached now are cleared when they can."""
+
+    data: HoldData
+
+
+class HoldFailed(CloudEvent, frozen=True, kw_only=True, tag="roomd.hold.failed.v1"):
+    """The hold was never seen by anybody."""
+
+    data: HoldData
+
+
 class DeviceConnected(CloudEvent, frozen=True, kw_only=True, tag="roomd.device.connected.v1"):
     """A device is heard."""
 
@@ -517,6 +595,12 @@ RoomFactEvent = (
     | BookingEnded
     | BookingDeleted
     | OccupancyChanged
+    | HoldPlaced
+    | HoldShown
+    | HoldAnswered
+    | HoldExtended
+    | HoldEnded
+    | HoldFailed
     | DeviceConnected
     | DeviceLost
     | DeviceRefused
@@ -653,7 +737,7 @@ class RoomState(Struct, frozen=True, kw_only=True):
     ]
     occupancy: RoomOccupancy
     hold: Annotated[
-        None, Meta(description="The hold that is on the room's screens. Null: there are no holds yet.")
+        HoldState | None, Meta(description="The hold that is on the room's screens. Null if there is none.")
     ]
     calendar: RoomCalendar
 

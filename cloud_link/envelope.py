@@ -15,13 +15,15 @@ from msgspec import UNSET, UnsetType
 from msgspec.json import Encoder
 
 from agent.core.agenda import agenda
-from agent.core.facts import BookingFact, DeviceFact, Fact, FactKind, OccupancyFact
+from agent.core.facts import BookingFact, DeviceFact, Fact, FactKind, HoldFact, OccupancyFact
 from agent.core.model import (
     AgentId,
     Booking,
     BookingKey,
     DevicePhase,
     DeviceState,
+    Hold,
+    HoldPhase,
     Occupancy,
     Room,
     RoomId,
@@ -230,6 +232,12 @@ EVENTS: Final[Mapping[FactKind | AgentFactKind, Callable[..., contract.CloudEven
     FactKind.BOOKING_ENDED: contract.BookingEnded,
     FactKind.BOOKING_DELETED: contract.BookingDeleted,
     FactKind.OCCUPANCY_CHANGED: contract.OccupancyChanged,
+    FactKind.HOLD_PLACED: contract.HoldPlaced,
+    FactKind.HOLD_SHOWN: contract.HoldShown,
+    FactKind.HOLD_ANSWERED: contract.HoldAnswered,
+    FactKind.HOLD_EXTENDED: contract.HoldExtended,
+    FactKind.HOLD_ENDED: contract.HoldEnded,
+    FactKind.HOLD_FAILED: contract.HoldFailed,
     FactKind.DEVICE_CONNECTED: contract.DeviceConnected,
     FactKind.DEVICE_LOST: contract.DeviceLost,
     FactKind.DEVICE_REFUSED: contract.DeviceRefused,
@@ -254,7 +262,7 @@ def seal(
 ) -> Envelope:
     """The fact as it will be sent, however often."""
     subject: str
-    data: contract.BookingData | contract.OccupancyData | contract.DeviceData
+    data: contract.BookingData | contract.OccupancyData | contract.DeviceData | contract.HoldData
     match fact:
         case BookingFact():
             subject, data = fact.booking.key, _booking_data(fact, privacy)
@@ -262,6 +270,8 @@ def seal(
             subject, data = room, _occupancy_data(fact)
         case DeviceFact():
             subject, data = fact.device.id, _device_data(fact)
+        case HoldFact():
+            subject, data = fact.hold.id, _hold_data(fact)
         case _:
             assert_never(fact)
     kind = fact.kind.value
@@ -403,6 +413,8 @@ def seal_answer(
 Value = TypeVar("Value")
 BookingShape = TypeVar("BookingShape", bound=contract.BookingData)
 OccupancyShape = TypeVar("OccupancyShape", bound=contract.OccupancyValues)
+HoldShape = TypeVar("HoldShape", bound=contract.HoldValues)
+STANDING = frozenset({HoldPhase.DUE, HoldPhase.SHOWN})
 DeviceShape = TypeVar("DeviceShape", bound=contract.DeviceValues)
 
 
@@ -521,6 +533,35 @@ def _occupancy(shape: Callable[..., OccupancyShape], occupancy: Occupancy, **mor
     )
 
 
+def _hold_data(fact: HoldFact) -> contract.HoldData:
+    return _hold(
+        contract.HoldData,
+        fact.hold,
+        device=fact.device,
+        surface=fact.surface,
+        answer=fact.answer,
+        previous_ends_at=None if fact.previous is None else _time(fact.previous.ends_at),
+        cause=fact.cause,
+    )
+
+
+def _hold_state(room: Room) -> contract.HoldState | None:
+    hold = next((each for each in room.holds.values() if each.phase in STANDING and not each.plain), None)
+    if hold is None:
+        return None
+    return _hold(contract.HoldState, hold, shown=hold.phase is HoldPhase.SHOWN)
+
+
+def _hold(shape: Callable[..., HoldShape], hold: Hold, **more: object) -> HoldShape:
+    return shape(
+        hold=hold.id,
+        starts_at=_time(hold.starts_at),
+        ends_at=_time(hold.ends_at),
+        surfaces=tuple(hold.surfaces),
+        **more,
+    )
+
+
 def _device_data(fact: DeviceFact) -> contract.DeviceData:
     booted_at = _time_or_none(fact.device.booted_at)
     return _device(contract.DeviceData, fact.device, booted_at=booted_at, cause=fact.cause)
@@ -556,7 +597,7 @@ def room_state(room: Room, *, now: datetime, privacy: Privacy) -> bytes:
             occupancy=_occupancy(
                 contract.RoomOccupancy, room.occupancy, since=_time_or_none(room.occupancy_since)
             ),
-            hold=None,
+            hold=_hold_state(room),
             calendar=contract.RoomCalendar(
                 believed=known.believed, listed_at=_time_or_none(known.as_of), fresh=known.fresh
             ),

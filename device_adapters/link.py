@@ -29,7 +29,7 @@ from agent.core.events import (
     UptimeRead,
     UseSensed,
 )
-from agent.core.facts import Request
+from agent.core.facts import ListBookings, ReadValues, Request
 from agent.core.model import Ability, BookingId, Device, RoomId, Transport
 from device_adapters import errors, trust
 from device_adapters.conversation import Conversation, Dial
@@ -320,12 +320,20 @@ class Talk:
 
     def ask(self, request: Request) -> None:
         """Pass on what the core asks for; a listing on its way is asked for again when it has come."""
-        if self._identity is None or not self._makeup.books:
-            return  # the greeting will list, or there is nothing to list
-        if self._listing is not None:
-            self._listing.again = True
-        else:
-            self._list(requests.command_for(request))
+        if self._identity is None:
+            return  # the greeting will list and read
+        match request:
+            case ListBookings() if not self._makeup.books:
+                pass  # there is nothing to list
+            case ListBookings() if self._listing is not None:
+                self._listing.again = True
+            case ListBookings():
+                self._list(requests.list_bookings())
+            case ReadValues():
+                if self._reading is None:
+                    self._read_sensors()
+            case _:
+                log.warning("device.not_asked", device=self._device.id, request=type(request).__name__)
 
     # ── the greeting ──
 

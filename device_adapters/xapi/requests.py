@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from agent.core.facts import ListBookings, Request
 from agent.core.model import BookingId, MeetingId, RequestId
 from device_adapters.xapi.messages import Call
 from device_adapters.xapi.schema import ANY, COMMANDS, Firmware, has
@@ -150,13 +149,6 @@ def list_bookings(*, offset: int = 0) -> Call:
     if offset:
         params["Offset"] = offset
     return Call(method="xCommand/Bookings/List", params=params)
-
-
-def command_for(request: Request) -> Call:
-    """What the core asks for, as the device's command. All firmware understands those there are by now."""
-    match request:
-        case ListBookings():
-            return list_bookings()
 
 
 # ── commands that not every firmware understands ──────────────────────────────────────────────────

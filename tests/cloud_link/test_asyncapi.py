@@ -90,7 +90,7 @@ def test_every_address_is_a_topic_that_is_built():
         SITE.health,
         SITE.availability(fjord),
         SITE.state(fjord),
-        *(SITE.room_events(fjord, noun) for noun in ("booking", "occupancy", "device")),
+        *(SITE.room_events(fjord, noun) for noun in ("booking", "occupancy", "hold", "device")),
         SITE.agent_events("outbox"),
         *(f"{SITE.base}/rooms/fjord/commands/{name}" for name in contract.ROOM_COMMANDS),
         *(f"{SITE.base}/agents/agent-1/commands/{name}" for name in contract.AGENT_COMMANDS),
@@ -113,6 +113,7 @@ def test_only_what_is_the_latest_is_retained_and_all_is_at_least_once():
     assert {name for name, it in said.items() if not it["retain"]} == {
         "sendBookingEvents",
         "sendOccupancyEvents",
+        "sendHoldEvents",
         "sendDeviceEvents",
         "sendOutboxEvents",
         "sendRoomResponses",

@@ -198,9 +198,10 @@ class Story:
         taken = step(self.room, event, now=self.now, policy=self.policy)
         self.room = taken.room
         self.told += taken.facts
-        self.asked += [(self.now, request) for request in taken.requests]
+        listings = [request for request in taken.requests if isinstance(request, ListBookings)]
+        self.asked += [(self.now, request) for request in listings]
         if not self.mute:
-            for request in taken.requests:
+            for request in listings:
                 self._happen(self._what_is_known(request.device))
 
     def _what_is_known(self, device: DeviceId) -> BookingsListed:

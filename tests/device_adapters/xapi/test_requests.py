@@ -1,12 +1,9 @@
 """What we ask of a device."""
 
-from agent.core.facts import ListBookings
-from agent.core.model import DeviceId
 from device_adapters.xapi.requests import (
     CONFIGURATION,
     SENSORS,
     SUBSCRIPTIONS,
-    command_for,
     get,
     list_bookings,
     subscribe,
@@ -14,7 +11,7 @@ from device_adapters.xapi.requests import (
 
 
 def test_the_core_asks_for_a_listing_of_two_days():
-    call = command_for(ListBookings(device=DeviceId("d")))
+    call = list_bookings()
     assert call.method == "xCommand/Bookings/List"
     assert call.params == {"Days": 2}
 
