@@ -626,8 +626,8 @@ def _json(document: bytes) -> tuple[str, Tree]:
         except msgspec.MsgspecError as error:
             raise Unintelligible(f"not JSON: {error}"[:200]) from None
     number = heard.pop("ResultId", "")
-    tree = _plain(heard)
-    return str(number) if isinstance(number, str | int) else "", cast("Tree", tree)
+    tree: Tree = {name: _plain(below) for name, below in heard.items()}  # the root itself is never a leaf
+    return str(number) if isinstance(number, str | int) else "", tree
 
 
 def _plain(value: object) -> object:

@@ -422,6 +422,15 @@ def test_a_member_named_value_is_no_wrapper():
     assert shell.receive(printed) == (Feedback({"Event": {"Widget": {"WidgetId": "dimmer", "Value": "91"}}}),)
 
 
+@pytest.mark.parametrize(
+    "document", [b'{"Value":"x"}', b'{"Value":7,"ResultId":"1"}', b'{"Value":{"Value":"x"}}']
+)
+def test_a_root_named_value_is_nothing_that_harms(document):
+    shell = greeted()
+    shell.receive(document + b"\n")
+    assert shell.receive(b'{"Event":{"Bookings":{"Updated":{"id":"1"},"id":"1"},"id":"1"}}\n')
+
+
 def test_noise_between_documents_is_passed():
     shell = greeted()
     shell.call(UPTIME)
