@@ -525,7 +525,8 @@ def _take_off(step: Step, task: _Task, now: datetime) -> Step:
         return step
     hold = step.room.holds[task.hold.feedback_id]
     never = showing.phase is ShowingPhase.REFUSED and not _renewal_refused(showing)
-    if never or showing.phase is ShowingPhase.CLEARED:
+    lapsed = showing.until is None or showing.until <= now
+    if never or (showing.phase is ShowingPhase.CLEARED and lapsed):  # else it may be cleared in part only
         return _drop(step, hold, showing)
     asked = replace(showing, phase=ShowingPhase.LEAVING, asked_at=now)
     if showing.surface is Surface.LED:
@@ -567,8 +568,10 @@ def _displayed(
         return _send(step, _off_screen(device.id, event.feedback_id))
     for hold, showing in tuple(_on(step.room, device.id)):
         hidden = showing.phase is ShowingPhase.UP and showing.surface in OF_THE_ROOM
-        if hold.answers and hidden:  # a device shows one prompt at a time
-            step = _cleared(step, step.room.holds[hold.feedback_id], showing, now)
+        if hold.answers and hidden and showing.cleared < SHOW_AGAIN:  # a screen shows one prompt at a time
+            count = showing.cleared + 1
+            anew = replace(showing, phase=ShowingPhase.ASKED, asked_at=None, cleared=count)
+            step = _set(step, step.room.holds[hold.feedback_id], anew)
     lapses = timedelta(seconds=event.duration_s) if event.duration_s else LAPSES_AFTER
     return _note(step, replace(device, others_until=now + min(lapses, LAPSES_AFTER)))
 
