@@ -47,6 +47,8 @@ OUR_LAST_MID: Final = 0xFFFF
 WILL_DELAY_S: Final = 15  # a short cut is nobody's business
 SESSION_EXPIRY_S: Final = 24 * 3600
 RECEIVE_MAXIMUM: Final = 20  # commands that the broker may send before we acknowledge
+LARGEST_INCOMING: Final = 256 * 1024  # bytes of a packet: a broker of MQTT 5 keeps larger ones to itself
+INCOMING_AT_MOST: Final = 256  # messages that wait for us, where the broker knows no Receive Maximum
 STANDARD_WINDOW: Final = 65535  # MQTT 5, 3.2.2.3.3, where the broker names none
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 OLD_CODES: Final = {1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}  # MQTT 3.1.1's CONNACK in the words of 5
@@ -90,6 +92,7 @@ class Message:
     retain: bool = False
     expiry_s: int | None = None  # MQTT 5
     content_type: str | None = None  # MQTT 5
+    correlation_data: bytes | None = None  # MQTT 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,7 +314,13 @@ def _new_properties(kind: int) -> Properties:
 
 @lru_cache(maxsize=64)
 def _properties(content_type: str | None, expiry_s: int | None) -> bytes:
+    return _pack(content_type, expiry_s, None)
+
+
+def _pack(content_type: str | None, expiry_s: int | None, correlation_data: bytes | None) -> bytes:
     properties = _new_properties(PacketTypes.PUBLISH)
+    if correlation_data is not None:
+        properties.CorrelationData = correlation_data
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
     if content_type is not None:
@@ -322,7 +331,12 @@ def _properties(content_type: str | None, expiry_s: int | None) -> bytes:
 
 def _publish(message: Message, mid: int, version: Version) -> bytes:
     topic = message.topic.encode()
-    properties = _properties(message.content_type, message.expiry_s) if version is Version.V5 else b""
+    if version is not Version.V5:
+        properties = b""
+    elif message.correlation_data is None:
+        properties = _properties(message.content_type, message.expiry_s)
+    else:
+        properties = _pack(message.content_type, message.expiry_s, message.correlation_data)
     length = 4 + len(topic) + len(properties) + len(message.payload)
     head = bytearray((PUBLISH_QOS1 | message.retain,))
     while length > 0x7F:  # noqa: PLR2004 (seven bits a byte)
@@ -378,6 +392,9 @@ class Connection:
         self._misc: asyncio.TimerHandle | None = None
         self._goodbye: Lost | None = None
         self._granted: dict[int, asyncio.Future[list[int]]] = {}
+        self._unacknowledged = 0  # by us
+        self._deaf = False  # not read from: too much waits for us
+        self._deaf_until_s = 0.0
 
     # ── sending
 
@@ -388,8 +405,11 @@ class Connection:
         """
         if self.lost.done():
             return
-        size = self._largest
-        if size is not None and packet_bytes(len(message.topic.encode()), len(message.payload)) > size:
+        size, besides = self._largest, len(message.correlation_data or b"")
+        if (
+            size is not None
+            and packet_bytes(len(message.topic.encode()), len(message.payload) + besides) > size
+        ):
             self._answers.append((token, OVER_SIZE))
             self._wake()
             return
@@ -408,14 +428,22 @@ class Connection:
         return len(self._sent)
 
     def oldest_unanswered_s(self) -> float:
-        """For how long the oldest has waited for its PUBACK; 0 if none does."""
-        return self._loop.time() - next(iter(self._sent.values()))[1] if self._sent else 0.0
+        """For how long the oldest has waited for its PUBACK while we listened; 0 if none does."""
+        if not self._sent or self._deaf:
+            return 0.0
+        return self._loop.time() - max(next(iter(self._sent.values()))[1], self._deaf_until_s)
 
     # ── receiving
 
     async def subscribe(self, filters: Sequence[str]) -> list[int]:
-        """Asks for these at QoS 1. The broker's reason codes, in this order. Raises BrokerError."""
-        options = SubscribeOptions(qos=1) if self._version is Version.V5 else None
+        """Asks for these at QoS 1. The broker's reason codes, in this order. Raises BrokerError.
+
+        What is retained there does not come with MQTT 5, and what is published to be retained says so.
+        """
+        options = None
+        if self._version is Version.V5:
+            never = SubscribeOptions.RETAIN_DO_NOT_SEND
+            options = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=never)
         wanted: list[Any] = [(each, options or 1) for each in filters]
         code, mid = self._client.subscribe(wanted)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
@@ -430,8 +458,10 @@ class Connection:
 
     def acknowledge(self, incoming: Incoming) -> None:
         """Sends its PUBACK; on a lost connection nothing: the broker will send it again on the next."""
-        if not self.lost.done():
+        if not self.lost.done() and incoming.qos > 0:
+            self._unacknowledged -= 1
             self._client.ack(incoming.mid, incoming.qos)
+            self._listen_again()
 
     # ── ending
 
@@ -610,6 +640,8 @@ class Connection:
             granted.set_result([code.value for code in codes])
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        if not self._has_room_for(message):
+            return
         properties = message.properties
         self.incoming.append(
             Incoming(
@@ -625,6 +657,33 @@ class Connection:
             )
         )
         self._wake()
+
+    def _has_room_for(self, message: paho.MQTTMessage) -> bool:
+        """What a broker sends must not fill our memory: nothing more is read until we have caught up.
+
+        To end the connection would help nobody: all of it would come at once again, on the next.
+        """
+        if message.qos == 0:
+            if len(self.incoming) < INCOMING_AT_MOST:
+                return True
+            log.warning("broker.flood", topic=message.topic, consequence="dropped: it came with QoS 0")
+            return False
+        self._unacknowledged += 1
+        if self._unacknowledged >= INCOMING_AT_MOST and not self._deaf and self._reader is not None:
+            self._deaf = True
+            self._loop.remove_reader(self._reader)
+        return True
+
+    def _listen_again(self) -> None:
+        if self._deaf and self._unacknowledged * 2 < INCOMING_AT_MOST and self._reader is not None:
+            self._deaf, self._deaf_until_s = False, self._loop.time()
+            self._loop.add_reader(self._reader, self._read)
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """What TLS or paho holds already does not wake us."""
+        if not self.lost.done():
+            self._read()
 
     def _on_socket_close(self, *_: object) -> None:
         """Before paho closes the descriptor: a number that is used again must not be watched for us."""
@@ -660,6 +719,7 @@ async def connect(
         properties = _new_properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        properties.MaximumPacketSize = LARGEST_INCOMING
 
     def dial() -> None:
         client.connect(

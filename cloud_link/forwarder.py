@@ -14,11 +14,13 @@ from typing import Final, Protocol, assert_never
 
 import structlog
 
-from cloud_link import delivery, outbox
+from cloud_link import delivery, inbox, outbox
 from cloud_link.broker import BrokerError, Connection, Dial, Lost, Message
 from cloud_link.database import Connection as Transaction
 from cloud_link.database import Database
 from cloud_link.delivery import Ending, Line, Pace, Rest, Verdict, Window
+from cloud_link.envelope import ANSWERS
+from cloud_link.hearing import Hearing
 from cloud_link.outbox import Budget, Dropped, Hold, Posted, Teller
 from cloud_link.retained import Retained
 
@@ -35,6 +37,7 @@ GOODBYE_WITHIN_S: Final = 2.0
 SETTLED_WITHIN_S: Final = 1.0
 UNFIT_BEFORE_OLDER: Final = 3  # CONNECTs cut without a word, before MQTT 3.1.1 is tried
 NO_RETAIN: Final = 0x9A
+LOST_WITH_ANSWER: Final = 5  # connections in a row that ended with the same answer under way
 
 
 # ── what it is given ──────────────────────────────────────────────────────────────────────────────
@@ -100,10 +103,13 @@ class _Lane:
 
     __slots__ = (
         "after",
+        "answers",
         "behind",
         "blocked",
+        "elsewhere",
         "failures",
         "holds",
+        "lost_with",
         "name",
         "newest",
         "number",
@@ -126,6 +132,9 @@ class _Lane:
         self.blocked = False  # rests after a refusal
         self.failures = 0
         self.holds: list[Hold] = []
+        self.answers = name.endswith(ANSWERS)
+        self.elsewhere = 0  # place of the answer that cannot go to its Response Topic
+        self.lost_with = 0  # connections that ended while an answer was under way to its Response Topic
 
 
 class _Status(Enum):
@@ -170,6 +179,7 @@ class Forwarder:
         *,
         luck: Callable[[], float],
         conduct: Conduct | None = None,
+        hearing: Hearing | None = None,
     ) -> None:
         self.retained = Retained(wake=self._wake_up)
         self._database = database
@@ -177,6 +187,9 @@ class Forwarder:
         self._agent = agent
         self._luck = luck
         self._conduct = conduct or Conduct()
+        self._hearing = hearing
+        if hearing is not None:
+            hearing.attend(offer=self.offer, wake=self._wake_up)
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -271,10 +284,14 @@ class Forwarder:
         self._house.set()
         async with asyncio.TaskGroup() as tasks:
             house = tasks.create_task(self._keep_house(), name="outbox-house")
+            helpers = [house]
+            if self._hearing is not None:
+                helpers.append(tasks.create_task(self._hearing.run(), name="commands"))
             if not self._stopping:
                 self._dialling = line = tasks.create_task(self._stay_connected(), name="forwarder-line")
                 await asyncio.wait({line})
-            house.cancel()
+            for each in helpers:
+                each.cancel()
         await self._settle_last()
 
     # ── the line to the broker
@@ -296,7 +313,7 @@ class Forwarder:
                     stood_at_s = self._loop.time()
                     dialling, self._dialling = self._dialling, None
                     try:
-                        await self._converse(connection)
+                        await self._converse_and_hear(connection)
                     finally:
                         self._dialling = dialling
                         self._end_connection()
@@ -371,6 +388,15 @@ class Forwarder:
             log.warning("broker.connection_not_counted", connection=least)
             return least
 
+    async def _converse_and_hear(self, connection: Connection) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            asking = None
+            if self._hearing is not None:
+                asking = tasks.create_task(self._hearing.subscribe(connection), name="commands-subscription")
+            await self._converse(connection)
+            if asking is not None:
+                asking.cancel()
+
     async def _converse(self, connection: Connection) -> None:
         """From CONNACK until the line is lost or we have said good-bye."""
         self._connection = connection
@@ -394,6 +420,8 @@ class Forwarder:
             now_s = self._loop.time()
             self._look_at_jobs()
             self._hear(connection, now_s)
+            if self._hearing is not None and not self._stopping:
+                self._hearing.take(connection)
             if self._stopping and closing_until_s == inf:
                 closing_until_s = now_s + LAST_ANSWERS_WITHIN_S
                 self._stage = _Stage.CLOSING
@@ -421,6 +449,7 @@ class Forwarder:
         for lane in reversed(self._lanes.values()):
             if lane.sent is not None and not any(buried is lane for buried, _ in self._burying):
                 self._counts.sent_again += 1
+                self._suspect(lane, lane.sent)
                 self._take_back(lane)
                 self._queue(lane, first=True)
 
@@ -468,9 +497,43 @@ class Forwarder:
                 self._bury(lane, one, 0, outbox.Loss.ROTTEN)
                 continue
             envelope = one.envelope
+            if lane.answers:
+                connection.publish(self._answer(lane, one), lane)
+                continue
             connection.publish(
                 Message(topic=envelope.topic, payload=envelope.payload, content_type=CLOUDEVENT), lane
             )
+
+    def _answer(self, lane: _Lane, one: Posted) -> Message:
+        envelope = one.envelope
+        postage = envelope.postage
+        return Message(
+            topic=self._always_heard(lane, one) if lane.elsewhere == one.place else envelope.topic,
+            payload=envelope.payload,
+            content_type=JSON,
+            correlation_data=None if postage is None else postage.correlation,
+            expiry_s=None if postage is None else postage.expiry_s,
+        )
+
+    def _always_heard(self, lane: _Lane, one: Posted) -> str:
+        """Where answers go whose Response Topic the broker does not take."""
+        return one.envelope.topic if self._hearing is None else self._hearing.responses(lane.name)
+
+    def _goes_elsewhere(self, lane: _Lane, one: Posted, why: str) -> bool:
+        """Whether an answer has another place to go to: where the room's answers are always heard."""
+        topic = one.envelope.topic
+        if not lane.answers or lane.elsewhere == one.place or topic == self._always_heard(lane, one):
+            return False
+        lane.elsewhere = one.place
+        log.warning("answer.goes_elsewhere", topic=topic, why=why, to=self._always_heard(lane, one))
+        return True
+
+    def _suspect(self, lane: _Lane, one: Posted) -> None:
+        """Some brokers end the connection of whoever publishes where they may not."""
+        lane.lost_with = lane.lost_with + 1 if lane.answers else 0
+        if lane.lost_with >= LOST_WITH_ANSWER:
+            lane.lost_with = 0
+            self._goes_elsewhere(lane, one, "every connection ended right after it was sent there")
 
     def _show(self, connection: Connection, now_s: float, bound: int) -> None:
         while connection.under_way < bound:
@@ -526,7 +589,7 @@ class Forwarder:
         match verdict:
             case Verdict.SETTLED | Verdict.UNHEARD:
                 lane.sent = None
-                lane.failures = 0
+                lane.failures = lane.lost_with = 0
                 self._counts.acknowledged += 1
                 self._counts.acknowledged_at_s = now_s
                 self._acknowledged_places[lane.name] = one.place
@@ -544,9 +607,17 @@ class Forwarder:
                 self._rest(lane, code)
             case Verdict.PAUSE:
                 self._take_back(lane)
+                if self._goes_elsewhere(lane, one, f"not authorized (0x{code:02x})"):
+                    self._queue(lane, first=True)
+                    return
                 self._rest(lane, code)
-                self._pause(lane, code)
+                if not lane.answers:  # these hold up nobody else
+                    self._pause(lane, code)
             case Verdict.UNDELIVERABLE:
+                if code != delivery.OVER_SIZE and self._goes_elsewhere(lane, one, f"0x{code:02x}"):
+                    self._take_back(lane)
+                    self._queue(lane, first=True)
+                    return
                 self._bury(
                     lane,
                     one,
@@ -723,7 +794,10 @@ class Forwarder:
         each = self._read_each = READ_EACH if self._memory_bytes < self._conduct.memory_bytes else 1
 
         def read(tx: Transaction) -> dict[str, list[Posted]]:
-            return {name: outbox.pending(tx, name, after=after, limit=each) for name, after in wanted}
+            return {
+                name: inbox.franked(tx, outbox.pending(tx, name, after=after, limit=each))
+                for name, after in wanted
+            }
 
         self._reading = self._database.submit(read)
         self._reading.add_done_callback(lambda _: self._event.set())

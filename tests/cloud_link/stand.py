@@ -14,6 +14,7 @@ from cloud_link.database import Database, Limits, open_database
 from cloud_link.delivery import Rest
 from cloud_link.envelope import Envelope
 from cloud_link.forwarder import Agent, Conduct, Forwarder
+from cloud_link.hearing import Hearing
 from cloud_link.outbox import Gap, Posted, Seal, Teller
 
 BASE = "roomd/v1/oslo"
@@ -97,12 +98,13 @@ async def forwarding(
     limits: Limits = SMALL,
     luck: Callable[[], float] = lambda: 0.5,
     before: Callable[[Forwarder], None] = lambda forwarder: None,
+    hearing: Callable[[Database], Hearing | None] = lambda database: None,
 ) -> AsyncIterator[Stand]:
     """Runs until the block ends, then stops cleanly."""
     there = address(to) if isinstance(to, str) else to
     dial = dialling(there) if isinstance(there, Address) else there
     async with open_database(directory, limits=limits) as database, asyncio.TaskGroup() as tasks:
-        forwarder = Forwarder(database, dial, AGENT, luck=luck, conduct=conduct)
+        forwarder = Forwarder(database, dial, AGENT, luck=luck, conduct=conduct, hearing=hearing(database))
         before(forwarder)
         running = tasks.create_task(forwarder.run(), name="forwarder")
         try:
