@@ -62,7 +62,7 @@ DOCS: Final = Path(__file__).parents[1] / "docs"  # in a checkout; an installed 
 ASYNCAPI_FILE: Final = "asyncapi.json"
 SCHEMA_FILE: Final = "events.schema.json"
 CONTRACT_VERSION: Final = (
-    "1.0.0"  # the middle number counts additions; a change of meaning is a v2 in the topics
+    "1.1.0"  # the middle number counts additions; a change of meaning is a v2 in the topics
 )
 HEALTH_EXPIRES_AFTER_S: Final = 180  # three periods
 

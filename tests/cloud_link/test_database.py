@@ -132,7 +132,7 @@ async def test_a_close_writes_what_came_before_it_and_refuses_what_comes_after(t
     assert (await last)[0].envelope.number == 2
     assert await patient == 7
     with pytest.raises(DatabaseClosed):
-        append(database, [seal(FJORD)])
+        await append(database, [seal(FJORD)])
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(FILE)) == [FILE]
 
 
