@@ -157,11 +157,16 @@ class Pipeline:
         taken = step(before, event, now=now, policy=self._policy)
         self.events_heard += 1
         self.events_ignored += taken.ignored
-        if taken.room is before and not taken.facts and not taken.requests:
+        if taken.room is before and not (taken.facts or taken.requests or taken.answers):
             return
         self._rooms[room_id] = taken.room
         steps.append(taken)
-        if taken.room.bookings is not before.bookings or taken.room.devices is not before.devices:
+        if (
+            taken.room.holds  # what is on a screen depends on all else
+            or taken.room.commands is not before.commands
+            or taken.room.bookings is not before.bookings
+            or taken.room.devices is not before.devices
+        ):
             self._plan(taken.room)  # nothing else has deadlines while its devices are heard
 
     def _plan(self, room: Room) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.brokers import Ack, Authority, Liar, Mosquitto, Offer
 from tests.brokers.records import at_once
 from tests.journeys.house import house
 from tests.simulator.faults import Junk, Spoil
+from tests.simulator.site import Site
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +45,11 @@ async def test_a_wrong_password_is_tried_twice_and_no_more_until_it_is_mended(tm
 
 
 async def test_a_changed_certificate_gets_no_password(tmp_path):
-    async with house(tmp_path, rooms=2, pinned=True) as h:
+    def over_websocket_only(_: Site, described: list[dict[str, Any]]) -> None:
+        for each in described:
+            each["transport"] = "websocket"  # else the pinned host key lets SSH take over
+
+    async with house(tmp_path, rooms=2, pinned=True, arrange=over_websocket_only) as h:
         changed, other = h.devices
         await h.heard()
         logins = changed.logins
