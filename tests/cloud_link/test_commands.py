@@ -240,7 +240,7 @@ def raw(body: bytes, **more: object) -> Command | Refused:
         (b"[]", "no object"),
         (b"null", "no object"),
         (b"[" * 10_000, "no"),
-        (b'{"a":' * 2000, "deep"),
+        (b'{"a":' * 2000, "payload"),  # too deep, or cut off: how deep is too deep, each Python decides
         (b'{"command_id": "c1", "x": "' + b"x" * 20_000 + b'"}', "at most 16384"),
         (b"{}", "`command_id`"),
         (b'{"command_id": 7}', "`command_id`"),
