@@ -22,13 +22,17 @@ from agent import clock as clocks
 from agent import snapshots
 from agent.clock import Clock
 from agent.core.devices import furnish
+from agent.core.events import RoomEvent
 from agent.core.facts import Fact, Request, Step
 from agent.core.model import DeviceId, DevicePhase, DeviceState, Room, RoomId, Transport
-from agent.local_api import Broadcast, SocketInUse, serve
+from agent.core.orders import Answer, AnswerStatus
+from agent.desk import Desk
+from agent.local_api import Broadcast, Inside, SocketInUse, serve
 from agent.pipeline import Pipeline
 from agent.settings import Configuration, Feedback
 from agent.telemetry import LoopLag, disk_free_bytes, memory_bytes, notify
-from cloud_link import broker, envelope, outbox
+from cloud_link import broker, envelope, inbox, outbox
+from cloud_link.commands import Command, Rules
 from cloud_link.contract import AgentState
 from cloud_link.database import (
     AlreadyRunning,
@@ -83,7 +87,7 @@ async def run(configuration: Configuration) -> None:
                 open_database(configuration.state_directory, limits=limits)
             )
             daemon = await _build(configuration, database)
-            await stack.enter_async_context(serve(configuration.socket, daemon.picture, daemon.broadcast))
+            await stack.enter_async_context(serve(configuration.socket, daemon.inside))
             if daemon.receiver is not None:
                 await _listen(daemon.receiver, stack)
         except (AlreadyRunning, SocketInUse) as error:
@@ -179,6 +183,15 @@ class _Daemon:
         self._version = version("roomd")
         self.broadcast = Broadcast()
         site = configuration.site
+        self._desk = Desk(
+            Rules(site=site, rooms=frozenset(room.id for room in rooms)),
+            rooms=lambda: self._pipeline.rooms,
+            deliver=self._deliver,
+            send_again=self._send_again,
+            now=clock.now,
+        )
+        self.inside = Inside(self.picture, self.broadcast, self._desk.order)
+        self._hearing = self._desk.hearing(database)
         self._forwarder = Forwarder(
             database,
             broker.dialling(configuration.broker),
@@ -189,6 +202,7 @@ class _Daemon:
             ),
             luck=random.random,
             conduct=Conduct(window=configuration.window),
+            hearing=self._hearing,
         )
         self._pipeline = Pipeline(
             rooms, policy=configuration.policy, clock=clock, record=self._record, ask=self._ask
@@ -257,12 +271,27 @@ class _Daemon:
     def _ask(self, request: Request) -> None:
         self._fleet.ask(request)
 
+    async def _deliver(self, room: RoomId, events: Sequence[RoomEvent]) -> None:
+        await self._pipeline.deliver(room, events)
+
+    async def _send_again(self, command: Command) -> None:
+        reason = "this agent cannot send events again yet"
+        answer = Answer(command=command.id, status=AnswerStatus.REFUSED, reason=reason, at=self._clock.now())
+        recorded = outbox.moment_now()
+        self._forwarder.offer(
+            await self._database.write(lambda tx: inbox.answer(tx, [answer], recorded=recorded))
+        )
+
     async def _record(self, steps: Sequence[Step]) -> None:
         """Write the rooms and what the cloud is told of them, and then hand it on."""
         rooms = {taken.room.id: taken.room for taken in steps}
         facts = [(taken.room.id, fact) for taken in steps for fact in taken.facts]
-        posted = await self._database.write(partial(self._write, rooms, facts))
+        answers = [answer for taken in steps for answer in taken.answers]
+        posted, answered = await self._database.write(partial(self._write, rooms, facts, answers))
         self._forwarder.offer(posted)
+        if answers:
+            self._forwarder.offer(answered)
+            self._desk.tell(answers)
         if self.broadcast.heard:
             for one in posted:
                 self.broadcast.tell(one.envelope.payload)
@@ -270,8 +299,12 @@ class _Daemon:
             self._show(room)
 
     def _write(
-        self, rooms: Mapping[RoomId, Room], facts: Sequence[tuple[RoomId, Fact]], tx: Connection
-    ) -> list[outbox.Posted]:
+        self,
+        rooms: Mapping[RoomId, Room],
+        facts: Sequence[tuple[RoomId, Fact]],
+        answers: Sequence[Answer],
+        tx: Connection,
+    ) -> tuple[list[outbox.Posted], list[outbox.Posted]]:
         snapshots.save(tx, rooms.values())
         seal = partial(
             envelope.seal,
@@ -280,11 +313,13 @@ class _Daemon:
             clock=clocks.state(),
             privacy=self._configuration.privacy,
         )
-        return outbox.append(
+        recorded = outbox.moment_now()
+        posted = outbox.append(
             tx,
             [(envelope.room_stream(room), partial(seal, fact, room=room)) for room, fact in facts],
-            recorded=outbox.moment_now(),
+            recorded=recorded,
         )
+        return posted, inbox.answer(tx, answers, recorded=recorded) if answers else []
 
     def _picture_of(self, room: RoomId) -> tuple[Picture, Picture]:
         """How the room's state and its availability look, whenever somebody wants to know."""

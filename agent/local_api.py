@@ -1,4 +1,4 @@
-"""Lets the command line look into the running daemon, over its Unix socket: a question, then JSON lines."""
+"""Lets the command line look into the running daemon and order, over its Unix socket: JSON lines."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import json
 import os
+import pwd
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import struct
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -21,10 +23,18 @@ log = structlog.get_logger()
 LISTENER_HOLDS = 2000  # events; one who reads more slowly misses the oldest, and is told how many
 PICTURE_EVERY_S = 1.0
 QUESTION_WITHIN_S = 10.0
-LONGEST_QUESTION = 1024
+LONGEST_QUESTION = 32 * 1024  # an order with all its words, each character escaped
 LONGEST_ANSWER = 16 * 1024 * 1024
 
 Picture = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class Order(Protocol):
+    """What is ordered of a room, by the contract's names; its answers, the last one final."""
+
+    def __call__(  # noqa: D102 (as `agent.desk` does)
+        self, *, room: str, name: str, arguments: object, requested_by: str
+    ) -> AsyncGenerator[dict[str, Any]]: ...
 
 
 class SocketInUse(Exception):
@@ -74,8 +84,17 @@ class Broadcast:
 # ── the daemon's side ─────────────────────────────────────────────────────────────────────────────
 
 
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What of the daemon the socket reaches."""
+
+    picture: Picture
+    broadcast: Broadcast
+    order: Order
+
+
 @asynccontextmanager
-async def serve(path: Path, picture: Picture, broadcast: Broadcast) -> AsyncIterator[None]:
+async def serve(path: Path, inside: Inside) -> AsyncIterator[None]:
     """Answer on this socket, for its owner and group, while the context stands. Raises `SocketInUse`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _make_way(path)
@@ -83,7 +102,7 @@ async def serve(path: Path, picture: Picture, broadcast: Broadcast) -> AsyncIter
         callers: set[asyncio.Task[None]] = set()
 
         def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            caller = tasks.create_task(_attend(reader, writer, picture, broadcast), name="caller")
+            caller = tasks.create_task(_attend(reader, writer, inside), name="caller")
             callers.add(caller)
             caller.add_done_callback(callers.discard)
 
@@ -101,15 +120,13 @@ async def serve(path: Path, picture: Picture, broadcast: Broadcast) -> AsyncIter
                 caller.cancel()
 
 
-async def _attend(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, picture: Picture, broadcast: Broadcast
-) -> None:
+async def _attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inside: Inside) -> None:
     """Answer one caller, until it has its answer or hangs up."""
     try:
         async with asyncio.timeout(QUESTION_WITHIN_S):
-            asked = _understand(await reader.readline()).ask
+            question = _understand(await reader.readline())
         async with asyncio.TaskGroup() as both:
-            answer = both.create_task(_answer(asked, writer, picture, broadcast), name="answer")
+            answer = both.create_task(_answer(question, writer, inside), name="answer")
             gone = both.create_task(reader.read(), name="hang-up")
             await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
             answer.cancel()
@@ -123,6 +140,9 @@ async def _attend(
 @dataclass(frozen=True, slots=True)
 class _Question:
     ask: str
+    room: str = ""  # of an order, as the two below
+    name: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 _understand = msgspec.json.Decoder(_Question).decode
@@ -147,8 +167,9 @@ def _make_way(path: Path) -> None:
     raise SocketInUse(f"{path}: another roomd answers there; stop it, or give this one another agent.socket")
 
 
-async def _answer(ask: object, writer: asyncio.StreamWriter, picture: Picture, broadcast: Broadcast) -> None:
-    match ask:
+async def _answer(question: _Question, writer: asyncio.StreamWriter, inside: Inside) -> None:
+    picture, broadcast = inside.picture, inside.broadcast
+    match question.ask:
         case "picture":
             await _say(writer, await picture())
         case "events":
@@ -163,8 +184,31 @@ async def _answer(ask: object, writer: asyncio.StreamWriter, picture: Picture, b
                         async with asyncio.timeout(PICTURE_EVERY_S):
                             while True:
                                 await _pass_on(writer, queue, broadcast, await queue.get())
-        case _:
-            await _say(writer, {"error": f"this daemon does not know {ask!r}"})
+        case "order":
+            order = inside.order(
+                room=question.room,
+                name=question.name,
+                arguments=question.arguments,
+                requested_by=_caller(writer),
+            )
+            async with contextlib.aclosing(order) as answers:
+                async for answer in answers:
+                    await _say(writer, answer)
+        case unknown:
+            await _say(writer, {"error": f"this daemon does not know {unknown!r}"})
+
+
+def _caller(writer: asyncio.StreamWriter) -> str:
+    """Who is at the other end, as the kernel says; their own word is not asked for."""
+    line: socket.socket = writer.get_extra_info("socket")
+    form = "3i"  # process, user, group
+    credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize(form))
+    _, user, _ = struct.unpack(form, credentials)
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:
+        name = str(user)
+    return f"{name} at {socket.gethostname()}"
 
 
 async def _pass_on(
@@ -184,8 +228,11 @@ async def _say(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
 # ── the command line's side ───────────────────────────────────────────────────────────────────────
 
 
-async def ask(path: Path, question: str) -> AsyncIterator[dict[str, Any]]:
-    """The daemon's answers to a question, until it has no more. Raises `DaemonAbsent`."""
+async def ask(path: Path, question: str, **more: object) -> AsyncIterator[dict[str, Any]]:
+    """The daemon's answers to a question, until it has no more. Raises `DaemonAbsent`.
+
+    The question "order" names a `room`, a command by its `name`, and its `arguments`, as the contract does.
+    """
     try:
         reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST_ANSWER)
     except PermissionError:
@@ -197,7 +244,7 @@ async def ask(path: Path, question: str) -> AsyncIterator[dict[str, Any]]:
             f"no roomd answers on {path}: start it with `roomd run`, or name its configuration with --config"
         ) from None
     try:
-        writer.write(json.dumps({"ask": question}).encode() + b"\n")
+        writer.write(json.dumps({"ask": question, **more}).encode() + b"\n")
         while line := await reader.readline():
             yield json.loads(line)
     finally:

@@ -169,6 +169,7 @@ class _DeviceDefaults(_Table):
     known_hosts: str | None = None
     ssh_port: Annotated[Count, Field(le=65535)] | None = None
     unverified: bool | None = None
+    banner: bool | None = None
 
 
 class _Devices(_DeviceDefaults):
@@ -189,6 +190,11 @@ class _Feedback(_Table):
     certificate_file: str | None = None
     key_file: str | None = None
     slot: Annotated[Count, Field(le=4)] = 1
+
+
+class _Holds(_Table):
+    disturb: bool = False
+    light: Literal["Green", "Yellow", "Red"] = "Yellow"
 
 
 class _Calendar(_Table):
@@ -217,6 +223,7 @@ class _File(BaseSettings):
     agent: _Agent = _Agent()
     devices: _Devices = _Devices()
     feedback: _Feedback = _Feedback()
+    holds: _Holds = _Holds()
     rooms: tuple[_Room, ...] = ()
 
     @classmethod
@@ -369,8 +376,11 @@ class _Reader:
 
     def _policy(self) -> Policy | None:
         name = self.content.site.timezone
+        holds = self.content.holds
         try:
-            return Policy(timezone=ZoneInfo(name))
+            return Policy(
+                timezone=ZoneInfo(name), agent=self._agent_id(), disturb=holds.disturb, light=holds.light
+            )
         except (ZoneInfoNotFoundError, ValueError, OSError):
             self._wrong("site.timezone", f"{name!r} is no time zone", 'Write it like "Europe/Oslo"')
             return None
@@ -487,6 +497,7 @@ class _Reader:
             ssh_port=device.ssh_port or defaults.ssh_port or SSH_PORT,
             transports=tuple(Transport) if transport == "auto" else (Transport(transport),),
             counts_people=device.counts_people,
+            banner=bool(defaults.banner if device.banner is None else device.banner),
         )
 
     def _trust(self, key: str, room: _Room, device: _Device) -> Trust:

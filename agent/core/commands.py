@@ -55,6 +55,7 @@ LONGEST_TEXT = 255  # characters; no message of any firmware takes more
 MOST_ANSWERS = 5
 SEEN_WITHIN = timedelta(seconds=90)  # what a device said yes to shows in its bookings by then
 BOOKED_WITHIN = timedelta(seconds=120)  # after the device's own patience for the calendar's answer
+LONGEST_PATIENCE = timedelta(seconds=300)  # of a device that waits for the calendar's answer
 REMEMBER_DONE = timedelta(hours=1)  # a command that is repeated later is known to the inbox
 
 Result = Mapping[str, str | None]
@@ -71,7 +72,7 @@ def obey(room: Room, event: CommandGiven, *, now: datetime, policy: Policy) -> S
     """Take up an order, or say why not. One that is repeated is answered as it was, and not done again."""
     known = room.commands.get(event.command)
     if known is not None:
-        return Step(room=room, answers=(_answer(known),))
+        return Step(room=room, answers=(answer_of(known),))
     step = Step(room=room)
     try:
         match event.order:
@@ -442,6 +443,15 @@ def next_conclusion(room: Room) -> datetime | None:
     )
 
 
+def left(command: Command, now: datetime) -> Command:
+    """A command when the agent starts: nothing waits for what a clock that was set back puts far off."""
+    if command.status is not AnswerStatus.ACCEPTED or command.errand is Errand.MESSAGE:
+        return replace(command, at=min(command.at, now))
+    latest = now + LONGEST_PATIENCE + BOOKED_WITHIN
+    give_up_at = None if command.give_up_at is None else min(command.give_up_at, latest)
+    return replace(command, at=min(command.at, now), give_up_at=give_up_at)
+
+
 def shifted(command: Command, by: timedelta) -> Command:
     """A command after the clock jumped: what is waited for is waited for as long."""
     give_up_at = None if command.give_up_at is None else command.give_up_at + by
@@ -569,7 +579,7 @@ def _finish(
 
 
 def _say(step: Step, command: Command) -> Step:
-    return replace(_note(step, command), answers=(*step.answers, _answer(command)))
+    return replace(_note(step, command), answers=(*step.answers, answer_of(command)))
 
 
 def _note(step: Step, command: Command) -> Step:
@@ -577,7 +587,8 @@ def _note(step: Step, command: Command) -> Step:
     return replace(step, room=replace(step.room, commands=commands))
 
 
-def _answer(command: Command) -> Answer:
+def answer_of(command: Command) -> Answer:
+    """What is known of a command, as whoever gave it is told."""
     return Answer(
         command=command.id,
         status=command.status,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from agent.core.commands import left as left_command
 from agent.core.correlation import set_right
 from agent.core.events import (
     BookingTimeoutRead,
@@ -85,6 +86,7 @@ def furnish(room: Room | None, room_id: RoomId, devices: tuple[Device, ...], *, 
         sensors={device: sensed for device, sensed in room.sensors.items() if device in states},
         occupancy_since=_past(room.occupancy_since, now),
         holds={key: left(hold, states, now) for key, hold in room.holds.items()},
+        commands={key: left_command(command, now) for key, command in room.commands.items()},
     )
 
 

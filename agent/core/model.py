@@ -69,7 +69,6 @@ class Device:
     transports: tuple[Transport, ...] = (Transport.WEBSOCKET,)  # that may be tried, in this order
     counts_people: bool = False  # its count goes before those of the devices that stand before it
     banner: bool = False  # messages without answers are a line over the picture, not a box
-    banner: bool = False  # messages without answers are a line over the picture, not a box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

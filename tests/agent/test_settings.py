@@ -240,3 +240,13 @@ def test_a_file_that_is_not_there_is_told_with_its_mend(tmp_path):
 
 def test_no_secret_is_in_what_is_handed_on(directory):
     assert "hunter2" not in repr(reads(directory))
+
+
+def test_what_is_put_on_screens_is_configured_for_the_site_and_lines_for_devices(directory):
+    plain = reads(directory)
+    assert (plain.policy.disturb, plain.policy.light) == (False, "Yellow")
+    assert not plain.devices[0].banner
+    told = reads(directory, GOOD + '[holds]\ndisturb = true\nlight = "Red"\n')
+    assert (told.policy.disturb, told.policy.light) == (True, "Red")
+    assert told.policy.agent == told.site.agent
+    assert "Yellow" in refuses(directory, GOOD + '[holds]\nlight = "Blue"\n')["holds.light"]
