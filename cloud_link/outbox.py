@@ -443,7 +443,7 @@ def keep_house(
             (Loss.DIAGNOSTICS, budget.no_diagnostics, budget.no_diagnostics, _DIAGNOSTICS),
             (Loss.SUPERSEDED, budget.no_superseded, budget.no_superseded, _SUPERSEDED),
             (Loss.OLDEST, budget.no_oldest, budget.oldest_until, _OLDEST_OTHERS),
-            (Loss.OLDEST, budget.no_oldest, budget.oldest_until, _OLDEST_BOOKINGS),
+            (Loss.OLDEST, budget.no_oldest, budget.oldest_until, _OLDEST_DEAR),
         ):
             if used(tx) < from_share:
                 continue
@@ -487,8 +487,9 @@ _SUPERSEDED: Final = (  # the newest of a room is not superseded
     _PENDING + "AND o.kind = 'occupancy.changed' AND o.place < "  # noqa: S608 (constants)
     "(SELECT max(n.place) FROM outbox n WHERE n.stream = o.stream AND n.kind = 'occupancy.changed')" + _LIMIT
 )
-_OLDEST_OTHERS: Final = _PENDING + "AND o.kind NOT LIKE 'booking.%' AND o.kind NOT LIKE 'outbox.%'" + _LIMIT
-_OLDEST_BOOKINGS: Final = _PENDING + "AND o.kind LIKE 'booking.%'" + _LIMIT
+_DEAR: Final = "(o.kind LIKE 'booking.%' OR o.kind LIKE 'command.%')"  # somebody waits for each of these
+_OLDEST_OTHERS: Final = _PENDING + f"AND NOT {_DEAR} AND o.kind NOT LIKE 'outbox.%'" + _LIMIT
+_OLDEST_DEAR: Final = _PENDING + f"AND {_DEAR}" + _LIMIT
 
 
 def _excess_bytes(tx: Connection, until: float) -> int:

@@ -11,6 +11,7 @@ import pytest
 from cloud_link import database, outbox
 from cloud_link.database import Connection
 from cloud_link.delivery import Moment
+from cloud_link.envelope import ANSWERED, answers_of
 from cloud_link.outbox import Budget, Kept
 from tests.cloud_link.stand import AGENT_STREAM, TELLER, seal
 
@@ -198,6 +199,29 @@ def test_bookings_go_last_and_the_oldest_of_them(tx: Connection):
     numbers = left(tx, FJORD)
     assert numbers == list(range(numbers[0], numbers[-1] + 1))
     assert numbers[0] == len(kept.dropped.places) + 1
+
+
+def test_answers_to_commands_are_as_dear_as_bookings(tx: Connection):
+    dear = [seal(answers_of(FJORD), ANSWERED, "x" * 800), seal(FJORD, "booking.started", "x" * 800)]
+    append(tx, *(dear * 40))
+    while outbox.used(tx) < 0.97:
+        append(tx, seal(FJORD, "hold.placed", "x" * 800))
+    keep_house(tx)
+    found = kinds_left(tx)
+    assert found["hold.placed"] > 0
+    assert (found[ANSWERED], found["booking.started"]) == (40, 40)
+
+
+def test_between_answers_and_bookings_the_oldest_goes(tx: Connection):
+    count = 0
+    while outbox.used(tx) < 0.97:
+        append(tx, seal(answers_of(FJORD), ANSWERED, "x" * 800), seal(FJORD, "booking.started", "x" * 800))
+        count += 1
+    assert keep_house(tx).used < 0.95
+    found = kinds_left(tx)
+    assert 0 < found[ANSWERED] < count
+    assert abs(found[ANSWERED] - found["booking.started"]) <= 1
+    assert {row[0] for row in tx.execute("SELECT stream FROM gaps")} == {FJORD, answers_of(FJORD)}
 
 
 def test_what_is_under_way_is_not_dropped(tx: Connection):
