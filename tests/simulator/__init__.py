@@ -11,7 +11,7 @@ from tests.simulator.firmware import (
     TEAMS_ROOMS,
     VERSIONS,
 )
-from tests.simulator.screen import Message, Screen
+from tests.simulator.screen import Message, NotShown, Screen
 from tests.simulator.scripts import AWKWARD_TITLES
 from tests.simulator.site import Site
 
@@ -30,6 +30,7 @@ __all__ = [
     "ManualClock",
     "Message",
     "NoSuchBooking",
+    "NotShown",
     "Organizer",
     "RunningClock",
     "Screen",

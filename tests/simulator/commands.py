@@ -8,9 +8,9 @@ from typing import Any, Final
 import orjson
 
 from tests.simulator.bookings import Booking, CalendarKind, NoSuchBooking, Organizer, stamp
-from tests.simulator.device import KINDS, Device, Received
+from tests.simulator.device import Device, Received
 from tests.simulator.faults import Spoil
-from tests.simulator.firmware import Parameter, Scalar
+from tests.simulator.firmware import Parameter
 from tests.simulator.language import (
     COMMAND_ERROR,
     ILLEGAL_ARGUMENT,
@@ -18,6 +18,7 @@ from tests.simulator.language import (
     METHOD_NOT_FOUND,
     Refused,
 )
+from tests.simulator.screen import KINDS, PERIPHERALS, NotShown, Surface, addressed
 
 Given = Mapping[str, Any]  # parameters by name, in the types of the schema
 Result = dict[str, Any]
@@ -314,10 +315,8 @@ def _enable(device: Device, given: Given) -> Result:
 
 def _display(kind: str) -> Callable[[Device, Given], Result]:
     def display(device: Device, given: Given) -> Result:
-        shown: dict[str, Scalar] = dict(given)
-        if shown.get("Target") and shown.get("PeripheralId"):
-            raise Refused(COMMAND_ERROR, "Target and PeripheralId exclude each other", {"Cause": 27})
-        device.show(kind, shown)
+        _addressed(kind, given)
+        device.screen.show(kind, given)
         return {}
 
     return display
@@ -325,30 +324,48 @@ def _display(kind: str) -> Callable[[Device, Given], Result]:
 
 def _clear_message(kind: str) -> Callable[[Device, Given], Result]:
     def clear(device: Device, given: Given) -> Result:
-        device.clear_message(kind, given.get("FeedbackId", ""))
+        device.screen.clear(kind, given.get("FeedbackId", ""), _addressed(kind, given))
         return {}
 
     return clear
 
 
+def _addressed(kind: str, given: Given) -> tuple[Surface, ...]:
+    """The surfaces that a command names; none when it leaves them to the device."""
+    target, peripheral = given.get("Target"), given.get("PeripheralId")
+    if target and peripheral:
+        raise Refused(
+            COMMAND_ERROR, "Target and PeripheralId exclude each other", {"Cause": ILLEGAL_ARGUMENT}
+        )
+    if peripheral and peripheral.lower() not in PERIPHERALS:
+        raise Refused(COMMAND_ERROR, "No such peripheral", {"Cause": ILLEGAL_ARGUMENT})
+    return addressed(kind, given) if target or peripheral else ()
+
+
 def _respond_prompt(device: Device, given: Given) -> Result:
-    device.answer_prompt(given["OptionId"], feedback_id=given.get("FeedbackId"))
+    try:
+        device.screen.respond(given["OptionId"], given.get("FeedbackId", ""), given.get("Origin", ""))
+    except NotShown as error:
+        raise Refused(COMMAND_ERROR, str(error), {"Cause": 1}) from error
     return {}
 
 
 def _web_view(device: Device, given: Given) -> Result:
-    device.screen.web_view = dict(given)
+    device.screen.web_views[given.get("Target", "OSD")] = given
     return {}
 
 
 def _clear_web_view(device: Device, given: Given) -> Result:
-    device.screen.web_view = None
+    if "Target" in given:
+        device.screen.web_views.pop(given["Target"], None)
+    else:
+        device.screen.web_views.clear()
     return {}
 
 
 def _light(device: Device, given: Given) -> Result:
-    device.screen.led = given["Color"]
-    device.set_status({("Status", "UserInterface", "LedControl", "Color"): given["Color"]})
+    device.screen.colour = given["Color"]
+    device.refresh_light()
     return {}
 
 

@@ -32,6 +32,7 @@ DEVICE_COMMANDS: Final = frozenset({
     "count_people",
     "cut",
     "delete",
+    "dismiss_alert",
     "dismiss_prompt",
     "end_call",
     "extend",
@@ -50,11 +51,13 @@ DEVICE_COMMANDS: Final = frozenset({
     "retitle",
     "send_junk",
     "share",
+    "show_foreign",
     "spoil",
     "stand_by",
     "start_call",
     "stop_sharing",
     "sync_required",
+    "touch",
     "truth",
     "warn_of_standby",
 })  # fmt: skip
@@ -87,7 +90,7 @@ class Control:
             "renew_certificate": site.renew_certificate,
             "renew_host_key": site.renew_host_key,
             "retry_rest": lambda device, seconds: setattr(device.slots, "retry_rest_s", float(seconds)),
-            "screen": lambda device: device.screen.truth(),
+            "screen": lambda device: device.screen.seen(),
         }
 
     def obey(self, line: bytes) -> bytes:

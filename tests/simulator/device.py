@@ -25,7 +25,7 @@ from tests.simulator.faults import Cut, Faults, Junk, Spoil
 from tests.simulator.firmware import BUILD, Firmware, Parameter, Path, Scalar, profile
 from tests.simulator.http_feedback import HttpFeedback
 from tests.simulator.language import Leaf, flatten
-from tests.simulator.screen import KINDS, Message, Screen
+from tests.simulator.screen import Screen, Surface
 
 if TYPE_CHECKING:
     from tests.simulator.certificates import Identity
@@ -131,7 +131,7 @@ class Device:
         self.identity = identity
         self.ssh_key = ssh_key
         self.faults: Final = Faults()
-        self.screen: Final = Screen()
+        self.screen: Final = Screen(self, schedule)
         self.luck: Final = random.Random(f"{seed}/{index}")
         self.serial: Final = f"FOC{seed % 100:02d}{index:06d}"
         self.commands: Final[deque[Received]] = deque(maxlen=REMEMBERED_COMMANDS)
@@ -345,41 +345,49 @@ class Device:
         """An event whose body is a bare number."""
         self.emit([("Standby", "SecondsToStandby")], [seconds])
 
-    def answer_prompt(
-        self, option: int, *, feedback_id: str | None = None, origin: str = "Controller"
-    ) -> None:
-        """Somebody taps an option of the prompt that is shown."""
-        shown = self.screen.messages.pop("Prompt", None)
-        response = {
-            "FeedbackId": shown.feedback_id if shown and feedback_id is None else feedback_id or "",
-            "OptionId": option,
-            "Origin": origin,
-            "PeripheralId": "aa:bb:cc:dd:ee:ff",
-        }
-        self.emit([("UserInterface", "Message", "Prompt", "Response")], [response])
+    # What people do at the screens; NotShown when what they tap is not there
 
-    def dismiss_prompt(self) -> None:
+    def answer_prompt(self, option: int, *, feedback_id: str | None = None, origin: str = "") -> None:
+        """Somebody taps an option of the prompt; `origin` is a surface, left out the first that shows one."""
+        self.screen.press(option, feedback_id, origin)
+
+    def dismiss_prompt(self, *, origin: str = "") -> None:
         """Somebody taps beside the prompt."""
-        self.clear_message("Prompt")
+        self.screen.dismiss("Prompt", origin)
 
-    def show(self, kind: str, parameters: Mapping[str, Scalar]) -> None:
-        """A message as a command gives it."""
-        duration_s = int(parameters.get("Duration", 0))
-        until = self.now() + timedelta(seconds=duration_s) if duration_s else None
-        message = Message(kind=kind, parameters=parameters, shown_at=self.now(), until=until)
-        self.screen.messages[kind] = message
-        if until is not None:
-            self._schedule.at(until, lambda: self._expire(message))
-        shown = {"Duration": 0, "Title": "", "Target": "Auto", "PeripheralId": "", **parameters}
-        self.emit([("UserInterface", "Message", kind, "Display")], [shown])
+    def dismiss_alert(self, *, origin: str = "") -> None:
+        """Somebody takes note of the alert."""
+        self.screen.dismiss("Alert", origin)
 
-    def clear_message(self, kind: str, feedback_id: str = "") -> None:
-        shown = self.screen.messages.get(kind)
-        if shown is None or (feedback_id and shown.feedback_id != feedback_id):
-            return
-        del self.screen.messages[kind]
-        name = "Clear" if kind == "TextInput" else "Cleared"
-        self.emit([("UserInterface", "Message", kind, name)], [{"FeedbackId": shown.feedback_id}])
+    def touch(self, surface: Surface = "Controller") -> None:
+        """Somebody touches a surface, which wakes it and the device."""
+        if self.screen.dark(surface):
+            self.stand_by("Off")
+
+    def show_foreign(
+        self,
+        kind: Literal["Prompt", "Alert", "TextLine"] = "Prompt",
+        text: str = "Please close the door",
+        *,
+        title: str = "",
+        options: Sequence[str] = ("OK",),
+        feedback_id: str = "somebody-else",
+        duration_s: int = 0,
+        target: str = "",
+    ) -> None:
+        """Somebody else's macro shows something; a target needs 26.1."""
+        given: dict[str, Scalar] = {"Text": text, "Title": title, "Duration": duration_s, "Target": target}
+        if kind == "Prompt":
+            given["FeedbackId"] = feedback_id
+            given |= {f"Option.{number}": option for number, option in enumerate(options, 1)}
+        _, spec = self.firmware.commands[f"UserInterface/Message/{kind}/Display".lower()]
+        shown: dict[str, Scalar] = {}
+        for name, value in given.items():
+            if value or name == "Text":
+                if name.lower() not in spec:
+                    raise ValueError(f"a {kind} has no {name} here")
+                shown[name] = spec[name.lower()].space.cast(value)
+        self.screen.show(kind, shown)
 
     # What goes wrong
 
@@ -477,7 +485,7 @@ class Device:
         self.down = answers
         self.on_door(self)
         self.cut("end")
-        self.screen.messages.clear()
+        self.screen.go_dark()
         self.sessions.clear()
         if not self.faults.slots_survive_reboot:
             self.slots.forget()
@@ -541,6 +549,7 @@ class Device:
             self._config[path] = value
             self.feed([(path, value)])
             self._refresh_room()
+            self.refresh_light()
             if path[1] == "NetworkServices":
                 self._rearrange()
 
@@ -561,6 +570,10 @@ class Device:
             del self._status[path]
         if gone:
             self.feed([((*prefix, "ghost"), "True")])
+
+    def refresh_light(self) -> None:
+        """After what the light follows has changed."""
+        self.set_status({("Status", "UserInterface", "LedControl", "Color"): self.screen.light})
 
     def set_silently(self, path: Path, value: Scalar) -> None:
         """For floods, which tell by themselves."""
@@ -626,7 +639,7 @@ class Device:
             "calls": self._status[CALLS],
             "sharing": self.sharing,
             "standby": self._status[STANDBY],
-            "screen": self.screen.truth(),
+            "screen": self.screen.seen(),
             "uptime_s": self.uptime_s,
             "connections": len(self.lines),
             "subscriptions": self.subscriptions,
@@ -666,12 +679,10 @@ class Device:
         self._booted_at = self.now()
         self.calendar.renumber()
         self.down = ""
+        self.stand_by("Off")
+        self.refresh_light()
         self.on_door(self)
         self.on_change()
-
-    def _expire(self, message: Message) -> None:
-        if self.screen.messages.get(message.kind) is message:
-            self.clear_message(message.kind)
 
     def _notice_empty(self, edition: int) -> None:
         if edition == self._presence_edition:
@@ -705,6 +716,7 @@ class Device:
             ("Status", "Bookings", "Availability", "Status"): status,
             ("Status", "Bookings", "Availability", "TimeStamp"): until,
         })  # fmt: skip
+        self.refresh_light()
 
     def _emit_bookings(self, events: Sequence[tuple[str, Fields]]) -> None:
         self.emit([("Bookings", name) for name, _ in events], [fields for _, fields in events])
@@ -779,4 +791,4 @@ class Device:
         }
 
 
-__all__ = ["KINDS", "Address", "Device", "Received", "Standby", "whole_second"]
+__all__ = ["Address", "Device", "Received", "Standby", "whole_second"]

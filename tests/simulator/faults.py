@@ -54,6 +54,12 @@ class Faults:
     slots_survive_reboot: bool = False
     accepts_unknown_queries: bool = False  # subscribing to an unknown path is no error
     command_errors: dict[str, int] = field(default_factory=dict)  # "Bookings List" → error code
+    # Messages; none of these is documented
+    # Where a prompt takes another's place: Cleared is told before, after the command's answer, or not at all.
+    replaced_prompt: Literal["cleared", "late", "silent"] = "cleared"
+    untargeted_clear: Literal["all", "own"] = "all"  # a Clear without target: everywhere, or as a Display
+    names_origin: bool = True  # Origin and PeripheralId in answers and Cleared, from 26.1 on
+    messages_wake: bool = False
     # Bookings
     spoil_list: Spoil = ""  # every booking of a List
     hide_past: bool = False  # a List does not hold what has ended

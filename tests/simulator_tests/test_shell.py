@@ -425,6 +425,7 @@ async def test_terminal_mode_is_for_people():
         assert (await client.until("OK\n")) == "** end\n\nOK\n"
         client.say("xCommand Bookings List\n")
         assert "OK\n*r BookingsListResult (status=OK):\n" in await client.until("** end\n")
+        site.devices[0].show_foreign(feedback_id="hold-1", options=("Yes", "No"))
         site.devices[0].answer_prompt(2, feedback_id="hold-1")
         told = await client.until("** end\n")
         assert '*e UserInterface Message Prompt Response FeedbackId: "hold-1"\n' in told
