@@ -8,16 +8,19 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, tzinfo
 from importlib.metadata import version
 from pathlib import Path
 from sqlite3 import Connection
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+
+from agent import ordering
+from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configuration, wait_for
 
 if TYPE_CHECKING:
     from agent.core.model import Device
@@ -35,18 +38,13 @@ outbox_app = typer.Typer(
     help="Looks into the outbox: what waits for the broker's acknowledgement.", no_args_is_help=True
 )
 app.add_typer(outbox_app, name="outbox")
+app.add_typer(ordering.app)
 
-ConfigOption = Annotated[
-    Path,
-    typer.Option("--config", "-c", envvar="ROOMD_CONFIG", help="The configuration file.", metavar="FILE"),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON, one value a line.")]
 T = TypeVar("T")
 
 SWITCH_S = (
     0.001  # the writing thread waits so long for its turn while the event loop is busy; 5 ms unless told
 )
-DEFAULT = Path("/etc/roomd/roomd.toml")
 
 
 @app.callback(invoke_without_command=True)
@@ -70,13 +68,13 @@ def run(
     from agent.telemetry import configure_logs
 
     configure_logs(verbose=verbose)
-    configuration = _read(config)
+    configuration = read_configuration(config)
     sys.setswitchinterval(SWITCH_S)
     os.umask(0o027)  # titles may lie in the database
     try:
         uvloop.run(daemon.run(configuration))
     except daemon.CannotStart as error:
-        _fail(str(error), os.EX_TEMPFAIL if error.transient else os.EX_CANTCREAT)
+        fail(str(error), os.EX_TEMPFAIL if error.transient else os.EX_CANTCREAT)
 
 
 @app.command()
@@ -114,8 +112,8 @@ def rooms(
     ] = False,
 ) -> None:
     """Show the rooms as the running daemon knows them."""
-    configuration = _read(config)
-    _run(_rooms(configuration, as_json=as_json, follow=follow))
+    configuration = read_configuration(config)
+    wait_for(_rooms(configuration, as_json=as_json, follow=follow))
 
 
 @app.command()
@@ -125,8 +123,8 @@ def events(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
 ) -> None:
     """Show the facts that the running daemon records; without --follow, the next one."""
-    configuration = _read(config)
-    _run(_events(configuration, as_json=as_json, follow=follow))
+    configuration = read_configuration(config)
+    wait_for(_events(configuration, as_json=as_json, follow=follow))
 
 
 @app.command()
@@ -175,9 +173,9 @@ def record(  # noqa: PLR0913, PLR0917 - a device can be described in many words
     from agent.record import NoSuchDevice, configured, described, kept_in_memory, only_over
 
     if transport not in {"", "auto", *Transport}:
-        _fail(f"{transport!r} is no line: write auto, websocket, ssh or http", os.EX_USAGE)
+        fail(f"{transport!r} is no line: write auto, websocket, ssh or http", os.EX_USAGE)
     if minutes <= 0:
-        _fail("--minutes should be more than 0", os.EX_USAGE)
+        fail("--minutes should be more than 0", os.EX_USAGE)
     only = Transport(transport) if transport in set(Transport) else None
     lines = tuple(Transport) if transport == "auto" else None
     with ExitStack() as stack:
@@ -186,7 +184,7 @@ def record(  # noqa: PLR0913, PLR0917 - a device can be described in many words
                 if password_file is None:
                     password_file = stack.enter_context(kept_in_memory(_asked_password(username, host)))
                 elif not os.access(password_file, os.R_OK):
-                    _fail(f"{password_file} cannot be read: name the file with the password", os.EX_NOINPUT)
+                    fail(f"{password_file} cannot be read: name the file with the password", os.EX_NOINPUT)
                 judged_by = Trust(
                     fingerprint=fingerprint,
                     ca_file=ca_file,
@@ -203,10 +201,10 @@ def record(  # noqa: PLR0913, PLR0917 - a device can be described in many words
                 )
                 zone: tzinfo = UTC
             else:
-                configuration = _read(config)
+                configuration = read_configuration(config)
                 device, zone = configured(configuration, host), configuration.policy.timezone
         except NoSuchDevice as error:
-            _fail(str(error), os.EX_USAGE)
+            fail(str(error), os.EX_USAGE)
         device = only_over(device, (only,) if only else lines)
         _record(device, output, minutes=minutes, force=force, zone=zone, as_json=as_json)
 
@@ -238,11 +236,11 @@ def _record(
             )
         )
     except recording.CannotRecord as error:
-        _fail(f"{clean}{error}", os.EX_NOPERM if error.refused else os.EX_UNAVAILABLE)
+        fail(f"{clean}{error}", os.EX_NOPERM if error.refused else os.EX_UNAVAILABLE)
     except FileExistsError as error:
-        _fail(f"{clean}{error}", os.EX_USAGE)
+        fail(f"{clean}{error}", os.EX_USAGE)
     except OSError as error:
-        _fail(f"{clean}{output} cannot be written: {error}", os.EX_CANTCREAT)
+        fail(f"{clean}{output} cannot be written: {error}", os.EX_CANTCREAT)
     if as_json:
         print(json.dumps(heard.told()))
         return
@@ -252,7 +250,7 @@ def _record(
 
 def _asked_password(username: str, host: str) -> str:
     if not sys.stdin.isatty():
-        _fail("there is no terminal to ask for the password: give --password-file", os.EX_USAGE)
+        fail("there is no terminal to ask for the password: give --password-file", os.EX_USAGE)
     return str(typer.prompt(f"Password of {username} at {host}", hide_input=True, err=True))
 
 
@@ -269,7 +267,7 @@ def schema(
     if compare:
         stale = asyncapi.stale_files()
         if stale:
-            _fail(
+            fail(
                 f"{', '.join(str(f) for f in stale)}: not what the code publishes; run `make schema`",
                 os.EX_DATAERR,
             )
@@ -277,7 +275,7 @@ def schema(
         return
     kinds = {"asyncapi": asyncapi.asyncapi_document, "json-schema": asyncapi.json_schemas}
     if kind not in kinds:
-        _fail(f"{kind!r} is no kind of schema: write asyncapi or json-schema", os.EX_USAGE)
+        fail(f"{kind!r} is no kind of schema: write asyncapi or json-schema", os.EX_USAGE)
     print(json.dumps(kinds[kind](), indent=2, ensure_ascii=False))
 
 
@@ -286,7 +284,7 @@ def outbox_stats(config: ConfigOption = DEFAULT, as_json: JsonOption = False) ->
     """Say how much waits in the outbox, and since when. Works beside a running daemon and without one."""
     from cloud_link import outbox
 
-    stats = _look(_read(config), lambda tx: outbox.stats(tx, now=outbox.moment_now()))
+    stats = _look(read_configuration(config), lambda tx: outbox.stats(tx, now=outbox.moment_now()))
     if as_json:
         print(json.dumps(asdict(stats)))
         return
@@ -312,7 +310,7 @@ def outbox_peek(
     from agent.console import fact_line
     from cloud_link import outbox
 
-    configuration = _read(config)
+    configuration = read_configuration(config)
     waiting = _look(configuration, lambda tx: outbox.peek(tx, limit=limit))
     if not waiting and not as_json:
         print("nothing waits", file=sys.stderr)
@@ -333,9 +331,9 @@ def _look(configuration: Configuration, query: Callable[[Connection], T]) -> T:
         with open_to_read(configuration.state_directory) as tx:
             return query(tx)
     except FileNotFoundError as error:
-        _fail(str(error), os.EX_NOINPUT)
+        fail(str(error), os.EX_NOINPUT)
     except sqlite3.Error as error:
-        _fail(
+        fail(
             f"the database in {configuration.state_directory} cannot be read: {error}. "
             "Run with sudo, or as the user roomd",
             os.EX_NOPERM,
@@ -390,34 +388,6 @@ async def _events(configuration: Configuration, *, as_json: bool, follow: bool) 
             print(f"{answer.get('missed')} facts went by unseen", file=sys.stderr)
         if not follow:
             return
-
-
-def _run(work: Coroutine[object, object, None]) -> None:
-    from agent.local_api import DaemonAbsent
-
-    try:
-        asyncio.run(work)
-    except DaemonAbsent as error:
-        _fail(str(error), os.EX_UNAVAILABLE)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has seen enough
-        raise typer.Exit from None
-
-
-def _read(config: Path) -> Configuration:
-    from agent.settings import ConfigurationRefused, read
-
-    try:
-        return read(config)
-    except ConfigurationRefused as error:
-        _fail("\n".join(str(problem) for problem in error.problems), os.EX_CONFIG)
-
-
-def _fail(why: str, code: int) -> NoReturn:
-    print(why, file=sys.stderr)
-    raise typer.Exit(code)
 
 
 def main() -> None:

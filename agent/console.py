@@ -60,7 +60,7 @@ def rooms_table(picture: Json, *, zone: tzinfo | None = None) -> Table:
 def troubles(picture: Json) -> list[Text]:
     """Why a room is not heard, or not well, or over which line: in full, for the table has no room for it."""
     found = [
-        Text(f"{room['name']}: {_printable(str(room['availability']['why']))}", style="yellow")
+        Text(f"{room['name']}: {printable(str(room['availability']['why']))}", style="yellow")
         for room in picture["rooms"]
         if room["availability"]["why"] and room["availability"]["state"] != "unknown"
     ]
@@ -72,7 +72,7 @@ def troubles(picture: Json) -> list[Text]:
                     str(room["name"])
                 )
     found += [
-        Text(f"Heard over {transport} only: {', '.join(rooms)}. Because of {_printable(why)}", style="dim")
+        Text(f"Heard over {transport} only: {', '.join(rooms)}. Because of {printable(why)}", style="dim")
         for (transport, why), rooms in detours.items()
     ]
     return found
@@ -103,6 +103,8 @@ def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
                 line.append(f"  after {data['after_s']:.1f} s", style="dim")
         case "occupancy":
             line.append(_sensed(data))
+        case "hold":
+            line.append(_held(data, zone))
         case "device":
             line.append(" ".join(str(data[k]) for k in ("product", "firmware") if data.get(k)))
         case _:
@@ -112,6 +114,15 @@ def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
     if event.get("recovered"):
         line.append("  recovered", style="dim italic")
     return line
+
+
+def _held(data: Json, zone: tzinfo | None) -> str:
+    words = f"{_clock(data['starts_at'], zone)}–{_clock(data['ends_at'], zone)} {printable(data['hold'])}"
+    if data["previous_ends_at"]:
+        words += f"  (end was {_clock(data['previous_ends_at'], zone)})"
+    if data["device"]:
+        words += f"  {data['device']} {data['surface'] or ''}".rstrip()
+    return words + (f"  “{printable(data['answer'])}”" if data["answer"] else "")
 
 
 async def show_live(answers: AsyncIterator[Json], console: Console, *, zone: tzinfo | None = None) -> None:
@@ -187,6 +198,8 @@ def _word(state: Json, reach: Json) -> Text:
     if reach["state"] == "unknown":
         return Text("unknown", style="dim")
     occupancy = state["occupancy"]
+    if state["hold"] is not None and state["hold"]["shown"] and state["current"] is None:
+        return Text("held", style="cyan")
     if state["current"] is not None:
         if occupancy["in_use"] is False:
             return Text("booked, empty", style="yellow")
@@ -209,11 +222,11 @@ def _booking(booking: Json | None, zone: tzinfo | None) -> Text:
 
 def _title(booking: Json, zone: tzinfo | None) -> str:
     times = f"{_clock(booking['starts_at'], zone)}–{_clock(booking['ends_at'], zone)}"
-    title = _printable(booking["title"] or ("private" if booking["private"] else ""))
+    title = printable(booking["title"] or ("private" if booking["private"] else ""))
     return f"{times} {title}".rstrip()
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Titles are anybody's words: nothing in them may move the technician's cursor."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 

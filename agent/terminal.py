@@ -1,0 +1,54 @@
+"""What all commands of the command line share: their options, reading the file, waiting, failing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.settings import Configuration
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar="ROOMD_CONFIG", help="The configuration file.", metavar="FILE"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON, one value a line.")]
+
+DEFAULT = Path("/etc/roomd/roomd.toml")
+
+
+def read_configuration(file: Path) -> Configuration:
+    """The configuration; or every problem of it, and out."""
+    from agent.settings import ConfigurationRefused, read
+
+    try:
+        return read(file)
+    except ConfigurationRefused as error:
+        fail("\n".join(str(problem) for problem in error.problems), os.EX_CONFIG)
+
+
+def wait_for(work: Coroutine[object, object, None]) -> None:
+    """Do what asks the daemon; out where there is none, at Ctrl-C, and when nobody reads any more."""
+    from agent.local_api import DaemonAbsent
+
+    try:
+        asyncio.run(work)
+    except DaemonAbsent as error:
+        fail(str(error), os.EX_UNAVAILABLE)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has seen enough
+        raise typer.Exit from None
+
+
+def fail(why: str, code: int) -> NoReturn:
+    """Say why, on standard error, and leave with one of sysexits' codes."""
+    print(why, file=sys.stderr)
+    raise typer.Exit(code)
