@@ -16,6 +16,7 @@ from tests.simulator.bookings import CalendarKind
 from tests.simulator.control import controlled
 from tests.simulator.device import Service
 from tests.simulator.firmware import ALL_VERSIONS
+from tests.simulator.pages import shown
 from tests.simulator.replay import Replay
 from tests.simulator.scripts import demonstrate, fill_day
 from tests.simulator.site import SERVICES, Site
@@ -61,11 +62,13 @@ async def simulate(options: argparse.Namespace) -> None:
             await stack.enter_async_context(controlled(site, options.control))
         if options.directory:
             site.write(options.directory)
+        pages = await stack.enter_async_context(shown(site, options.pages)) if options.pages else ""
         begin(site, options)
         gc.collect()
         gc.freeze()  # the devices stay; collecting around them would delay frames
         first = site.devices[0].host if site.devices else options.address_base
-        sys.stdout.write(f"ready rooms={len(site.devices)} first={first} port={site.port}\n")
+        screens = f" screens={pages}" if pages else ""
+        sys.stdout.write(f"ready rooms={len(site.devices)} first={first} port={site.port}{screens}\n")
         sys.stdout.flush()
         await stop.wait()
 
@@ -107,6 +110,12 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
         "--ssh-port", type=int, help=f"the same at every address; {SSH_PORT}, or a free one where --port is 0"
     )
     parser.add_argument("--control", default="", metavar="PATH", help="a Unix socket, or host:port")
+    parser.add_argument(
+        "--pages",
+        default="",
+        metavar="HOST:PORT",
+        help="where the rooms' screens can be looked at; or a port",
+    )
     parser.add_argument("--profile", choices=("mix", "every", *ALL_VERSIONS.values()), default="mix")
     parser.add_argument("--calendar", choices=("mix", *CalendarKind), default="mix")
     parser.add_argument(

@@ -381,7 +381,7 @@ class Device:
             given["FeedbackId"] = feedback_id
             given |= {f"Option.{number}": option for number, option in enumerate(options, 1)}
         _, spec = self.firmware.commands[f"UserInterface/Message/{kind}/Display".lower()]
-        shown: dict[str, Scalar] = {}
+        shown = {each.name: each.default for each in spec.values() if each.default is not None}
         for name, value in given.items():
             if value or name == "Text":
                 if name.lower() not in spec:
@@ -626,6 +626,7 @@ class Device:
         """Everything about the room that others should come to know, as plain values."""
         return {
             "room": self.room,
+            "name": self.name,
             "host": self.host,
             "profile": self.profile,
             "kind": str(self.kind),

@@ -1,8 +1,8 @@
-"""One client's HTTP conversation with a device: requests in, responses out; knows nothing of sockets."""
+"""One client's HTTP conversation: requests in, responses out; knows nothing of sockets."""
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -22,12 +22,13 @@ Header = tuple[str, str]
 Answer = tuple[HTTPStatus, Sequence[Header], str]
 
 
-class HttpConversation:
-    """Requests of one connection, one after the other."""
+class Exchanges:
+    """Requests of one connection, one after the other; what is answered is up to somebody else."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, answer: Callable[[h11.Request, bytes], Answer], *, server: str) -> None:
         self.over = False  # the connection is to be closed
-        self._device: Final = device
+        self._answer: Final = answer
+        self._server: Final = server
         self._http: Final = h11.Connection(h11.SERVER)
         self._request: h11.Request | None = None
         self._body = bytearray()
@@ -35,8 +36,6 @@ class HttpConversation:
     def receive(self, data: bytes) -> list[bytes]:
         """The responses to all requests that are complete now."""
         responses: list[bytes] = []
-        if self._device.faults.silent:
-            return responses
         try:
             self._http.receive_data(data)
             while not self.over and (response := self._next()) is not None:
@@ -72,7 +71,8 @@ class HttpConversation:
         return b""
 
     def _finish(self) -> bytes:
-        response = self._send(self._answer())
+        assert self._request is not None
+        response = self._send(self._answer(self._request, bytes(self._body)))
         if self._http.our_state is h11.MUST_CLOSE:
             self.over = True
         else:
@@ -82,7 +82,7 @@ class HttpConversation:
     def _send(self, answer: Answer) -> bytes:
         status, headers, text = answer
         body = text.encode()
-        shown = [("Server", "nginx"), *headers]
+        shown = [("Server", self._server), *headers]
         if status is not HTTPStatus.NO_CONTENT:
             shown.append(("Content-Length", str(len(body))))
         head = h11.Response(status_code=status.value, reason=status.phrase, headers=shown)
@@ -92,11 +92,25 @@ class HttpConversation:
         parts.append(self._http.send(h11.EndOfMessage()))
         return b"".join(part for part in parts if part)
 
-    # What is asked for
 
-    def _answer(self) -> Answer:
-        device, request = self._device, self._request
-        assert request is not None
+class HttpConversation:
+    """What a device answers."""
+
+    def __init__(self, device: Device) -> None:
+        self._device: Final = device
+        self._exchanges: Final = Exchanges(self._answer, server="nginx")
+
+    @property
+    def over(self) -> bool:
+        """Whether the connection is to be closed."""
+        return self._exchanges.over
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """The responses to all requests that are complete now."""
+        return [] if self._device.faults.silent else self._exchanges.receive(data)
+
+    def _answer(self, request: h11.Request, body: bytes) -> Answer:
+        device = self._device
         url = urlsplit(request.target.decode("ascii", errors="replace"))
         method = request.method.decode("ascii")
         if device.down:
@@ -105,7 +119,7 @@ class HttpConversation:
             return _plain(HTTPStatus(device.faults.http_status))
         if not device.offers("http"):
             return _plain(HTTPStatus.NOT_FOUND)
-        if refusal := self._refused(method, url.path):
+        if refusal := self._refused(request, method, url.path):
             return refusal
         device.on_change()
         match method, url.path:
@@ -113,7 +127,7 @@ class HttpConversation:
                 cookie = f"{COOKIE}={device.begin_session()}; Path=/; HttpOnly; Secure; SameSite=Lax"
                 return HTTPStatus.NO_CONTENT, [("Set-Cookie", cookie)], ""
             case "POST", "/xmlapi/session/end":
-                device.end_session(self._cookie())
+                device.end_session(_cookie(request))
                 return HTTPStatus.NO_CONTENT, [("Set-Cookie", f"{COOKIE}=; Path=/; Max-Age=0")], ""
             case "GET", "/getxml":
                 [location] = parse_qs(url.query).get("location", [""])[:1]
@@ -123,20 +137,20 @@ class HttpConversation:
             case "GET", "/configuration.xml":
                 return _xml(documents.whole(device, "Configuration"))
             case "POST", "/putxml":
-                status, text = documents.put(device, bytes(self._body))
+                status, text = documents.put(device, body)
                 return _xml(text) if status is HTTPStatus.OK else (status, [("Content-Type", PLAIN)], text)
             case _, "/getxml" | "/status.xml" | "/configuration.xml" | "/putxml":
                 return _plain(HTTPStatus.METHOD_NOT_ALLOWED)
             case _:
                 return _plain(HTTPStatus.NOT_FOUND)
 
-    def _refused(self, method: str, path: str) -> Answer | None:
+    def _refused(self, request: h11.Request, method: str, path: str) -> Answer | None:
         """Who may not: nobody without a session's cookie or the right password."""
         device = self._device
         begins = (method, path) == ("POST", "/xmlapi/session/begin")
-        if not begins and self._cookie() in device.sessions:
+        if not begins and _cookie(request) in device.sessions:
             return None
-        user, password = _basic(self._header("authorization"))
+        user, password = _basic(header(request, "authorization"))
         if device.sessions_full:
             return _plain(HTTPStatus(device.faults.exhausted_status))
         if user and device.admits(user, password):
@@ -147,17 +161,19 @@ class HttpConversation:
             "Unauthorized\n",
         )
 
-    def _header(self, name: str) -> str:
-        assert self._request is not None
-        values = [value for key, value in self._request.headers if key == name.encode()]
-        return values[0].decode("latin-1") if values else ""
 
-    def _cookie(self) -> str:
-        for crumb in self._header("cookie").split(";"):
-            name, _, value = crumb.strip().partition("=")
-            if name == COOKIE:
-                return value
-        return ""
+def header(request: h11.Request, name: str) -> str:
+    """The first header of this lower-case name, or "" where there is none."""
+    values = [value for key, value in request.headers if key == name.encode()]
+    return values[0].decode("latin-1") if values else ""
+
+
+def _cookie(request: h11.Request) -> str:
+    for crumb in header(request, "cookie").split(";"):
+        name, _, value = crumb.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""
 
 
 def _xml(text: str) -> Answer:

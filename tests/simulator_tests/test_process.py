@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 
@@ -154,3 +155,19 @@ async def test_a_demonstration_is_lively(tmp_path: Path):
             told = {name for room in await simulator.control.ask("truth") for name in room["events"]}
         for room in await simulator.control.ask("truth"):
             assert 0 <= room["people"] <= 16
+
+
+async def test_a_process_says_where_its_screens_can_be_looked_at():
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.simulator", "--rooms", "1", "--script", "none"),
+        *("--port", "0", "--pages", "0"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    async with asyncio.timeout(WITHIN_S):
+        ready = (await process.stdout.readline()).decode().split()
+        url = ready[-1].removeprefix("screens=")
+        async with httpx.AsyncClient(trust_env=False) as browser:
+            assert (await browser.get(f"{url}screens.json")).json()["rooms"][0]["room"] == "room-0001"
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0

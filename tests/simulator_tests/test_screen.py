@@ -235,9 +235,10 @@ async def test_somebody_elses_macro_shows_something():
         await client.subscribe("Event", "UserInterface", "Message")
         device.show_foreign(options=("Yes", "No"), duration_s=60)
         device.show_foreign("Alert", "Mind the step")
-        [(name, shown), (_, alert)] = await told(client)
+        device.show_foreign("TextLine", "Wet paint")
+        [(name, shown), (_, alert), (_, line)] = await told(client)
         assert (name, shown["FeedbackId"], shown["Option.2"]) == ("Prompt Display", "somebody-else", "No")
-        assert alert["Text"] == "Mind the step"
+        assert (alert["Text"], line["Text"]) == ("Mind the step", "Wet paint")
         assert device.received("UserInterface Message Prompt Display") == []
         with pytest.raises(ValueError, match="no Target"):
             device.show_foreign(target="OSD")
