@@ -13,6 +13,7 @@ from tests.brokers import BadLine, Liar, Mosquitto
 from tests.brokers.crew import Crew
 from tests.brokers.mosquitto import free_port
 from tests.installation import Installation, install
+from tests.prove.cloud import Cloud
 from tests.prove.daemon import Roomd
 from tests.prove.ledger import Accepted, Judgement, judge, read
 from tests.prove.recorder import Event, Recorder, retained
@@ -45,6 +46,7 @@ class House:
         self.line: Final = line
         self.recorder: Final = recorder
         self.roomd: Final = roomd
+        self.cloud: Final = Cloud(broker.port, recorder, site="journey")
         self._haste: Final = haste
         self._read = 0
 

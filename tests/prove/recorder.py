@@ -7,7 +7,7 @@ import contextlib
 import json
 import struct
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -64,6 +64,7 @@ class Recorder:
     def __init__(self, port: int, topic_filter: str = "roomd/#", *, client_id: str = "recorder") -> None:
         self.events: list[Event] = []
         self.latest: dict[str, bytes] = {}  # what is retained, as it passed by
+        self.answers: list[dict[str, Any]] = []  # to commands, with the `topic` on which they came
         self.sessions_lost = 0
         self.listening = False
         self.also_seen: Callable[[], str] = lambda: ""  # told where something does not come
@@ -117,6 +118,11 @@ class Recorder:
                 self._changes.happened()
 
     def _write_down(self, publish: Publish) -> None:
+        if "/commands/" in publish.topic:
+            return
+        if "/events/" not in publish.topic and b'"command_id"' in publish.payload:
+            self.answers.append({**json.loads(publish.payload), "topic": publish.topic})
+            return
         if "/events/" not in publish.topic:
             self.latest[publish.topic] = publish.payload
             return
@@ -131,6 +137,16 @@ class Recorder:
                 dup=publish.dup,
             )
         )
+
+
+async def publish(
+    port: int, messages: Sequence[tuple[str, bytes]], *, client_id: str = "cloud", response_topic: str = ""
+) -> None:
+    """Publishes these with QoS 1, all at once; returns when the broker has acknowledged all of them."""
+    async with _dialled(port, client_id, expiry_s=0) as line:
+        for mid, (topic, payload) in enumerate(messages, 1):
+            line.publish(topic, payload, mid=mid, response_topic=response_topic)
+        await line.acknowledged(len(messages))
 
 
 async def retained(port: int, topic_filter: str = "roomd/#") -> dict[str, bytes]:
@@ -186,6 +202,19 @@ class _Line:
                     packet = decode(frame, Version.V5)
                     assert isinstance(packet, Publish)
                     yield packet
+
+    def publish(self, topic: str, payload: bytes, *, mid: int, response_topic: str = "") -> None:
+        properties = b"\x08" + _text(response_topic) if response_topic else b""
+        head = _text(topic) + struct.pack("!H", mid) + bytes((len(properties),)) + properties
+        self._send(Kind.PUBLISH, 2, head + payload)
+
+    async def acknowledged(self, count: int) -> None:
+        async with asyncio.timeout(ANSWERS_WITHIN_S):
+            while count:
+                data = await self._reader.read(CHUNK)
+                if not data:
+                    raise EOFError
+                count -= sum(frame.kind is Kind.PUBACK for frame in self._frames.receive(data))
 
     def acknowledge(self, publish: Publish) -> None:
         if publish.mid is not None:
