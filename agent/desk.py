@@ -74,7 +74,7 @@ class Desk:
             rules=lambda: self._rules,
             now=self._now,
             give=self._give,
-            interrupted=self._interrupted,
+            interrupted=self.interrupted,
         )
 
     async def _give(self, command: Command) -> None:
@@ -84,7 +84,7 @@ class Desk:
         given = CommandGiven(command=command.id, order=command.order, requested_by=command.requested_by)
         await self._deliver(command.room, (given,))
 
-    def _interrupted(self, unfinished: Unfinished) -> Answer | None:
+    def interrupted(self, unfinished: Unfinished) -> Answer | None:
         """What a room's own state says of a command that the last life had begun."""
         for room in self._rooms().values():
             begun = room.commands.get(unfinished.id)
