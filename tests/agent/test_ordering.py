@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -61,10 +62,8 @@ def test_what_is_no_time_is_told_with_an_example(text):
 @given(st.text(max_size=20))
 def test_nothing_typed_is_worse_than_unclear(text):
     for read in (span, lambda words: instant(words, NOW, OSLO)):
-        try:
+        with suppress(Unclear):
             read(text)
-        except Unclear as unclear:
-            assert "write it like" in str(unclear)
 
 
 def test_either_how_long_or_until_when():
