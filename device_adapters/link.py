@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import Enum
+from typing import assert_never
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -20,7 +22,10 @@ from agent.core.events import (
     DeviceConnected,
     DeviceLost,
     DeviceRefused,
+    LightModeRead,
     ListedBooking,
+    MessageRefused,
+    MessageShown,
     PeopleCounted,
     PresenceSensed,
     RoomEvent,
@@ -29,7 +34,19 @@ from agent.core.events import (
     UptimeRead,
     UseSensed,
 )
-from agent.core.facts import ListBookings, ReadValues, Request
+from agent.core.facts import (
+    Book,
+    Extend,
+    Light,
+    ListBookings,
+    ReadValues,
+    Release,
+    Request,
+    RestoreLight,
+    ShowOn,
+    TakeOff,
+    Wake,
+)
 from agent.core.model import Ability, BookingId, Device, RoomId, Transport
 from device_adapters import errors, trust
 from device_adapters.conversation import Conversation, Dial
@@ -42,7 +59,7 @@ from device_adapters.errors import (
     PermissionRefused,
 )
 from device_adapters.lifecycle import CLEAN, Patience, Phase, after, moved, phase_after, rest_s, stopped
-from device_adapters.xapi import requests
+from device_adapters.xapi import orders, plans, requests, screens
 from device_adapters.xapi.messages import (
     NOT_READY,
     PERMISSION_DENIED,
@@ -54,9 +71,12 @@ from device_adapters.xapi.messages import (
     Reply,
     XapiMessage,
 )
-from device_adapters.xapi.requests import Makeup
+from device_adapters.xapi.plans import Plan
+from device_adapters.xapi.requests import Makeup, NotUnderstood
 from device_adapters.xapi.schema import Unreadable, answers_requests, read_firmware
+from device_adapters.xapi.screens import Screens
 from device_adapters.xapi.translate import (
+    ANSWERS_UNHEARD,
     COUNTS_NOBODY,
     HAS_NO_BOOKINGS,
     NAVIGATOR_COUNTS_NOBODY,
@@ -72,6 +92,9 @@ log = structlog.get_logger()
 
 Deliver = Callable[[RoomId, Sequence[RoomEvent]], Awaitable[None]]
 
+OfScreens = ShowOn | TakeOff | Light | RestoreLight
+OfBookings = Book | Extend | Release
+
 PAGES = 20  # of a listing; whoever has more bookings in two days is not a room
 DEFAULT_BOOKING_TIMEOUT_S = 60  # the schema's default of `AdhocBooking BookingTimeout`
 UNKNOWN_NODE = frozenset({-32601, -32602})  # of a refusal: there is no such command or path
@@ -84,6 +107,7 @@ class LinkPace:
     """How often a link asks its device for what, in seconds."""
 
     answer_within_s: float = 10.0  # a booting codec answers within six
+    order_within_s: float = 30.0  # of what it asks its calendar; later nothing else has to wait for it
     probe_every_s: float = 60.0  # proves that the device's software lives, and finds reboots
     reread_every_s: float = 300.0  # current values: no frames does not mean no people
 
@@ -125,7 +149,7 @@ class Surroundings:
 class Link:
     """Keeps a conversation with one device, in one task and as long as it is awaited."""
 
-    __slots__ = ("_around", "_past", "_stood_since", "_talk", "_told", "device", "phase")
+    __slots__ = ("_around", "_past", "_screens", "_stood_since", "_talk", "_told", "device", "phase")
 
     def __init__(self, device: Device, around: Surroundings) -> None:
         self.device = device
@@ -134,10 +158,11 @@ class Link:
         self._past = CLEAN
         self._stood_since: float | None = None  # loop time
         self._talk: Talk | None = None
+        self._screens = Screens(banner=device.banner)  # it goes on showing while there is no conversation
         self._told: tuple[str, str] | None = None  # what was told of it last: that it is heard, or why not
 
     def ask(self, request: Request) -> None:
-        """Ask the device, if it is connected; else drop it, as a listing follows each connect anyway."""
+        """Ask the device, if it is connected; else drop it: each connect lists, and the core asks anew."""
         if self._talk is not None:
             self._talk.ask(request)
 
@@ -169,7 +194,7 @@ class Link:
         try:
             async with around.dial(self.device, around.door) as conversation:
                 self.phase = moved(self.phase, Phase.GREETING)
-                self._talk = Talk(self.device, conversation, around)
+                self._talk = Talk(self.device, conversation, around, self._screens)
                 await self._talk.greet()
                 self.phase = moved(self.phase, Phase.HEARING)
                 self._stood_since = loop.time()
@@ -238,13 +263,28 @@ class _Purpose(Enum):
     CONFIGURATION = "configuration"
     LISTING = "listing"
     PROBE = "probe"
+    SCREEN = "screen"
+    ORDER = "order"
 
 
-@dataclass(frozen=True, slots=True)
+NEVER = float("inf")
+
+
+@dataclass(slots=True)
 class _Asked:
     purpose: _Purpose
-    path: requests.Path  # what for, or () for a listing
-    due: float  # in seconds of listening
+    path: requests.Path  # what for, or () for what is no node
+    due: float  # in seconds of listening; NEVER: nobody waits for it any more
+    plan: Plan | None = None
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Plans that are carried out in their order: the next begins when all calls of the last are made."""
+
+    purpose: _Purpose
+    waiting: deque[Plan] = field(default_factory=deque)
+    busy: bool = False  # a plan has calls that are still to be made
 
 
 @dataclass(slots=True)
@@ -282,6 +322,7 @@ class Talk:
         "_around",
         "_asked",
         "_deaf_s",
+        "_denied",
         "_device",
         "_events",
         "_greeting",
@@ -291,15 +332,24 @@ class Talk:
         "_listing",
         "_loop",
         "_makeup",
+        "_orders",
         "_probe_at",
         "_reading",
         "_refusals",
         "_reread_at",
+        "_screens",
+        "_shown",
         "_translator",
         "_uptime_s",
     )
 
-    def __init__(self, device: Device, line: Conversation, around: Surroundings) -> None:
+    def __init__(
+        self, device: Device, line: Conversation, around: Surroundings, shown: Screens | None = None
+    ) -> None:
+        self._shown = shown or Screens(banner=device.banner)
+        self._screens = _Lane(_Purpose.SCREEN)
+        self._orders = _Lane(_Purpose.ORDER)  # apart, as the device takes its time for them
+        self._denied = False  # the account may not show messages
         self._device = device
         self._line = line
         self._around = around
@@ -332,8 +382,16 @@ class Talk:
             case ReadValues():
                 if self._reading is None:
                     self._read_sensors()
+            case _ if self._greeting:
+                pass  # the core does not know yet that there is somebody to ask
+            case Wake():
+                self._begin(self._screens, screens.wake(self._makeup))
+            case ShowOn() | TakeOff() | Light() | RestoreLight():
+                self._carry_out(self._screens, request)
+            case Book() | Extend() | Release():
+                self._carry_out(self._orders, request)
             case _:
-                log.warning("device.not_asked", device=self._device.id, request=type(request).__name__)
+                assert_never(request)
 
     # ── the greeting ──
 
@@ -354,7 +412,12 @@ class Talk:
             self._send(_Purpose.NATURE, path)
         await self._subscribe(())
         translator, at_once = self._translator, requests.subscriptions(self._makeup)
-        self._makeup = replace(self._makeup, teams=translator.teams, provisioned=translator.provisioned)
+        self._makeup = replace(
+            self._makeup,
+            teams=translator.teams,
+            provisioned=translator.provisioned,
+            light=translator.light_mode is not None,
+        )
         await self._subscribe(at_once)
         for path in requests.configuration(self._makeup):
             self._send(_Purpose.CONFIGURATION, path)
@@ -374,10 +437,14 @@ class Talk:
             booking_timeout_s=translator.booking_timeout_s or DEFAULT_BOOKING_TIMEOUT_S,
             shortcomings=self._shortcomings(),
             lacks=self._lacks(),
+            surfaces=screens.surfaces(self._makeup),
         )
         self._greeting = False
         self._lacked = connected.lacks
-        self._events.insert(0, connected)
+        first: list[RoomEvent] = [connected]
+        if translator.light_mode is not None:
+            first.append(LightModeRead(device=self._device.id, mode=translator.light_mode))
+        self._events[:0] = first
         await self._deliver()
 
     async def _subscribe(self, before: Sequence[requests.Subscription]) -> None:
@@ -401,10 +468,15 @@ class Talk:
             if path in lacking:
                 continue
             node = " ".join(path) or "Bookings List"
-            if purpose is _Purpose.SUBSCRIPTION:
+            polled = self._line.transport == Transport.HTTP and refusal.code in UNKNOWN_NODE
+            if path == requests.PROMPTS.path and (polled or refusal.code == PERMISSION_DENIED):
+                refused[ANSWERS_UNHEARD if polled else plans.MESSAGES_DENIED] = None
+            elif purpose is _Purpose.SUBSCRIPTION:
                 refused[f"{_why(refusal)}: it does not tell of `{node}`, {loses[path]}."] = None
             elif refusal.code == PERMISSION_DENIED or purpose is _Purpose.LISTING:
                 refused[f"{_why(refusal)}: `{node}` cannot be read."] = None
+        if self._denied:
+            refused[plans.MESSAGES_DENIED] = None
         return (*self._translator.shortcomings, *refused)
 
     def _lacks(self) -> dict[Ability, str]:
@@ -462,10 +534,17 @@ class Talk:
         return self._loop.time() - self._deaf_s
 
     def _due(self) -> float:
-        """When the oldest question must have been answered, in seconds of listening."""
+        """When the oldest question must have been answered, in seconds of listening.
+
+        While the device is busy with an order, all others may have to wait behind it.
+        """
+        first = NEVER
         for asked in self._asked.values():
-            return asked.due
-        return float("inf")
+            if asked.purpose is _Purpose.ORDER and asked.due < NEVER:
+                return asked.due
+            if first == NEVER:
+                first = asked.due
+        return first
 
     async def _deliver(self) -> None:
         events, self._events = self._events, []
@@ -482,6 +561,8 @@ class Talk:
                 self._heard(translator.heard(message))
             elif (asked := self._asked.pop(message.id, None)) is None:
                 tally.stray_answers += 1
+            elif asked.plan is not None:
+                self._followed(asked, asked.plan, message)
             elif isinstance(message, Reply):
                 self._answered(asked, message)
             else:
@@ -491,9 +572,28 @@ class Talk:
             tally.unreadable_values += translator.unreadable
             translator.unknown = translator.unreadable = 0
         if self._now() >= self._due():
-            asked = next(iter(self._asked.values()))
-            within = self._around.pace.answer_within_s
-            raise DeviceUnreachable(f"no answer about {asked.purpose.value} within {within:g} s")
+            self._overdue()
+
+    def _overdue(self) -> None:
+        """DeviceUnreachable; an order may come to nothing, and says nothing about the line."""
+        for asked in self._asked.values():
+            if asked.purpose is _Purpose.ORDER and asked.due < NEVER:
+                asked.due = NEVER  # the core gives it up by itself; an answer counts all the same
+                log.info("device.order_unanswered", device=self._device.id)
+                self._waited()
+                self._orders.busy = False
+                self._advance(self._orders)
+                return
+        late = next(asked for asked in self._asked.values() if asked.due < NEVER)
+        within = self._around.pace.answer_within_s
+        raise DeviceUnreachable(f"no answer about {late.purpose.value} within {within:g} s")
+
+    def _waited(self) -> None:
+        """Questions that had to wait behind an order have their time from now on."""
+        due = self._now() + self._around.pace.answer_within_s
+        for asked in self._asked.values():
+            if asked.purpose is not _Purpose.ORDER:
+                asked.due = max(asked.due, due)
 
     def _heard(self, events: Sequence[RoomEvent]) -> None:
         for event in events:
@@ -524,6 +624,8 @@ class Talk:
                 self._listed(reply.result)
             case _Purpose.PROBE:
                 self._probed(self._translator.read(asked.path, reply.result))
+            case _Purpose.SCREEN | _Purpose.ORDER:
+                pass  # something was undone
 
     def _refused(self, asked: _Asked, refusal: Refusal) -> None:
         if refusal.code == NOT_READY:
@@ -539,7 +641,7 @@ class Talk:
             case _Purpose.LISTING:
                 self._listing_over()
                 log.debug("device.listing_refused", device=self._device.id, why=refusal.message[:100])
-            case _Purpose.SUBSCRIPTION | _Purpose.CONFIGURATION | _Purpose.NATURE | _Purpose.PROBE:
+            case _:
                 pass
         if self._greeting and asked.purpose is not _Purpose.NATURE:
             self._refusals.append((asked.purpose, asked.path, refusal))
@@ -552,6 +654,95 @@ class Talk:
                     # Its subscriptions are gone with the rest of its memory, so there is no use in this line.
                     self._events.append(event)
                     raise DeviceUnreachable("it was restarted without breaking the line")
+
+    # ── what the core wants done ──
+
+    def _carry_out(self, lane: _Lane, request: OfScreens | OfBookings) -> None:
+        try:
+            plan = self._plan(request)
+        except (NotUnderstood, Unreadable) as error:
+            self._tell_soon(_cannot(request, error))
+        else:
+            self._begin(lane, plan)
+
+    def _plan(self, request: OfScreens | OfBookings) -> Plan:
+        """Its calls; NotUnderstood or Unreadable where this firmware cannot do it."""
+        makeup = self._makeup
+        match request:
+            case ShowOn():
+                return self._shown.show(request, makeup, self._around.clock())
+            case TakeOff():
+                return self._shown.take_off(request, makeup)
+            case Light():
+                return screens.light(request, makeup, self._translator.light_mode)
+            case RestoreLight():
+                return screens.restore_light(request, makeup)
+            case Book():
+                return orders.book(request, makeup)
+            case Extend():
+                return orders.extend(request, makeup)
+            case Release():
+                return orders.release(request, makeup)
+            case _:
+                assert_never(request)
+
+    def _begin(self, lane: _Lane, plan: Plan) -> None:
+        lane.waiting.append(plan)
+        self._advance(lane)
+
+    def _advance(self, lane: _Lane) -> None:
+        """Begin what waits, as far as nothing that began before has calls to make."""
+        while lane.waiting and not lane.busy:
+            self._go_on(lane, lane.waiting.popleft())
+
+    def _go_on(self, lane: _Lane, plan: Plan) -> None:
+        """Make a plan's next call."""
+        lane.busy = len(plan.calls) > 1
+        if plan.calls:
+            self._ask(lane.purpose, (), plan.calls[0], plan)
+        elif plan.taken is not None:
+            self._tell_soon(plan.taken)
+
+    def _followed(self, asked: _Asked, plan: Plan, answer: Reply | Refusal) -> None:
+        """A call of a plan is answered."""
+        if isinstance(answer, Refusal) and answer.code == NOT_READY:
+            raise DeviceBooting("it is not ready to answer")
+        lane = self._orders if plan.order else self._screens
+        refusal = answer if isinstance(answer, Refusal) else None
+        following, given_up = plans.after(plan, refusal), asked.due == NEVER
+        for call in following.undo:
+            self._ask(lane.purpose, (), call)
+        if following.event is not None:
+            self._events.append(following.event)
+            self._permitted(following.event, refusal)
+        if given_up:  # others have begun since
+            if following.plan is not None:
+                self._ask(lane.purpose, (), following.plan.calls[0], following.plan)
+            return
+        if plan.order:
+            self._waited()
+        if following.plan is not None:
+            self._go_on(lane, following.plan)
+        elif len(plan.calls) > 1:
+            lane.busy = False
+        self._advance(lane)
+
+    def _permitted(self, event: RoomEvent, refusal: Refusal | None) -> None:
+        """Tell where the account turns out to be allowed to show messages, or not to."""
+        denied = self._denied
+        if isinstance(event, MessageShown):
+            denied = False
+        elif isinstance(event, MessageRefused) and refusal is not None:
+            denied = denied or refusal.code == PERMISSION_DENIED
+        if denied is not self._denied:
+            self._denied = denied
+            found = ShortcomingsFound(device=self._device.id, shortcomings=self._shortcomings())
+            self._events.append(found)
+
+    def _tell_soon(self, event: RoomEvent) -> None:
+        """Tell what is known without asking; a question that is soon answered ends the wait for news."""
+        self._events.append(event)
+        self._send(_Purpose.PROBE, requests.UPTIME)
 
     # ── current values ──
 
@@ -656,9 +847,10 @@ class Talk:
         call = requests.subscribe(path) if purpose is _Purpose.SUBSCRIPTION else requests.get(path)
         self._ask(purpose, path, call)
 
-    def _ask(self, purpose: _Purpose, path: requests.Path, call: Call) -> None:
-        due = self._now() + self._around.pace.answer_within_s
-        self._asked[self._line.send(call)] = _Asked(purpose, path, due)
+    def _ask(self, purpose: _Purpose, path: requests.Path, call: Call, plan: Plan | None = None) -> None:
+        pace = self._around.pace
+        within = pace.order_within_s if purpose is _Purpose.ORDER else pace.answer_within_s
+        self._asked[self._line.send(call)] = _Asked(purpose, path, self._now() + within, plan)
 
 
 def _note(reading: _Reading, events: Sequence[RoomEvent]) -> None:
@@ -676,6 +868,15 @@ def _note(reading: _Reading, events: Sequence[RoomEvent]) -> None:
                 reading.sharing = event.sharing
             case _:
                 pass
+
+
+def _cannot(request: OfScreens | OfBookings, error: NotUnderstood | Unreadable) -> RoomEvent:
+    """What is told of something that this device has no calls for."""
+    mend = error.mend if isinstance(error, NotUnderstood) else "this is outside what its firmware takes"
+    why = f"{error}; {mend}"
+    if isinstance(request, Book | Extend | Release):
+        return orders.refused(request, why)
+    return screens.refused(request, why)
 
 
 def _why(refusal: Refusal) -> str:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from agent.core.model import BookingId, MeetingId, RequestId
 from device_adapters.xapi.messages import Call
-from device_adapters.xapi.schema import ANY, COMMANDS, Firmware, has
+from device_adapters.xapi.schema import ANY, COMMANDS, LIGHT_MODES, Firmware, Wording, has
 from device_adapters.xapi.schema import Path as Path  # noqa: PLC0414 - callers name paths by this module
 
 
@@ -21,6 +21,7 @@ class Makeup:
     navigator: bool = False  # a Room Navigator that stands alone: no camera, no calls
     provisioned: bool | None = None  # a navigator's `Provisioning Mode` is not Off; None: not known yet
     teams: bool = False  # runs Microsoft Teams Rooms
+    light: bool = False  # has one around a panel, and lets us see what it follows
 
     @property
     def books(self) -> bool:
@@ -41,6 +42,14 @@ class Subscription:
 BOOKINGS = Subscription(path=("Event", "Bookings"), loses="bookings are only found by listing them")
 PEOPLE = Subscription(
     path=("Status", "RoomAnalytics", "PeopleCount"), loses="people are only counted now and then"
+)
+PROMPTS = Subscription(
+    path=("Event", "UserInterface", "Message", "Prompt"),
+    loses="answers to messages on its screens are not heard",
+)
+LIGHT = Subscription(
+    path=("Configuration", "UserInterface", "LedControl", "Mode"),
+    loses="its light may be left in a mode that it did not have",
 )
 TEAMS_CALLS = Subscription(
     path=("Status", "MicrosoftTeams", "Calling", "InCall"),
@@ -68,6 +77,8 @@ SUBSCRIPTIONS = (
         path=("Configuration", "Bookings"), loses="changes of its booking configuration go unnoticed"
     ),
     Subscription(path=("Configuration", "Time", "Zone"), loses="a new time zone goes unnoticed"),
+    PROMPTS,
+    LIGHT,
 )
 
 WHO_ARE_YOU: Path = ("Status", "SystemUnit")
@@ -89,6 +100,7 @@ CONFIGURATION: tuple[Path, ...] = (
     ("Configuration", "RoomAnalytics"),
     ("Configuration", "Bookings"),
     ("Configuration", "Time", "Zone"),
+    LIGHT.path,
 )
 
 LISTING: Path = ()  # in the place of a path: `Bookings List`
@@ -100,9 +112,8 @@ LISTED_DAYS = 2  # today and tomorrow, as the device counts days
 
 def nature(makeup: Makeup) -> tuple[Path, ...]:
     """What to read first, because it decides what else is asked; a refusal only means "no"."""
-    if makeup.navigator:
-        return (PROVISIONING,)
-    return (TEAMS,) if has(makeup.firmware, TEAMS) else ()
+    asked = (PROVISIONING if makeup.navigator else TEAMS, LIGHT.path)
+    return tuple(path for path in asked if has(makeup.firmware, path))
 
 
 def subscriptions(makeup: Makeup) -> tuple[Subscription, ...]:
@@ -123,7 +134,9 @@ def configuration(makeup: Makeup) -> tuple[Path, ...]:
 def _applies(path: Path, makeup: Makeup) -> bool:
     if path[1] == "MicrosoftTeams" and not makeup.teams:
         return False
-    if makeup.navigator and path[1] not in {"Bookings", "Time"}:
+    if path == LIGHT.path and not makeup.light:
+        return False
+    if makeup.navigator and path != LIGHT.path and path[1] not in {"Bookings", "Time"}:
         return False
     if path[1] == "Bookings" and not makeup.books:
         return False
@@ -167,11 +180,14 @@ def book(
     *,
     starts_at: datetime,
     minutes: int,
-    title: str,
+    title: str | None = None,
     request_id: RequestId | None = None,
     organizer: str | None = None,
 ) -> Call:
-    """Book the room on the device. An organizer is left out where firmware (before 11.18) takes none."""
+    """Book the room on the device; without a title it gets the device's own.
+
+    An organizer is left out where firmware (before 11.18) takes none.
+    """
     arguments: dict[str, object] = {
         "BookingRequestUUID": request_id,
         "StartTime": starts_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -222,7 +238,7 @@ def check_out(firmware: Firmware, *, booking_id: BookingId | None, meeting_id: M
     return _command("Bookings CheckOut", firmware, named)
 
 
-class Surface(StrEnum):
+class Target(StrEnum):
     """Where a message is shown; without one, the device decides. 26.1 and newer."""
 
     SCREEN = "OSD"
@@ -238,21 +254,21 @@ def show_prompt(
     title: str | None = None,
     options: Sequence[str] = (),
     duration_s: int = 0,
-    on: Surface | None = None,
+    on: Target | None = None,
 ) -> Call:
     """Show a message with up to five answers, for so many seconds (3600 at most) or until it is cleared."""
     arguments: dict[str, object] = {
         "FeedbackId": feedback_id,
-        "Text": _one_line(text),
-        "Title": _one_line(title),
-        **{f"Option.{number}": _one_line(option) for number, option in enumerate(options, 1)},
+        "Text": text,
+        "Title": title,
+        **{f"Option.{number}": option for number, option in enumerate(options, 1)},
         "Duration": duration_s,
         "Target": on,
     }
     return _command("UserInterface Message Prompt Display", firmware, arguments)
 
 
-def clear_prompt(firmware: Firmware, *, feedback_id: str, on: Surface | None = None) -> Call:
+def clear_prompt(firmware: Firmware, *, feedback_id: str, on: Target | None = None) -> Call:
     """Take off the prompt of this feedback id; others stay."""
     arguments: dict[str, object] = {"FeedbackId": feedback_id, "Target": on}
     return _command("UserInterface Message Prompt Clear", firmware, arguments)
@@ -264,34 +280,34 @@ def show_alert(
     text: str,
     title: str | None = None,
     duration_s: int = 0,
-    on: Surface | None = None,
+    on: Target | None = None,
 ) -> Call:
     """Show a message without answers, for so many seconds (3600 at most) or until it is cleared."""
     arguments: dict[str, object] = {
-        "Text": _one_line(text),
-        "Title": _one_line(title),
+        "Text": text,
+        "Title": title,
         "Duration": duration_s,
         "Target": on,
     }
     return _command("UserInterface Message Alert Display", firmware, arguments)
 
 
-def clear_alert(firmware: Firmware, *, on: Surface | None = None) -> Call:
+def clear_alert(firmware: Firmware, *, on: Target | None = None) -> Call:
     """Take off the alert."""
     return _command("UserInterface Message Alert Clear", firmware, {"Target": on})
 
 
-def show_line(firmware: Firmware, *, text: str, duration_s: int = 0, on: Surface | None = None) -> Call:
+def show_line(firmware: Firmware, *, text: str, duration_s: int = 0, on: Target | None = None) -> Call:
     """Show a banner of up to 140 characters, for so many seconds (3600 at most) or until it is cleared."""
     arguments: dict[str, object] = {
-        "Text": _one_line(text, " "),
+        "Text": text,
         "Duration": duration_s,
         "Target": on,
     }
     return _command("UserInterface Message TextLine Display", firmware, arguments)
 
 
-def clear_line(firmware: Firmware, *, on: Surface | None = None) -> Call:
+def clear_line(firmware: Firmware, *, on: Target | None = None) -> Call:
     """Take off the banner."""
     return _command("UserInterface Message TextLine Clear", firmware, {"Target": on})
 
@@ -301,12 +317,11 @@ def light(firmware: Firmware, *, colour: str) -> Call:
     return _command("UserInterface LedControl Color Set", firmware, {"Color": colour})
 
 
-def light_by_hand(firmware: Firmware, *, by_hand: bool) -> Call:
-    """Let the lights follow our colour, or again the room's bookings (10.19 and newer)."""
-    path = ("Configuration", "UserInterface", "LedControl", "Mode")
-    if not has(firmware, path):
-        raise NotUnderstood(f"it has no `{' '.join(path)}`")
-    return Call(method="xSet", params={"Path": path, "Value": "Manual" if by_hand else "Auto"})
+def light_mode(firmware: Firmware, *, mode: str) -> Call:
+    """Let the lights follow our colour (Manual), the room's bookings (Auto), or nothing (10.19 and newer)."""
+    if not has(firmware, LIGHT.path):
+        raise NotUnderstood(f"it has no `{' '.join(LIGHT.path)}`")
+    return Call(method="xSet", params={"Path": LIGHT.path, "Value": LIGHT_MODES.cast(mode)})
 
 
 def wake(firmware: Firmware) -> Call:
@@ -320,6 +335,14 @@ def takes(firmware: Firmware, command: str, parameter: str) -> bool:
     return known.life.covers(firmware) and any(
         each.name == parameter and each.life.covers(firmware) for each in known.parameters
     )
+
+
+def longest(firmware: Firmware, command: str, parameter: str) -> int:
+    """How long a text this version takes there. NotUnderstood if it takes none."""
+    for each in COMMANDS[command].parameters:
+        if each.name == parameter and isinstance(each.space, Wording) and each.life.covers(firmware):
+            return each.space.most
+    raise NotUnderstood(f"its `{command}` takes no {parameter}")
 
 
 def _named(
@@ -346,8 +369,3 @@ def _command(name: str, firmware: Firmware, arguments: dict[str, object]) -> Cal
             raise NotUnderstood(f"its `{name}` takes no {argument}")
         params[argument] = spaces[argument].cast(value)
     return Call(method="xCommand/" + name.replace(" ", "/"), params=params)
-
-
-def _one_line(text: str | None, instead: str = "<br>") -> str | None:
-    """The text on one line, as a new line ends a command; `<br>` is markup that messages understand."""
-    return None if text is None else instead.join(text.splitlines())

@@ -109,6 +109,9 @@ NODES: Mapping[Path, Life] = {
     _node("Event Bookings BookingMoved"): SINCE_11_24,
     _node("Event Bookings SyncRequired"): SINCE_11_24,
     _node("Event Bookings EditFailed"): SINCE_26_1,
+    _node("Event UserInterface Message Prompt Display"): ALWAYS,
+    _node("Event UserInterface Message Prompt Response"): ALWAYS,
+    _node("Event UserInterface Message Prompt Cleared"): ALWAYS,
     _node("Configuration RoomAnalytics PeopleCountOutOfCall"): ALWAYS,
     _node("Configuration RoomAnalytics PeoplePresenceDetector"): ALWAYS,
     _node("Configuration Bookings CheckIn Enabled"): SINCE_11_15,
@@ -239,6 +242,8 @@ UPTIME_S = Whole(least=0, most=1_000_000_000)
 DURATION_MIN = Whole(least=1, most=60 * 24 * 366)
 BOOKING_TIMEOUT_S = Whole(least=1, most=3600)  # 60 to 300 by the schema; newer ones may allow more
 ROWS = Whole(least=0)
+OPTION = Whole(least=1, most=5)  # of a prompt
+SHOWN_S = Whole(least=0, most=3600)  # 0: until it is cleared
 PROVISIONED = Words(
     meaning={"Off": False, **dict.fromkeys(("Auto", "CUCM", "Edge", "TMS", "VCS", "Webex"), True)}
 )
@@ -298,13 +303,15 @@ def _words(text: str) -> Choice:
     return Choice(words=frozenset(text.split()))
 
 
+LIGHT_MODES = _words("Auto Manual Off")  # of `LedControl Mode`; the same in all versions that have it
+
 _NAME = Wording(least=1, most=128)
 _MINUTES = Whole(least=1, most=1440)
 _WORDS = Wording(most=255)
 _ID = Parameter(name="Id", space=_NAME)
 _MEETING_ID = Parameter(name="MeetingId", space=_NAME)
 _FEEDBACK_ID = Parameter(name="FeedbackId", space=_WORDS)
-_SHOWN_S = Parameter(name="Duration", space=Whole(least=0, most=3600))  # 0: until it is cleared
+_SHOWN_S = Parameter(name="Duration", space=SHOWN_S)
 _TARGET = Parameter(name="Target", space=_words("OSD RoomScheduler Controller"), life=SINCE_26_1)
 _SIGNAL_COLOURS = "Red Yellow Green Off"
 _ALL_COLOURS = (

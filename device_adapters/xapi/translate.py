@@ -21,9 +21,13 @@ from agent.core.events import (
     BookingsTouched,
     BookingTimeoutRead,
     CallsCounted,
+    LightModeRead,
     ListedBooking,
     PeopleCounted,
     PresenceSensed,
+    PromptAnswered,
+    PromptCleared,
+    PromptDisplayed,
     RoomEvent,
     SharingSensed,
     ShortcomingsFound,
@@ -31,7 +35,7 @@ from agent.core.events import (
     UptimeRead,
     UseSensed,
 )
-from agent.core.model import BookingId, DeviceId, Meeting, MeetingId, RequestId
+from agent.core.model import BookingId, DeviceId, FeedbackId, Meeting, MeetingId, RequestId, Surface
 from device_adapters.xapi.messages import Feedback
 from device_adapters.xapi.schema import (
     ACTIVE_CALLS,
@@ -40,11 +44,13 @@ from device_adapters.xapi.schema import (
     IDENTITY,
     MOMENT,
     ON_OFF,
+    OPTION,
     PEOPLE_COUNT,
     PEOPLE_PRESENCE,
     PRESENTATION_MODE,
     PROVISIONED,
     ROWS,
+    SHOWN_S,
     TEXT,
     TRUE_FALSE,
     UPTIME_S,
@@ -110,6 +116,12 @@ TEAMS_ROOMS = (
     " calendar."
 )
 
+ANSWERS_UNHEARD = (
+    "Answers to messages on its screens are not heard, as the device is asked now and then over HTTP: switch"
+    " on `NetworkServices Websocket: FollowHTTPService` or `NetworkServices SSH Mode: On`, or let it call"
+    " roomd back."
+)
+
 # What a device cannot do by its nature: only told where no other device of the room does it.
 COUNTS_NOBODY = (
     "The device does not count people: connect a camera that does (a Quad Camera), or configure another"
@@ -163,6 +175,7 @@ class Translator:
         "booking_timeout_s",
         "counts",
         "device",
+        "light_mode",
         "provisioned",
         "teams",
         "timezone",
@@ -178,6 +191,7 @@ class Translator:
         self.booking_timeout_s: int | None = None
         self.provisioned: bool | None = None  # of a navigator: whether anybody provisions it
         self.teams = False  # it runs Microsoft Teams Rooms
+        self.light_mode: str | None = None  # what its light follows; None: it has none, or does not say
         self.counts = False  # it has a number of people, be it that it does not know it now
         self._calls_here: int | None = None
         self._in_teams_call: bool | None = None
@@ -327,6 +341,36 @@ class Translator:
         if value is not GONE:
             self._events.append(UptimeRead(device=self.device, uptime_s=UPTIME_S.cast(value)))
 
+    # ── screens and lights ──
+
+    def _prompt_displayed(self, value: object) -> None:
+        # Somebody's prompt is there, whatever else can be read of it: it is not to be disturbed.
+        for body in _bodies(value):
+            shown = PromptDisplayed(
+                device=self.device, feedback_id=_feedback_id(body), duration_s=_shown_s(body.get("Duration"))
+            )
+            self._events.append(shown)
+
+    def _prompt_answered(self, value: object) -> None:
+        for body in _bodies(value):
+            option = OPTION.cast(body.get("OptionId"))
+            answered = PromptAnswered(device=self.device, feedback_id=_feedback_id(body), option=option)
+            self._events.append(answered)
+
+    def _prompt_cleared(self, value: object) -> None:
+        for body in _bodies(value):
+            cleared = PromptCleared(
+                device=self.device,
+                feedback_id=_feedback_id(body),
+                surface=SURFACES.get(body.get("Target") or body.get("Origin")),
+            )
+            self._events.append(cleared)
+
+    def _light(self, value: object) -> None:
+        self.light_mode = None if value is GONE else TEXT.cast(value)
+        if self.light_mode is not None:
+            self._events.append(LightModeRead(device=self.device, mode=self.light_mode))
+
     # ── bookings ──
 
     def _booking(self, value: object, build: _Build) -> None:
@@ -435,6 +479,15 @@ class Translator:
             },
         },
         "Event": {
+            "UserInterface": {
+                "Message": {
+                    "Prompt": {
+                        "Display": _prompt_displayed,
+                        "Response": _prompt_answered,
+                        "Cleared": _prompt_cleared,
+                    },
+                },
+            },
             "Bookings": {
                 "BookingRequested": _requested,
                 "BookingCreated": _created,
@@ -468,6 +521,7 @@ class Translator:
             },
             "Provisioning": {"Mode": _provisioning},
             "Time": {"Zone": _zone},
+            "UserInterface": {"LedControl": {"Mode": _light}},
         },
     }
 
@@ -479,6 +533,34 @@ _Build = Callable[[DeviceId, Tree], RoomEvent]
 
 
 # ── members of events and listings ────────────────────────────────────────────────────────────────
+
+
+SURFACES: Mapping[object, Surface] = {
+    "OSD": Surface.SCREEN,
+    "Controller": Surface.CONTROLLER,
+    "RoomScheduler": Surface.SCHEDULER,
+}
+
+
+def _bodies(value: object) -> Sequence[Tree]:
+    """The bodies of events that came at once; of one without fields, an empty one."""
+    return [_branch(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _feedback_id(body: Tree) -> FeedbackId | None:
+    """None also where it cannot be read: then it is none of ours."""
+    try:
+        text = IDENTITY.cast(body.get("FeedbackId"))
+    except Unreadable:
+        return None
+    return None if text is None else FeedbackId(text)
+
+
+def _shown_s(value: object) -> int | None:
+    try:
+        return SHOWN_S.cast(value)
+    except Unreadable:
+        return None
 
 
 def _request_id(body: Tree) -> RequestId | None:

@@ -22,7 +22,7 @@ def test_the_next_page_begins_where_the_last_one_ended():
 
 def test_subscriptions_are_few_and_do_not_overlap():
     paths = [subscription.path for subscription in SUBSCRIPTIONS]
-    assert len(paths) <= 10
+    assert len(paths) <= 15  # a slot of HttpFeedback takes no more before 26.1
     for path in paths:
         assert not [other for other in paths if other != path and other[: len(path)] == path]
 

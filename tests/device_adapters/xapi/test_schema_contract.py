@@ -13,7 +13,7 @@ import pytest
 from agent.core.model import BookingId, MeetingId, RequestId
 from device_adapters.xapi import requests
 from device_adapters.xapi.messages import Call
-from device_adapters.xapi.requests import Makeup, NotUnderstood, Surface
+from device_adapters.xapi.requests import Makeup, NotUnderstood, Target
 from device_adapters.xapi.schema import (
     COMMANDS,
     NODES,
@@ -105,6 +105,8 @@ def check(version: str, call: Call) -> None:
 MAKEUPS: tuple[Mapping[str, bool], ...] = (
     {},
     {"teams": True},
+    {"light": True},
+    {"navigator": True, "light": True},
     {"navigator": True},
     {"navigator": True, "provisioned": False},
     {"navigator": True, "provisioned": True},
@@ -131,8 +133,8 @@ def test_every_path_that_we_ask_for_is_there(version, makeup):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_nothing_that_is_there_is_left_unasked(version):
-    """Of a room device in Teams mode, which has all that there is."""
-    asked = Makeup(firmware=read_firmware(version), teams=True)
+    """Of a room device in Teams mode with a light, which has all that there is."""
+    asked = Makeup(firmware=read_firmware(version), teams=True, light=True)
     there = nodes_of(version)
     for each in requests.SUBSCRIPTIONS:
         assert (each in requests.subscriptions(asked)) is _is_there(version, each.path, there)
@@ -242,7 +244,7 @@ SAYINGS: Mapping[str, tuple[Said, str]] = {
         lambda f: requests.show_prompt(
             f,
             feedback_id="hold-1",
-            text="Reserved\nfor Kari",
+            text="Reserved<br>for Kari",
             title="Hold",
             options=["1", "2", "3", "4", "5"],
             duration_s=3600,
@@ -250,29 +252,30 @@ SAYINGS: Mapping[str, tuple[Said, str]] = {
         "9.15",
     ),
     "prompt at the door": (
-        lambda f: requests.show_prompt(f, feedback_id="hold-1", text="x", on=Surface.SCHEDULER),
+        lambda f: requests.show_prompt(f, feedback_id="hold-1", text="x", on=Target.SCHEDULER),
         "26.1",
     ),
     "clear prompt": (lambda f: requests.clear_prompt(f, feedback_id="hold-1"), "9.15"),
     "clear prompt at the door": (
-        lambda f: requests.clear_prompt(f, feedback_id="hold-1", on=Surface.SCHEDULER),
+        lambda f: requests.clear_prompt(f, feedback_id="hold-1", on=Target.SCHEDULER),
         "26.1",
     ),
     "alert": (lambda f: requests.show_alert(f, text="x" * 255, title="x" * 255), "9.15"),
     "alert on the controller": (
-        lambda f: requests.show_alert(f, text="x", duration_s=1, on=Surface.CONTROLLER),
+        lambda f: requests.show_alert(f, text="x", duration_s=1, on=Target.CONTROLLER),
         "26.1",
     ),
     "clear alert": (requests.clear_alert, "9.15"),
-    "clear alert on the screen": (lambda f: requests.clear_alert(f, on=Surface.SCREEN), "26.1"),
+    "clear alert on the screen": (lambda f: requests.clear_alert(f, on=Target.SCREEN), "26.1"),
     "line": (lambda f: requests.show_line(f, text="x" * 140, duration_s=0), "9.15"),
-    "line on the screen": (lambda f: requests.show_line(f, text="x", on=Surface.SCREEN), "26.1"),
+    "line on the screen": (lambda f: requests.show_line(f, text="x", on=Target.SCREEN), "26.1"),
     "clear line": (requests.clear_line, "9.15"),
-    "clear line on the screen": (lambda f: requests.clear_line(f, on=Surface.SCREEN), "26.1"),
+    "clear line on the screen": (lambda f: requests.clear_line(f, on=Target.SCREEN), "26.1"),
     "red light": (lambda f: requests.light(f, colour="Red"), "10.19"),
     "purple light": (lambda f: requests.light(f, colour="Purple"), "11.14"),
-    "light by hand": (lambda f: requests.light_by_hand(f, by_hand=True), "10.19"),
-    "light by itself": (lambda f: requests.light_by_hand(f, by_hand=False), "10.19"),
+    "light by hand": (lambda f: requests.light_mode(f, mode="Manual"), "10.19"),
+    "light by itself": (lambda f: requests.light_mode(f, mode="Auto"), "10.19"),
+    "no light": (lambda f: requests.light_mode(f, mode="Off"), "10.19"),
     "wake": (requests.wake, "9.15"),
 }
 
@@ -325,6 +328,8 @@ def test_what_an_old_version_does_not_take_is_left_out_where_it_can_be():
         lambda f: requests.book(f, starts_at=NINE, minutes=0, title="x"),
         lambda f: requests.book(f, starts_at=NINE, minutes=1441, title="x"),
         lambda f: requests.light(f, colour="red"),
+        lambda f: requests.light_mode(f, mode="auto"),
+        lambda f: requests.show_line(f, text="a\nb"),
         lambda f: requests.delete(f, booking_id=BookingId(""), meeting_id=None),
     ],
 )
@@ -336,11 +341,3 @@ def test_what_is_outside_a_value_space_is_not_sent(say):
 def test_six_answers_are_more_than_a_prompt_has():
     with pytest.raises(NotUnderstood):
         requests.show_prompt(Firmware(26, 4), feedback_id="h", text="x", options=["x"] * 6)
-
-
-def test_a_text_of_several_lines_is_sent_on_one():
-    prompt = requests.show_prompt(Firmware(26, 4), feedback_id="h", text="Reserved\r\nfor Kari")
-    assert prompt.params["Text"] == "Reserved<br>for Kari"
-    assert (
-        requests.show_line(Firmware(26, 4), text="Reserved\nfor Kari").params["Text"] == "Reserved for Kari"
-    )
