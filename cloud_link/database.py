@@ -39,7 +39,7 @@ RESCUE: Final = FILE + ".rescue"  # stands while a damaged file is being rescued
 IN_USE: Final = (
     "roomd.in-use"  # there from the first commit to a clean close: says that a WAL must be there too
 )
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 APPLICATION: Final = 0x726F6F6D  # "room", in the file's header: noise there is not taken for a newer schema
 TABLES: Final = {
     "meta",
@@ -51,6 +51,7 @@ TABLES: Final = {
     "snapshot",
     "inbox",
     "postage",
+    "replays",
 }
 PAGE_BYTES: Final = 4096
 BUDGET_BYTES: Final = 256 * 1024 * 1024
@@ -763,6 +764,7 @@ def _create(connection: Connection) -> None:
 
 ADDED: Final = {  # by version: what schema.sql has more than the one before
     2: ("CREATE TABLE inbox", "CREATE INDEX inbox_unfinished", "CREATE TABLE postage"),
+    3: ("CREATE TABLE replays",),
 }
 
 
@@ -879,7 +881,7 @@ def _salvage(connection: Connection, quarantined: Path, *, reason: str) -> Reset
                     (stream, name, place),
                 )
             salvaged = _salvage_outbox(connection, old, settled)
-            for table in ("dead_letters", "gaps", "snapshot", "inbox", "postage"):
+            for table in ("dead_letters", "gaps", "snapshot", "inbox", "postage", "replays"):
                 carried = _carry(connection, old, table)
                 snapshots = carried if table == "snapshot" else snapshots
             top = max(

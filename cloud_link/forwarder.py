@@ -16,12 +16,14 @@ import structlog
 
 from cloud_link import delivery, inbox, outbox
 from cloud_link.broker import BrokerError, Connection, Dial, Lost, Message
+from cloud_link.commands import Command
 from cloud_link.database import Connection as Transaction
 from cloud_link.database import Database
 from cloud_link.delivery import Ending, Line, Pace, Rest, Verdict, Window
 from cloud_link.envelope import ANSWERS
 from cloud_link.hearing import Hearing
 from cloud_link.outbox import Budget, Dropped, Hold, Posted, Teller
+from cloud_link.replays import Replays
 from cloud_link.retained import Retained
 
 log = structlog.get_logger()
@@ -190,6 +192,14 @@ class Forwarder:
         self._hearing = hearing
         if hearing is not None:
             hearing.attend(offer=self.offer, wake=self._wake_up)
+        self._replays = Replays(
+            database,
+            within_s=self._conduct.settle_within_s,
+            rest=self._conduct.rest,
+            luck=luck,
+            offer=self.offer,
+            wake=self._wake_up,
+        )
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -240,6 +250,13 @@ class Forwarder:
         for one in posted:
             self._offer(one)
         self._event.set()
+
+    async def replay(self, command: Command) -> None:
+        """Sends acknowledged events again, as its `Replay` says, in the pauses of the new ones.
+
+        Returns when it is on disk, with its first answer; the last comes by itself, also after a restart.
+        """
+        await self._replays.begin(command, acknowledged=self._acknowledged_places)
 
     def stop(self) -> None:
         """`run` returns soon: what is under way gets a moment, the broker is told, the rest stays on disk."""
@@ -446,6 +463,7 @@ class Forwarder:
     def _end_connection(self) -> None:
         """What was under way stands first again: however often, no more than a window is sent in vain."""
         self._connection = None
+        self._replays.line_ended()
         for lane in reversed(self._lanes.values()):
             if lane.sent is not None and not any(buried is lane for buried, _ in self._burying):
                 self._counts.sent_again += 1
@@ -503,6 +521,25 @@ class Forwarder:
             connection.publish(
                 Message(topic=envelope.topic, payload=envelope.payload, content_type=CLOUDEVENT), lane
             )
+        if not ready and not self._pauses and connection.under_way < bound:
+            self._send_again(connection, now_s)
+
+    def _send_again(self, connection: Connection, now_s: float) -> None:
+        """What somebody asked for once more, since nothing new is there to go."""
+        if self._to_read or self._reading is not None:
+            return
+        one = self._replays.next()
+        if one is None:
+            return
+        wait_s = self._pace.wait_s(now_s)
+        if wait_s > 0.0:
+            self._wake_at(now_s + wait_s)
+            return
+        self._replays.sent()
+        envelope = one.envelope
+        connection.publish(
+            Message(topic=envelope.topic, payload=envelope.payload, content_type=CLOUDEVENT), self._replays
+        )
 
     def _answer(self, lane: _Lane, one: Posted) -> Message:
         envelope = one.envelope
@@ -574,6 +611,11 @@ class Forwarder:
                 self._judge(token, verdict, code, now_s)
             elif isinstance(token, _Status):
                 self._judge_status(token, verdict, code, now_s)
+            elif isinstance(token, Replays):
+                token.judge(verdict, code)
+                if verdict in {Verdict.SETTLED, Verdict.UNHEARD}:
+                    self._counts.acknowledged_at_s = now_s
+                    self._note_heard(unheard=verdict is Verdict.UNHEARD)
             elif isinstance(token, str):
                 if verdict in {Verdict.SETTLED, Verdict.UNHEARD}:
                     self.retained.acknowledged(token)

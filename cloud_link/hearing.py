@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from agent.core.orders import Answer, AnswerStatus
-from cloud_link import commands, inbox, outbox
+from cloud_link import commands, inbox, outbox, replays
 from cloud_link.broker import BrokerError, Connection, Incoming
 from cloud_link.commands import Command, Refused, Rules
 from cloud_link.database import Database
@@ -185,7 +185,12 @@ class Hearing:
             await self._give(command)
 
     async def _take_up_again(self) -> None:
-        for left in await self._database.write(inbox.unfinished):
+        unfinished, replayed = await self._database.write(
+            lambda tx: (inbox.unfinished(tx), {one.command for one in replays.going(tx)})
+        )
+        for left in unfinished:
+            if left.id in replayed:  # goes on by itself
+                continue
             now = self._now()
             judged = commands.judge(left, now=left.received_at, rules=self._rules())
             if left.state is State.BEGUN:

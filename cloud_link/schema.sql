@@ -89,3 +89,16 @@ CREATE TABLE postage (                      -- what goes along with an answer in
     correlation BLOB,
     expiry_s INTEGER
 ) STRICT;
+
+CREATE TABLE replays (                      -- acknowledged events that are sent again because somebody asked
+    place INTEGER PRIMARY KEY,              -- the order in which they were asked for
+    command TEXT NOT NULL UNIQUE,
+    stream TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    first_number INTEGER NOT NULL,
+    last_number INTEGER NOT NULL,
+    after_place INTEGER NOT NULL,           -- in the outbox: what is left lies behind this
+    until_place INTEGER NOT NULL,           -- and up to here
+    sent INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL             -- what has not begun by then is wanted no more
+) STRICT;

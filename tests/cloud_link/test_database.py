@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import itertools
 import json
 import os
@@ -16,7 +17,7 @@ import pytest
 import structlog
 
 from cloud_link import database as module
-from cloud_link import inbox, outbox
+from cloud_link import inbox, outbox, replays
 from cloud_link.database import (
     BALLAST,
     FILE,
@@ -27,6 +28,7 @@ from cloud_link.database import (
     DatabaseClosed,
     DiskRefuses,
     Limits,
+    Opened,
     SchemaTooNew,
     open_database,
     open_to_read,
@@ -37,6 +39,7 @@ from tests.cloud_link.orders import ANSWERS_OF_FJORD, command, franked, refusal
 from tests.cloud_link.stand import SMALL, append, seal, until
 
 FJORD, LAKE = "rooms/fjord", "rooms/lake"
+WRITTEN_BY_SCHEMA_2 = Path(__file__).parent / "files" / "schema-2.db.gz"
 EPOCHS = (f"e{number}" for number in itertools.count(1))
 
 
@@ -219,7 +222,7 @@ async def test_a_newer_schema_is_refused_and_not_touched(tmp_path: Path):
 def as_of_schema_1(directory: Path) -> None:
     """What the first version wrote: nothing of commands in it."""
     with raw(directory) as connection:
-        for statement in ("TABLE inbox", "TABLE postage"):
+        for statement in ("TABLE inbox", "TABLE postage", "TABLE replays"):
             connection.execute(f"DROP {statement}")
         connection.execute("PRAGMA user_version = 1")
 
@@ -252,6 +255,21 @@ async def test_a_file_of_the_first_schema_that_was_left_in_a_crash_is_brought_up
     async with opened(tmp_path / "crash") as database:
         assert database.opened.reset is None
         assert (await everything(database))[LAKE] == accepted[1::2]
+
+
+async def test_a_file_that_the_second_schema_s_roomd_wrote_is_brought_up(tmp_path: Path):
+    (tmp_path / FILE).write_bytes(gzip.decompress(WRITTEN_BY_SCHEMA_2.read_bytes()))
+    async with opened(tmp_path) as database:
+        assert database.opened == Opened(epoch="e2")
+        found = await everything(database)
+        assert [one.envelope.number for one in found[FJORD]] == list(range(11, 21))
+        assert [one.envelope.number for one in found[LAKE]] == list(range(1, 21))
+        assert [left.id for left in await database.write(inbox.unfinished)] == ["c1"]
+        assert await database.write(replays.going) == []
+        assert await database.write(outbox.next_connection) == 2
+    async with opened(tmp_path / "new"):
+        pass
+    assert shape(tmp_path) == shape(tmp_path / "new")
 
 
 async def test_a_damaged_file_of_the_first_schema_is_rescued(tmp_path: Path):
