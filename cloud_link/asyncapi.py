@@ -42,6 +42,7 @@ from cloud_link import contract
 from cloud_link.contract import AgentState, ClockState
 from cloud_link.envelope import (
     AgentFact,
+    Heard,
     OutboxGap,
     OutboxReset,
     Site,
@@ -62,7 +63,7 @@ DOCS: Final = Path(__file__).parents[1] / "docs"  # in a checkout; an installed 
 ASYNCAPI_FILE: Final = "asyncapi.json"
 SCHEMA_FILE: Final = "events.schema.json"
 CONTRACT_VERSION: Final = (
-    "1.1.0"  # the middle number counts additions; a change of meaning is a v2 in the topics
+    "1.2.0"  # the middle number counts additions; a change of meaning is a v2 in the topics
 )
 HEALTH_EXPIRES_AFTER_S: Final = 180  # three periods
 
@@ -502,6 +503,7 @@ def _examples() -> dict[str, Document]:
         disk_free_bytes=8_123_456_789,
         memory_bytes=71_303_168,
         loop_lag_s=0.004,
+        commands=Heard(kept=31, repeated=2, refused=1, deaf_why=None),
     )
     status = agent_status(SITE, state=AgentState.ONLINE, connection=12, since=NINE, version="0.1.0")
     return examples | {

@@ -660,6 +660,24 @@ class DeviceCounts(Struct, frozen=True, kw_only=True):
     refused: Annotated[Count, Meta(description="Turned the agent away: a person must act.")]
 
 
+class CommandsHealth(Struct, frozen=True, kw_only=True):
+    """The commands that came over the broker since the agent's start."""
+
+    kept: Annotated[Count, Meta(description="How many were kept, to be done.")]
+    repeated: Annotated[Count, Meta(description="How many came again: answered again, and not done again.")]
+    refused: Annotated[Count, Meta(description="How many were refused before anything was done.")]
+    deaf_why: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "Why none can come although the agent is connected: the broker refuses the subscription. "
+                "Null while they can."
+            ),
+            examples=["the broker refuses roomd/v1/oslo-lysaker/rooms/+/commands/+ (0x87)"],
+        ),
+    ]
+
+
 class AgentHealth(Struct, frozen=True, kw_only=True):
     """How the agent does, every 60 seconds. Older than three periods: take the agent for dead."""
 
@@ -677,6 +695,7 @@ class AgentHealth(Struct, frozen=True, kw_only=True):
     loop_lag_s: Annotated[
         Seconds | None, Meta(description="The worst delay of the agent's event loop this period.")
     ]
+    commands: Annotated[CommandsHealth | None, Meta(description="Null where the agent does not count them.")]
 
 
 # ── retained: a room ──────────────────────────────────────────────────────────────────────────────
@@ -985,7 +1004,14 @@ class RoomResync(Command, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class AgentReplay(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Send acknowledged events of a room again, while they are kept."""
+    """Send acknowledged events of a room again, while they are kept (24 hours, or 64 MB of all rooms).
+
+    They come exactly as they were, in order, and behind all that is new; repeats are possible, also after a
+    restart. `done` comes with the last of them; its result says `sent`, `missing` (not kept any more, or
+    refused by the broker), and the `first` and `last` sequence in `epoch` that it speaks of. Where nothing of
+    it is kept, it is refused, and the result says what is: `kept_first`, `kept_last`, `kept_epoch`. One goes
+    after the other; one that cannot begin before `expires_at` has expired.
+    """
 
     arguments: AgentReplayArguments
 

@@ -678,6 +678,16 @@ def agent_status(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What has become of commands from the broker since the start."""
+
+    kept: int
+    repeated: int
+    refused: int
+    deaf_why: str | None  # why none can come although we are connected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
     """What the agent measures of itself. None is not measured."""
 
@@ -691,10 +701,12 @@ class Vitals:
     disk_free_bytes: int | None = None
     memory_bytes: int | None = None
     loop_lag_s: float | None = None
+    commands: Heard | None = None
 
 
 def agent_health(site: Site, vitals: Vitals, *, rooms: Iterable[Room]) -> bytes:
     """How the agent and its devices do."""
+    heard = vitals.commands
     phases = Counter(device.phase for room in rooms for device in room.devices.values())
     return _encode(
         contract.AgentHealth(
@@ -717,5 +729,13 @@ def agent_health(site: Site, vitals: Vitals, *, rooms: Iterable[Room]) -> bytes:
             disk_free_bytes=vitals.disk_free_bytes,
             memory_bytes=vitals.memory_bytes,
             loop_lag_s=vitals.loop_lag_s,
+            commands=None
+            if heard is None
+            else contract.CommandsHealth(
+                kept=heard.kept,
+                repeated=heard.repeated,
+                refused=heard.refused,
+                deaf_why=heard.deaf_why,
+            ),
         )
     )

@@ -16,6 +16,7 @@ from cloud_link import commands, inbox, outbox, replays
 from cloud_link.broker import BrokerError, Connection, Incoming
 from cloud_link.commands import Command, Refused, Rules
 from cloud_link.database import Database
+from cloud_link.envelope import Heard
 from cloud_link.inbox import Again, Kept, State, Turned, Unfinished
 from cloud_link.outbox import Posted
 
@@ -70,10 +71,20 @@ class Hearing:
         self._on_their_way = 0  # to the disk
         self._taking = False
         self._failed: BaseException | None = None
-        self.kept = 0  # since the start, as the three below
-        self.repeated = 0
-        self.refused = 0
-        self.deaf_why: str | None = None  # why no commands come although we are connected
+        self._kept = 0  # since the start, as the two below
+        self._repeated = 0
+        self._refused = 0
+        self._deaf_why: str | None = None
+
+    @property
+    def heard(self) -> Heard:
+        """What has become of commands, for the agent's health."""
+        return Heard(
+            kept=self._kept,
+            repeated=self._repeated,
+            refused=self._refused,
+            deaf_why=self._deaf_why,
+        )
 
     # ── for the forwarder
 
@@ -119,11 +130,11 @@ class Hearing:
                 if code >= REFUSED_FROM
             ]
             why = f"the broker refuses {', '.join(refused)}" if refused else None
-            if why is not None and why != self.deaf_why:
+            if why is not None and why != self._deaf_why:
                 log.error("commands.not_subscribed", why=why, mend="grant the right to subscribe")
-            elif why is None and self.deaf_why is not None:
+            elif why is None and self._deaf_why is not None:
                 log.info("commands.subscribed")
-            self.deaf_why = why
+            self._deaf_why = why
             if why is None:
                 return
             await asyncio.sleep(ASKED_AGAIN_AFTER_S)
@@ -163,15 +174,15 @@ class Hearing:
         facts = {"command": judged.id, "topic": incoming.topic, "duplicate": incoming.duplicate}
         match taken:
             case Kept(command=command):
-                self.kept += 1
+                self._kept += 1
                 self._to_give.append(command)
                 self._something.set()
                 log.info("command.kept", **facts, requested_by=command.requested_by)
             case Again(state=state):
-                self.repeated += 1
+                self._repeated += 1
                 log.info("command.repeated", **facts, state=state.value)
             case Turned(reason=reason):
-                self.refused += 1
+                self._refused += 1
                 log.warning("command.refused", **facts, why=reason)
         self._offer(taken.posted)
         self._wake()

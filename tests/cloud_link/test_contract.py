@@ -21,6 +21,7 @@ from cloud_link.contract import AgentState, ClockState
 from cloud_link.envelope import (
     AgentFact,
     AgentFactKind,
+    Heard,
     Privacy,
     Vitals,
     agent_health,
@@ -123,12 +124,13 @@ def test_every_birth_and_death_is_told_as_published(
 
 
 ages = st.none() | st.floats(min_value=0, allow_infinity=False)
+heard = st.builds(Heard, kept=counts, repeated=counts, refused=counts, deaf_why=maybe_words)
 
 
 @at_leisure
-@given(st.lists(rooms, max_size=2), times, counts, ages, st.none() | counts)
+@given(st.lists(rooms, max_size=2), times, counts, ages, st.none() | counts, st.none() | heard)
 def test_every_health_is_told_as_published(
-    of: list[Room], at: datetime, count: int, age: float | None, measured: int | None
+    of: list[Room], at: datetime, count: int, age: float | None, measured: int | None, told: Heard | None
 ):
     vitals = Vitals(
         at=at,
@@ -141,6 +143,7 @@ def test_every_health_is_told_as_published(
         disk_free_bytes=measured,
         memory_bytes=measured,
         loop_lag_s=age,
+        commands=told,
     )
     accept(agent_health(SITE, vitals, rooms=of), "AgentHealth")
 

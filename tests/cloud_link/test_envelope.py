@@ -27,6 +27,7 @@ from cloud_link.envelope import (
     EVENTS,
     AgentFactKind,
     Envelope,
+    Heard,
     OutboxGap,
     OutboxReset,
     Privacy,
@@ -357,3 +358,24 @@ def test_health_counts_the_devices_of_all_rooms_by_phase():
     told = json.loads(agent_health(SITE, vitals, rooms=several))
     assert told["devices"] == {"unheard": 0, "connected": 2, "lost": 1, "refused": 0}
     assert told["outbox"] == {"depth": 0, "oldest_age_s": None, "bytes": 0, "drops": 0}
+    assert told["commands"] is None
+
+
+def test_health_says_what_became_of_commands():
+    vitals = Vitals(
+        at=NINE,
+        outbox_depth=0,
+        outbox_oldest_age_s=None,
+        outbox_bytes=0,
+        outbox_drops=0,
+        acknowledged_at=None,
+        clock=ClockState.SYNCED,
+        commands=Heard(kept=3, repeated=2, refused=1, deaf_why="the broker refuses it (0x87)"),
+    )
+    told = json.loads(agent_health(SITE, vitals, rooms=()))
+    assert told["commands"] == {
+        "kept": 3,
+        "repeated": 2,
+        "refused": 1,
+        "deaf_why": "the broker refuses it (0x87)",
+    }

@@ -517,12 +517,12 @@ async def test_a_refused_subscription_is_told_and_asked_for_again(
         async with hearing(tmp_path, liar.url, Core()) as stand:
             hear = stand.forwarder._hearing  # noqa: SLF001
             assert hear is not None
-            await until(lambda: hear.deaf_why)
-            assert "0x87" in str(hear.deaf_why)
+            await until(lambda: hear.heard.deaf_why)
+            assert "0x87" in str(hear.heard.deaf_why)
             await stand.post([seal("rooms/fjord")])
             await stand.settled()
             liar.subacks = lambda topic_filter: None
-            await until(lambda: hear.deaf_why is None)
+            await until(lambda: hear.heard.deaf_why is None)
             liar.publish(HOLD, payload("c1"))
             await answered(liar, "c1")
 

@@ -205,6 +205,7 @@ async def until_over(stand: Stand) -> None:
 async def test_nothing_kept_is_refused_with_what_is(tmp_path: Path):
     async with Liar() as liar, replaying(tmp_path, liar.url) as stand:
         await ask(liar, "c0")
+        await answer(liar, "c0")
         await told(stand, 20)
         gone = "DELETE FROM outbox WHERE number <= 10"
         await stand.database.write(lambda tx: tx.execute(gone))
