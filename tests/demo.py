@@ -7,9 +7,11 @@ import contextlib
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
@@ -17,12 +19,18 @@ from rich.console import Console
 from agent.console import show_live
 from agent.local_api import DaemonAbsent, ask
 from tests.brokers.mosquitto import Mosquitto, free_port
-from tests.installation import ENDS_WITHIN_S, install, site_of
+from tests.installation import ENDS_WITHIN_S, Installation, install, site_of
+from tests.simulator.control import Remote, remote
 
 ROOMS = 12
 STARTS_WITHIN_S = 20.0
 LOOK_EVERY_S = 0.1
 ZONE = ZoneInfo("Europe/Oslo")
+HOLD_EVERY_S = 45.0
+SHOWN_WITHIN_S = 15.0
+READ_IN_S = 8.0  # somebody comes in, reads it and answers
+GUESTS = ("Ada Lovelace", "Niels Abel", "Grace Hopper", "Emmy Noether")
+ANSWERS = ("I'm here", "Release it")
 
 
 async def demo() -> int:
@@ -36,7 +44,7 @@ async def demo() -> int:
         directory = Path(name)
         async with Mosquitto(directory, persistence=True) as broker:
             say(f"a site of {ROOMS} rooms …")
-            async with simulator(directory):
+            async with simulator(directory) as screens:
                 installation = install(
                     directory / "roomd",
                     devices=site_of(directory),
@@ -45,10 +53,15 @@ async def demo() -> int:
                     feedback=f"127.0.0.1:{free_port()}",
                 )
                 say("roomd …")
+                say(f"screens: {screens}")
+                told: list[str] = []
                 async with installation.running() as daemon:
                     try:
-                        await until_stopped(stop, daemon, watch(installation.socket))
+                        scene = hold_rooms(installation, directory / "control", told)
+                        await until_stopped(stop, daemon, watch(installation.socket), scene)
                     finally:
+                        for line in told:  # the live view had the terminal
+                            say(line)
                         say("stopping …")
                     if daemon.returncode is not None:
                         sys.stderr.write(installation.log.read_text(encoding="utf-8"))
@@ -58,15 +71,19 @@ async def demo() -> int:
 
 
 async def until_stopped(
-    stop: asyncio.Event, daemon: asyncio.subprocess.Process, shown: Coroutine[object, object, None]
+    stop: asyncio.Event,
+    daemon: asyncio.subprocess.Process,
+    shown: Coroutine[object, object, None],
+    scene: Coroutine[object, object, None],
 ) -> None:
     """Show the site until Ctrl-C, or until the daemon ends by itself."""
     async with asyncio.TaskGroup() as tasks:
         view = tasks.create_task(shown, name="view")
+        played = tasks.create_task(scene, name="scene")
         ended = tasks.create_task(daemon.wait(), name="daemon")
         stopped = tasks.create_task(stop.wait(), name="stop")
         await asyncio.wait({ended, stopped, view}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (view, ended, stopped):
+        for task in (view, played, ended, stopped):
             task.cancel()
 
 
@@ -79,19 +96,70 @@ async def watch(socket: Path) -> None:
         await show_live(ask(socket, "watch"), Console(), zone=ZONE)
 
 
+async def hold_rooms(installation: Installation, control: Path, told: list[str]) -> None:
+    """Now and then a room is held by the real command line, and somebody answers on its screen."""
+    async with remote(str(control)) as site:
+        while (await site.ask("census"))["listed"] < ROOMS:  # noqa: ASYNC110  another process says so
+            await asyncio.sleep(LOOK_EVERY_S)
+        for guest, option in zip(cycle(GUESTS), cycle((1, 1, 2)), strict=False):
+            room = await free_room(site)
+            if room is not None:
+                told.append(await hold(installation, room, guest))
+                if await shown_in(site, room):
+                    await asyncio.sleep(READ_IN_S)
+                    try:
+                        await site.ask("answer_prompt", room=room, option=option)
+                        told.append(f"{room}: somebody pressed {ANSWERS[option - 1]!r}")
+                    except ValueError as error:  # the day went on meanwhile: a meeting began, or a call
+                        told.append(f"{room}: nobody could answer: {error}")
+            await asyncio.sleep(HOLD_EVERY_S)
+
+
+async def hold(installation: Installation, room: str, guest: str) -> str:
+    """What a person at the machine would type; returns what the command says."""
+    answers = (word for answer in ANSWERS for word in ("--answer", answer))
+    text = f"For {guest}, who is on the way"
+    _, out, err = await installation.ask(
+        *("hold", room, "--for", "15m", "--title", "Held", "--text", text, *answers),
+        *("--on", "screen,led", "--wake"),
+    )
+    return (out or err).strip()
+
+
+async def free_room(site: Remote) -> str | None:
+    """The room that is free for longest, of those that are empty of calls and messages."""
+    free: dict[str, str] = {}
+    for room in await site.ask("truth"):
+        taken = any(booking["started"] and not booking["ended"] for booking in room["bookings"])
+        if not (taken or room["calls"] or room["sharing"] or room["screen"]["OSD"]["messages"]):
+            ahead = (booking["start"] for booking in room["bookings"] if not booking["ended"])
+            free[room["room"]] = min(ahead, default="later")  # which sorts behind every time
+    return max(free, key=lambda room: free[room], default=None)
+
+
+async def shown_in(site: Remote, room: str) -> bool:
+    """Whether a prompt comes up there."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SHOWN_WITHIN_S):
+            while not prompts(await site.ask("screen", room=room)):  # noqa: ASYNC110  likewise
+                await asyncio.sleep(LOOK_EVERY_S)
+            return True
+    return False
+
+
+def prompts(screen: Mapping[str, Any]) -> bool:
+    """Whether somebody on the screen can read a prompt."""
+    return any(message["kind"] == "Prompt" and message["seen"] for message in screen["OSD"]["messages"])
+
+
 @asynccontextmanager
-async def simulator(directory: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The simulated site in a process of its own, from when it is ready."""
-    options = arguments or ("--rooms", str(ROOMS), "--script", "demo", "--services", "mix")
+async def simulator(directory: Path) -> AsyncIterator[str]:
+    """The simulated site in a process of its own, from when it is ready; the address of its screens."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "tests.simulator",
-        *options,
-        "--port",
-        "0",
-        "--directory",
-        str(directory),
+        *("-m", "tests.simulator", "--rooms", str(ROOMS), "--script", "demo", "--services", "mix"),
+        *("--port", "0", "--pages", "0", "--control", str(directory / "control")),
+        *("--directory", str(directory)),
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for the demo, which stops the rest in order
     )
@@ -101,7 +169,7 @@ async def simulator(directory: Path, *arguments: str) -> AsyncIterator[asyncio.s
             while not (line := await process.stdout.readline()).startswith(b"ready"):
                 if not line:
                     raise RuntimeError("the simulated site did not start")
-        yield process
+        yield line.decode().split()[-1].removeprefix("screens=")
     finally:
         if process.returncode is None:
             process.terminate()
