@@ -40,6 +40,8 @@ class Answer:
     listed_early: bool = False  # in the list before the answer, with Id and an empty MeetingId
     declines_overlaps: bool = True
     meeting_id: bool = True  # on_device only: whether it gives its bookings one
+    releases: bool = True  # whether the backend heeds Delete, Respond Decline and CheckOut; all say OK anyway
+    release_after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,14 +290,10 @@ class Calendar:
         if self.kind is not CalendarKind.HYBRID:
             self._lengthen(booking, minutes)
         elif answer.outcome == "confirm":
-            self._later(answer.after_s, booking, partial(self._lengthen, booking, minutes))
+            grant = partial(self._grant, booking, minutes, answer)
+            self._later(answer.after_s, booking, grant)
         elif answer.outcome == "fail":
-            failed = {
-                "ExtensionStart": stamp(booking.end),
-                "FailureCause": answer.cause,
-                "OriginalMeetingId": booking.meeting_id,
-            }
-            self._schedule.after(answer.after_s, partial(self._emit, [("ExtensionFailed", failed)]))
+            self._later(answer.after_s, booking, partial(self._refuse_extension, booking, answer.cause))
         return booking
 
     def edit(
@@ -303,16 +301,37 @@ class Calendar:
     ) -> Booking:
         """On the device: asked for at once, changed when the backend agrees."""
         booking = self.find(booking_id, booking_id)
+        answer = self.answer
         apply = partial(self._change, booking, title, start, duration_min)
+        refuse = partial(self._refuse_edit, booking)
         if self._speaks:
             self._emit([("EditRequested", {"MeetingId": booking.meeting_id})])
         if self.kind is not CalendarKind.HYBRID:
             apply()
-        elif self.answer.outcome == "confirm":
-            self._later(self.answer.after_s, booking, apply)
-        elif self.answer.outcome == "fail":
-            failed = {"FailureCause": self.answer.cause, "MeetingId": booking.meeting_id}
-            self._schedule.after(self.answer.after_s, partial(self._emit, [("EditFailed", failed)]))
+        elif answer.outcome == "confirm":
+            begin = whole_second(start or booking.start)
+            lasts = booking.duration_min if duration_min is None else duration_min
+            end = begin + timedelta(minutes=lasts)
+
+            def decide() -> None:
+                moved = (begin, end) != (booking.start, booking.end)
+                if moved and answer.declines_overlaps and self._taken(begin, end, but=booking):
+                    refuse("Decline")
+                else:
+                    apply()
+
+            self._later(answer.after_s, booking, decide)
+        elif answer.outcome == "fail":
+            self._later(answer.after_s, booking, partial(refuse, answer.cause))
+        return booking
+
+    def release(self, booking_id: str, cause: Cause = "Deleted") -> Booking:
+        """By a command: gone when the backend has agreed, at once where there is none."""
+        booking = self.find(booking_id, booking_id)
+        if self.kind is not CalendarKind.HYBRID or (self.answer.releases and not self.answer.release_after_s):
+            return self.delete(booking.id, cause)
+        if self.answer.releases:
+            self._later(self.answer.release_after_s, booking, lambda: self.delete(booking.id, cause))
         return booking
 
     def delete(self, booking_id: str, cause: Cause = "Deleted") -> Booking:
@@ -372,7 +391,7 @@ class Calendar:
     # Inside
 
     def _decide(self, booking: Booking, answer: Answer) -> None:
-        if answer.declines_overlaps and self._overlaps(booking):
+        if answer.declines_overlaps and self._taken(booking.start, booking.end, but=booking):
             self._fail(booking, "Decline")
         else:
             self._confirm(booking, None)
@@ -469,6 +488,24 @@ class Calendar:
 
         self._schedule.after(seconds, unless_gone)
 
+    def _grant(self, booking: Booking, minutes: int, answer: Answer) -> None:
+        end = booking.end + timedelta(minutes=minutes)
+        if answer.declines_overlaps and self._taken(booking.end, end, but=booking):
+            self._refuse_extension(booking, "Decline")
+        else:
+            self._lengthen(booking, minutes)
+
+    def _refuse_extension(self, booking: Booking, cause: Failure) -> None:
+        failed = {
+            "ExtensionStart": stamp(booking.end),
+            "FailureCause": cause,
+            "OriginalMeetingId": booking.meeting_id,
+        }
+        self._emit([("ExtensionFailed", failed)])
+
+    def _refuse_edit(self, booking: Booking, cause: Failure) -> None:
+        self._emit([("EditFailed", {"FailureCause": cause, "MeetingId": booking.meeting_id})])
+
     def _lengthen(self, booking: Booking, minutes: int) -> None:
         booking.end += timedelta(minutes=minutes)
         self._tell((), booking)
@@ -482,9 +519,9 @@ class Calendar:
         else:
             self._tell(())
 
-    def _overlaps(self, wanted: Booking) -> bool:
+    def _taken(self, start: datetime, end: datetime, *, but: Booking) -> bool:
         return any(
-            other is not wanted and other.start < wanted.end and wanted.start < other.end
+            other is not but and other.start < end and start < other.end
             for other in self.bookings
             if other.listed and not other.pending
         )

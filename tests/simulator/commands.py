@@ -217,7 +217,7 @@ def _edit(device: Device, given: Given) -> Result:
 
 
 def _extend(device: Device, given: Given) -> Result:
-    device.calendar.extend(_named(device, given).id, given["Duration"])
+    device.calendar.extend(_going(device, given).id, given["Duration"])
     return {}
 
 
@@ -226,25 +226,25 @@ def _respond(device: Device, given: Given) -> Result:
     if device.kind is not CalendarKind.HYBRID:
         raise Refused(COMMAND_ERROR, "Not supported for this calendar", {"Cause": 1})
     if given["Type"] == "Decline":
-        device.calendar.delete(booking.id)
+        device.calendar.release(booking.id)
     return {}
 
 
 def _delete(device: Device, given: Given) -> Result:
-    device.calendar.delete(_named(device, given).id)
+    device.calendar.release(_named(device, given).id)
     return {}
 
 
 def _check_in(device: Device, given: Given) -> Result:
-    device.calendar.check_in(_named(device, given).id)
+    device.calendar.check_in(_going(device, given).id)
     return {}
 
 
 def _check_out(device: Device, given: Given) -> Result:
-    booking = _named(device, given)
+    booking = _going(device, given)
     if not booking.started:
         raise Refused(COMMAND_ERROR, "The booking has not started", {"Cause": 1})
-    device.calendar.delete(booking.id, "ManualCheckOut")
+    device.calendar.release(booking.id, "ManualCheckOut")
     return {}
 
 
@@ -281,6 +281,14 @@ def _named(device: Device, given: Given) -> Booking:
     if not given.get("Id") and not given.get("MeetingId"):
         raise Refused(INVALID_PARAMS, "Id or MeetingId is required")
     return device.calendar.find(given.get("Id", ""), given.get("MeetingId", ""))
+
+
+def _going(device: Device, given: Given) -> Booking:
+    """The booking that is named, unless it is over."""
+    booking = _named(device, given)
+    if booking.ended:
+        raise Refused(COMMAND_ERROR, "The booking has ended", {"Cause": 1})
+    return booking
 
 
 def _time(text: str) -> datetime | None:

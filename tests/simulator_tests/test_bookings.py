@@ -353,3 +353,79 @@ async def test_the_count_is_unknown_in_standby_and_without_permission():
         assert await client.get(*count) == -1
         device.start_call()
         assert await client.get(*count) == 3
+
+
+async def test_an_extension_or_an_edit_into_a_taken_hour_is_declined():
+    async with Site(clock=ManualClock()) as site, dial(site) as client:
+        device = site.devices[0]
+        booking = device.book_in_outlook("Weekly", duration_min=30)
+        device.book_in_outlook("Next", start=in_minutes(device, 40))
+        await client.subscribe("Event", "Bookings")
+        await client.command("Bookings Extend", MeetingId=booking.meeting_id, Duration=15)
+        await client.command("Bookings Edit", MeetingId=booking.meeting_id, Duration=60)
+        site.advance(3)
+        events = await client.events()
+        assert names(events) == ["ExtensionRequested", "EditRequested", "ExtensionFailed", "EditFailed"]
+        assert [body["FailureCause"] for _, body in events[2:]] == ["Decline", "Decline"]
+        await client.command("Bookings Extend", MeetingId=booking.meeting_id, Duration=10)
+        site.advance(3)
+        assert device.agenda()[0].duration_min == 40
+
+
+@pytest.mark.parametrize("command", ["Bookings Delete", "Bookings Respond", "Bookings CheckOut"])
+async def test_a_yes_to_a_release_is_not_the_backends_yes(command: str):
+    async with Site(clock=ManualClock()) as site, dial(site) as client:
+        device = site.devices[0]
+        booking = device.book_in_outlook("Weekly")
+        await client.subscribe("Event", "Bookings")
+        asked = {"MeetingId": booking.meeting_id}
+        if command == "Bookings Respond":
+            asked["Type"] = "Decline"
+        device.answer = Answer(releases=False)
+        await client.command(command, **asked)
+        site.advance(60)
+        device.answer = Answer(release_after_s=5)
+        await client.command(command, **asked)
+        site.advance(4)
+        assert len(device.agenda()) == 1
+        site.advance(1)
+        [(name, deleted), updated] = await client.events()
+        assert name == "Deleted"
+        assert deleted["Cause"] == ("ManualCheckOut" if command == "Bookings CheckOut" else "Deleted")
+        assert updated == ("Updated", {})
+        assert device.agenda() == ()
+
+
+@pytest.mark.parametrize("command", ["Bookings Extend", "Bookings CheckIn", "Bookings CheckOut"])
+async def test_what_has_ended_is_not_extended_nor_checked_in_or_out(command: str):
+    async with Site(clock=ManualClock()) as site, dial(site) as client:
+        booking = site.devices[0].book_in_outlook("Weekly", duration_min=15)
+        site.advance(15 * 60)
+        more = {"Duration": 15} if command == "Bookings Extend" else {}
+        with pytest.raises(Refusal) as refused:
+            await client.command(command, MeetingId=booking.meeting_id, **more)
+        assert refused.value.code == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        ("9.15.17.4", ["Updated"]),
+        ("10.19.4.2", ["BookingRequested", "Updated", "Start"]),
+        ("11.14.5.0", ["BookingRequested", "Updated", "Start"]),
+        ("11.23.1.8", ["BookingRequested", "BookingCreated", "Updated", "Start"]),
+        ("26.4.1", ["BookingRequested", "BookingCreated", "Updated", "Start"]),
+    ],
+)
+async def test_a_booking_by_command_is_told_as_the_firmware_can(version: str, told: list[str]):
+    async with (
+        Site(profile=version, clock=ManualClock(), services=("websocket",)) as site,
+        dial(site) as client,
+    ):
+        await client.subscribe("Event", "Bookings")
+        await client.command("Bookings Book", Title="Held", Duration=30, BookingRequestUUID="mine")
+        site.advance(3)
+        events = await client.events()
+        assert names(events) == told
+        requests = [body["BookingRequestUUID"] for _, body in events if "BookingRequestUUID" in body]
+        assert set(requests) <= {"mine"}

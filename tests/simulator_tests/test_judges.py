@@ -117,3 +117,24 @@ async def test_a_client_of_ciscos_understands_a_refusal_at_the_door(judge: str):
             said = await output.read()
         assert b"done" not in said
         await site.until(lambda: site.devices[0].failed_logins == 1)
+
+
+async def test_ciscos_jsxapi_hears_what_becomes_of_its_prompts():
+    async with Site() as site:
+        device = site.devices[0]
+        await bring_jsxapi()
+        program = ("node", str(Path(__file__).with_name("jsxapi_prompt_judge.js")))
+        arguments = (device.url.removesuffix("/ws"), device.user, device.password)
+        seen: dict[str, Any] = {}
+        async with saying((*program, *arguments), NODE) as output, asyncio.timeout(WITHIN_S):
+            while line := await output.readline():
+                told = json.loads(line)
+                seen[told["step"]] = told["value"]
+                if told["step"] == "shown":
+                    device.answer_prompt(2, origin="OSD")
+        assert seen.get("error") is None
+        assert seen["answered"] == {"FeedbackId": "first", "OptionId": 2, "Origin": "OSD"}
+        where = {"Origin": "RoomScheduler", "PeripheralId": "aa:bb:cc:dd:ee:fe"}
+        assert seen["cleared"] == {"FeedbackId": "second", **where}
+        assert seen["done"]
+        assert device.screen.messages == []
