@@ -1,18 +1,36 @@
 """What we ask of a version, and the values that we send to it, are in Cisco's published schema of it."""
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from functools import cache
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+from itertools import product
 from pathlib import Path as File
 from typing import Any
 
 import pytest
 
-from agent.core.model import BookingId, MeetingId, RequestId
-from device_adapters.xapi import requests
+from agent.core.facts import Book, Extend, Light, Release, RestoreLight, ShowOn, TakeOff
+from agent.core.model import (
+    Booking,
+    BookingId,
+    BookingKey,
+    BookingPhase,
+    CalendarKind,
+    CommandId,
+    DeviceId,
+    FeedbackId,
+    HoldId,
+    MeetingId,
+    RequestId,
+    Surface,
+)
+from device_adapters.xapi import orders, requests, screens
 from device_adapters.xapi.messages import Call
+from device_adapters.xapi.plans import Plan
 from device_adapters.xapi.requests import Makeup, NotUnderstood, Target
 from device_adapters.xapi.schema import (
     COMMANDS,
@@ -26,6 +44,7 @@ from device_adapters.xapi.schema import (
     Wording,
     read_firmware,
 )
+from device_adapters.xapi.screens import Screens
 from device_adapters.xapi.translate import Translator
 
 SUBSET = json.loads(File(__file__).with_name("xapi-subset.json").read_text(encoding="utf-8"))["versions"]
@@ -341,3 +360,78 @@ def test_what_is_outside_a_value_space_is_not_sent(say):
 def test_six_answers_are_more_than_a_prompt_has():
     with pytest.raises(NotUnderstood):
         requests.show_prompt(Firmware(26, 4), feedback_id="h", text="x", options=["x"] * 6)
+
+
+# ── plans ──
+
+HOLD: Mapping[str, Any] = {"device": DeviceId("d"), "feedback_id": FeedbackId("roomd-a-" + "f" * 16)}
+ORDER: Mapping[str, Any] = {"device": DeviceId("d"), "command": CommandId("c")}
+LONG = "<漢字> & " * 100
+BOOKING = Booking(
+    key=BookingKey("k"),
+    phase=BookingPhase.STARTED,
+    starts_at=NINE,
+    ends_at=NINE + timedelta(hours=1),
+    since=NINE,
+    seen_at=NINE,
+    calendar=CalendarKind.HYBRID,
+    meeting_id=MEETING,
+    booking_ids={DeviceId("d"): ID},
+)
+
+
+def planned(makeup: Makeup) -> Iterator[Plan]:
+    """Everything that the core may ask for, as far as this device can do it."""
+    asked: list[Callable[[], Plan]] = []
+    for surface, answers, banner in product(Surface, ((), (LONG,) * 5), (False, True)):
+        show = ShowOn(
+            **HOLD, surface=surface, hold=HoldId("h"), title=LONG, text=LONG, answers=answers, until=NINE
+        )
+        off = TakeOff(**HOLD, surface=surface, answers=answers)
+        known = Screens(banner=banner)
+        asked += [
+            partial(known.show, show, makeup, NINE),
+            partial(known.take_off, off, makeup),
+            partial(known.take_off, replace(off, answers=None), makeup),
+        ]
+    for mode in ("Auto", "Manual", "Off"):
+        asked.append(partial(screens.light, Light(**HOLD, colour="Yellow"), makeup, mode))
+        asked.append(partial(screens.restore_light, RestoreLight(**HOLD, mode=mode), makeup))
+    book = Book(**ORDER, request_id=RequestId("r"), starts_at=NINE, ends_at=NINE, title=LONG, organizer=LONG)
+    extend = Extend(**ORDER, booking_id=ID, meeting_id=MEETING, ends_at=NINE, by=timedelta(minutes=5))
+    asked += [
+        partial(orders.book, replace(book, ends_at=NINE + timedelta(days=1)), makeup),
+        partial(orders.book, replace(book, ends_at=NINE + timedelta(seconds=1), title=None), makeup),
+        partial(orders.extend, extend, makeup),
+        partial(orders.extend, replace(extend, meeting_id=None), makeup),
+        *(
+            partial(orders.release, Release(**ORDER, booking=replace(BOOKING, calendar=calendar)), makeup)
+            for calendar in CalendarKind
+        ),
+        partial(screens.wake, makeup),
+    ]
+    for plan in asked:
+        with contextlib.suppress(NotUnderstood):
+            yield plan()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("makeup", MAKEUPS, ids=str)
+def test_every_call_of_a_plan_is_understood(version, makeup):
+    plans = list(planned(Makeup(firmware=read_firmware(version), **makeup)))
+    assert plans
+    for plan in plans:
+        for call in (*plan.calls, *plan.undo):
+            check(version, call)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_only_surfaces_that_it_names_can_be_shown_on(version):
+    makeup = Makeup(firmware=read_firmware(version))
+    for surface in set(Surface) - {Surface.LED}:
+        show = ShowOn(**HOLD, surface=surface, hold=HoldId("h"), title=None, text="x", answers=(), until=NINE)
+        if surface in screens.surfaces(makeup):
+            assert Screens(banner=False).show(show, makeup, NINE).calls
+        else:
+            with pytest.raises(NotUnderstood):
+                Screens(banner=False).show(show, makeup, NINE)
