@@ -1,6 +1,7 @@
 """A process that accepts and forwards events until it kills itself: `doomed DIR URL POINT NTH`.
 
 What it has promised stands in `DIR/accepted`, one line for each event: written after the database said so.
+With one of REPLAYED for its point, it only sends again what somebody asks for in its inbox.
 """
 # ruff: noqa: ANN401 (wraps functions of any kind)
 
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from cloud_link import database as database_module
-from cloud_link import outbox
+from cloud_link import outbox, replays
 from cloud_link.broker import Connection
 from cloud_link.forwarder import Forwarder
-from tests.cloud_link.stand import QUICK, append, forwarding, seal
+from cloud_link.replays import Replays, Turn
+from tests.cloud_link.asking import Shell
+from tests.cloud_link.stand import QUICK, SEEN_WITHIN_S, append, forwarding, seal
 
 ROOMS = 7
 
@@ -67,6 +70,26 @@ POINTS: dict[str, Callable[[Callable[[], None]], None]] = {
 }
 
 
+def at_its_end(step: Callable[[], None]) -> None:
+    take = Replays._take  # noqa: SLF001
+
+    def wrapped(self: Replays, turned: Turn) -> None:
+        if turned.ended:
+            step()
+        take(self, turned)
+
+    Replays._take = wrapped  # type: ignore[method-assign]  # noqa: SLF001
+
+
+REPLAYED: dict[str, Callable[[Callable[[], None]], None]] = {
+    "taken up, not committed": lambda step: around(replays, "begin", after=step),
+    "sent again, not acknowledged": lambda step: around(Connection, "publish", after=step),
+    "acknowledged again, not noted": lambda step: around(Replays, "judge", after=step),
+    "noted, not committed": lambda step: around(replays, "turn", after=step),
+    "at its end, not told": at_its_end,
+}
+
+
 async def live(directory: Path, url: str, point: str, nth: int) -> None:
     POINTS[point](dying(nth))
     accepted = os.open(directory / "accepted", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -85,5 +108,14 @@ async def live(directory: Path, url: str, point: str, nth: int) -> None:
     os.close(accepted)
 
 
+async def send_again(directory: Path, url: str, point: str, nth: int) -> None:
+    REPLAYED[point](dying(nth))
+    shell = Shell()
+    async with forwarding(directory / "state", url, hearing=shell.hearing, before=shell.meet, conduct=QUICK):
+        async with asyncio.timeout(SEEN_WITHIN_S):
+            await asyncio.Event().wait()
+
+
 if __name__ == "__main__":
-    asyncio.run(live(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])))
+    life = send_again if sys.argv[3] in REPLAYED else live
+    asyncio.run(life(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])))

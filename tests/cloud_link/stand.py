@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from cloud_link import outbox
 from cloud_link.broker import Address, Dial, dialling
@@ -17,6 +18,7 @@ from cloud_link.forwarder import Agent, Conduct, Forwarder
 from cloud_link.hearing import Hearing
 from cloud_link.outbox import Gap, Posted, Seal, Teller
 
+T = TypeVar("T")
 BASE = "roomd/v1/oslo"
 AGENT_STREAM = "agents/a1"
 STATUS = f"{BASE}/{AGENT_STREAM}/status"
@@ -121,5 +123,5 @@ def numbers(payloads: Iterable[bytes], stream: str) -> list[int]:
     return [each["number"] for each in told if each.get("stream") == stream]
 
 
-def without_repeats(values: Iterable[int]) -> list[int]:
+def without_repeats(values: Iterable[T]) -> list[T]:
     return list(dict.fromkeys(values))

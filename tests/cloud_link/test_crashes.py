@@ -1,17 +1,20 @@
 """SIGKILL at named points: what was accepted arrives, in order, and little of it twice."""
 
 import asyncio
+import json
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from cloud_link import inbox, outbox, replays
 from cloud_link.delivery import WINDOW
 from tests.brokers import Mosquitto
-from tests.cloud_link.doomed import POINTS, ROOMS
+from tests.cloud_link.asking import Shell, replay
+from tests.cloud_link.doomed import POINTS, REPLAYED, ROOMS
 from tests.cloud_link.listener import listening
-from tests.cloud_link.stand import BASE, numbers, until, without_repeats
+from tests.cloud_link.stand import BASE, forwarding, numbers, seal, until, without_repeats
 
 pytestmark = pytest.mark.slow
 
@@ -47,3 +50,29 @@ async def test_a_kill_loses_nothing_and_repeats_a_window_at_most(tmp_path: Path,
             assert came == list(range(1, len(came) + 1)), "gapless, and in order"
         repeats = len(heard) - len(set(heard))
         assert repeats <= WINDOW * kills
+
+
+@pytest.mark.parametrize(("point", "nth"), list(zip(REPLAYED, (1, 50, 50, 3, 1), strict=True)))
+async def test_a_kill_in_a_replay_repeats_little_of_it_and_it_is_answered_once(
+    tmp_path: Path, point: str, nth: int
+):
+    state, heard, answers = tmp_path / "state", list[bytes](), list[bytes]()
+    async with Mosquitto(tmp_path / "broker") as broker:
+        async with forwarding(state, broker.url) as stand:
+            await stand.post([seal("rooms/fjord") for _ in range(100)])
+            await stand.settled()
+            await stand.database.write(lambda tx: inbox.keep(tx, replay(), recorded=outbox.moment_now()))
+        events, responses = f"{BASE}/rooms/fjord/events/#", f"{BASE}/agents/a1/responses"
+        async with listening(broker.url, events, heard), listening(broker.url, responses, answers):
+            assert await doomed(tmp_path, broker.url, point, nth) == -signal.SIGKILL
+            shell = Shell()
+            async with forwarding(state, broker.url, hearing=shell.hearing, before=shell.meet) as stand:
+                await until(lambda: len(set(answers)) == 2)
+                assert await stand.database.write(replays.going) == []
+        came = numbers(heard, "rooms/fjord")
+        assert without_repeats(came) == list(range(1, 101))
+        assert len(came) <= 100 + replays.READ_TOGETHER
+        accepted, done = (json.loads(each) for each in without_repeats(answers))
+        assert (accepted["status"], done["status"]) == ("accepted", "done")
+        assert (done["result"]["sent"], done["result"]["missing"]) == (100, 0)
+        assert shell.asked == []

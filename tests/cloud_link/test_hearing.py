@@ -19,6 +19,7 @@ from cloud_link import inbox, outbox
 from cloud_link.broker import Connection
 from cloud_link.commands import Command
 from cloud_link.database import Database
+from cloud_link.envelope import Heard
 from cloud_link.forwarder import Forwarder
 from cloud_link.hearing import Hearing, nobody_knows
 from cloud_link.inbox import Unfinished
@@ -455,6 +456,17 @@ async def test_retained_commands_are_told_once_over_mqtt_311(tmp_path: Path):
             await stand.settled()
         assert core.given == []
         assert told(liar.messages(ANSWERS), "before") == ["refused"]
+
+
+async def test_what_became_of_them_is_counted_for_the_health(tmp_path: Path):
+    async with Liar() as liar, hearing(tmp_path, liar.url, Core()) as stand:
+        await liar.subscribed(ROOMS)
+        for body in (payload("c1"), payload("c2"), payload("c1"), b"{}"):
+            liar.publish(HOLD, body)
+        await liar.until(lambda: len(liar.confirmed) == 4)
+        hear = stand.forwarder._hearing  # noqa: SLF001 (the daemon has it from where it made it)
+        assert hear is not None
+        assert hear.heard == Heard(kept=2, repeated=1, refused=1, deaf_why=None)
 
 
 # ── what a broker refuses

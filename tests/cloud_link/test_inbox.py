@@ -221,6 +221,23 @@ async def test_an_answer_to_what_did_not_come_through_the_inbox_goes_nowhere(tmp
     assert await on_disk(tmp_path, lambda disk: disk.answer(answer(AnswerStatus.DONE, "from-a-person"))) == []
 
 
+async def test_answers_to_what_nobody_kept_hold_up_no_others(tmp_path: Path):
+    def story(disk: Disk) -> None:
+        disk.keep("c1")
+        inbox.begin(disk.tx, [CommandId("from-a-person"), CommandId("c1")])
+        posted = disk.answer(
+            answer(AnswerStatus.ACCEPTED, "from-a-person"),
+            answer(AnswerStatus.ACCEPTED),
+            answer(AnswerStatus.DONE, "from-a-person"),
+            answer(AnswerStatus.DONE),
+        )
+        assert told(posted) == [("c1", "accepted"), ("c1", "done")]
+        assert franked(disk.tx, ANSWERS_OF_FJORD) == posted
+        assert disk.waiting() == []
+
+    await on_disk(tmp_path, story)
+
+
 async def test_answered_requests_are_not_kept_on_disk(tmp_path: Path):
     def story(disk: Disk) -> None:
         disk.keep()

@@ -5,22 +5,18 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent.core.orders import Answer
 from cloud_link import inbox, outbox, replays
 from cloud_link.commands import Command, Replay
-from cloud_link.database import FILE, Connection, Database, open_database
-from cloud_link.forwarder import Forwarder
-from cloud_link.hearing import Hearing, nobody_knows
-from cloud_link.inbox import Unfinished
+from cloud_link.database import FILE, Connection, open_database
 from cloud_link.outbox import Budget
 from tests.brokers import Ack, Liar, Received, late, refusing
 from tests.brokers.records import AckRule
-from tests.cloud_link.orders import BASE, RULES, Arrival, at, judged
+from tests.cloud_link.asking import ANSWERED_HERE, ASKED_HERE, Shell, body, replay
+from tests.cloud_link.orders import BASE
 from tests.cloud_link.stand import (
     QUICK,
     SMALL,
@@ -34,50 +30,6 @@ from tests.cloud_link.stand import (
 
 FJORD, LAKE = "rooms/fjord", "rooms/lake"
 EVENTS = f"{BASE}/rooms/+/events/#"
-ASKED_HERE = f"{BASE}/agents/a1/commands/agent.replay"
-ANSWERED_HERE = f"{BASE}/agents/a1/responses"
-
-
-def body(
-    id_: str = "c1", first: int = 1, *, minutes: float = 5, room: str = "fjord", **more: object
-) -> bytes:
-    arguments = {"room": room, "first": first, **more}
-    return json.dumps({"command_id": id_, "expires_at": at(minutes), "arguments": arguments}).encode()
-
-
-def replay(id_: str = "c1", first: int = 1, **more: Any) -> Command:  # noqa: ANN401 (as `body`)
-    command = judged(Arrival(topic=ASKED_HERE, payload=body(id_, first, **more)))
-    assert isinstance(command, Command), command
-    return command
-
-
-class Shell:
-    """What the daemon does with a command to the agent itself."""
-
-    def __init__(self) -> None:
-        self.forwarder: Forwarder | None = None
-        self.asked: list[str] = []
-
-    async def give(self, command: Command) -> None:
-        assert self.forwarder is not None
-        assert isinstance(command.order, Replay)
-        await self.forwarder.replay(command)
-
-    def interrupted(self, unfinished: Unfinished) -> Answer:
-        self.asked.append(unfinished.id)
-        return nobody_knows(unfinished, now=datetime.now(UTC))
-
-    def hearing(self, database: Database) -> Hearing:
-        return Hearing(
-            database,
-            rules=lambda: RULES,
-            now=partial(datetime.now, UTC),
-            give=self.give,
-            interrupted=self.interrupted,
-        )
-
-    def meet(self, forwarder: Forwarder) -> None:
-        self.forwarder = forwarder
 
 
 @asynccontextmanager
