@@ -2,20 +2,25 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cloud_link import inbox, outbox, replays
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_link import database, inbox, outbox, replays
 from cloud_link.commands import Command, Replay
 from cloud_link.database import FILE, Connection, open_database
 from cloud_link.outbox import Budget
 from tests.brokers import Ack, Liar, Received, late, refusing
 from tests.brokers.records import AckRule
 from tests.cloud_link.asking import ANSWERED_HERE, ASKED_HERE, Shell, body, replay
+from tests.cloud_link.made import at_leisure
 from tests.cloud_link.orders import BASE
 from tests.cloud_link.stand import (
     QUICK,
@@ -225,10 +230,10 @@ async def test_when_all_of_it_went_before_its_turn_it_has_failed(tmp_path: Path)
     async with Liar() as liar:
         async with replaying(tmp_path, liar.url) as stand:
             await told(stand, 20)
-        async with open_database(tmp_path, limits=SMALL) as database:
-            await database.write(lambda tx: inbox.keep(tx, replay(), recorded=outbox.moment_now()))
-            await database.write(partial(begun, command=replay()))
-            await database.write(lambda tx: tx.execute("DELETE FROM outbox WHERE kind LIKE 'booking.%'"))
+        async with open_database(tmp_path, limits=SMALL) as disk:
+            await disk.write(lambda tx: inbox.keep(tx, replay(), recorded=outbox.moment_now()))
+            await disk.write(partial(begun, command=replay()))
+            await disk.write(lambda tx: tx.execute("DELETE FROM outbox WHERE kind LIKE 'booking.%'"))
         async with replaying(tmp_path, liar.url):
             failed = await answer(liar)
             assert (failed["status"], failed["result"]["missing"]) == ("failed", 20)
@@ -334,10 +339,10 @@ async def test_what_has_not_begun_when_it_expires_is_not_begun(tmp_path: Path):
     async with Liar() as liar:
         async with replaying(tmp_path, liar.url) as stand:
             await told(stand, 20)
-        async with open_database(tmp_path, limits=SMALL) as database:
-            await database.write(lambda tx: inbox.keep(tx, replay(), recorded=outbox.moment_now()))
-            await database.write(partial(begun, command=replay()))
-            await database.write(lambda tx: tx.execute("UPDATE replays SET expires_ms = 1"))
+        async with open_database(tmp_path, limits=SMALL) as disk:
+            await disk.write(lambda tx: inbox.keep(tx, replay(), recorded=outbox.moment_now()))
+            await disk.write(partial(begun, command=replay()))
+            await disk.write(lambda tx: tx.execute("UPDATE replays SET expires_ms = 1"))
         shell = Shell()
         async with replaying(tmp_path, liar.url, shell=shell):
             assert (await answer(liar))["status"] == "expired"
@@ -434,14 +439,14 @@ async def test_after_a_rescue_nothing_of_it_is_kept_and_that_is_told(tmp_path: P
     async with Liar() as liar:
         async with replaying(tmp_path, liar.url) as stand:
             await told(stand, 20)
-        async with open_database(tmp_path, limits=SMALL) as database:
-            await database.write(lambda tx: inbox.keep(tx, replay(), recorded=outbox.moment_now()))
-            await database.write(partial(begun, command=replay()))
+        async with open_database(tmp_path, limits=SMALL) as disk:
+            await disk.write(lambda tx: inbox.keep(tx, replay(), recorded=outbox.moment_now()))
+            await disk.write(partial(begun, command=replay()))
             query = "SELECT rootpage FROM sqlite_schema WHERE name = 'outbox_by_stream'"
-            (root,) = await database.write(lambda tx: tx.execute(query).fetchone())
-        with (tmp_path / FILE).open("r+b") as file:
-            file.seek((root - 1) * 4096)
-            file.write(b"\x00" * 4096)
+            (root,) = await disk.write(lambda tx: tx.execute(query).fetchone())
+        with (tmp_path / FILE).open("r+b") as damaged:
+            damaged.seek((root - 1) * 4096)
+            damaged.write(b"\x00" * 4096)
         async with replaying(tmp_path, liar.url) as stand:
             assert stand.database.opened.reset is not None
             failed = await answer(liar)
@@ -452,11 +457,11 @@ async def test_after_a_rescue_nothing_of_it_is_kept_and_that_is_told(tmp_path: P
 
 
 async def test_numbers_belong_to_their_epoch(tmp_path: Path):
-    async with open_database(tmp_path, limits=SMALL, new_epoch=lambda: "e1") as database:
+    async with open_database(tmp_path, limits=SMALL, new_epoch=lambda: "e1") as disk:
         for epoch in ("e1", "e2", "e3"):
-            await database.write(partial(new_epoch, epoch=epoch))
-            posted = await append(database, [seal(room) for _ in range(12) for room in (FJORD, LAKE)])
-        await database.write(lambda tx: outbox.settle(tx, {FJORD: posted[-4].place}))
+            await disk.write(partial(new_epoch, epoch=epoch))
+            posted = await append(disk, [seal(room) for _ in range(12) for room in (FJORD, LAKE)])
+        await disk.write(lambda tx: outbox.settle(tx, {FJORD: posted[-4].place}))
     async with Liar() as liar, replaying(tmp_path, liar.url) as stand:
         await stand.settled()
         live = len(liar.messages(EVENTS))
@@ -472,3 +477,36 @@ def new_epoch(tx: Connection, epoch: str) -> None:
     """As a rescue leaves it."""
     tx.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
     tx.execute("UPDATE streams SET next_number = 1")
+
+
+@at_leisure
+@given(st.data())
+def test_what_is_found_is_what_is_kept_of_the_range(data: st.DataObject):
+    """Whatever is missing, in whichever epoch: found with a few looks, and counted as by hand."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as tx:
+        database._create(tx)  # noqa: SLF001 (the schema without a file)
+        tx.execute("INSERT INTO meta VALUES ('epoch', 'e0')")
+        for epoch in ("e1", "e2", "e3"):
+            new_epoch(tx, epoch)
+            streams = data.draw(st.lists(st.sampled_from((FJORD, LAKE)), max_size=12))
+            outbox.append(tx, [seal(stream) for stream in streams], recorded=outbox.moment_now())
+        top = data.draw(st.integers(0, 36))
+        outbox.settle(tx, {FJORD: top})
+        for place in data.draw(st.sets(st.integers(1, 36))):
+            tx.execute("DELETE FROM outbox WHERE place = ?", (place,))
+        first, last = data.draw(st.integers(1, 14)), data.draw(st.none() | st.integers(1, 14))
+        epoch = data.draw(st.sampled_from(("e1", "e2", "e3")))
+        if last is not None and last < first:
+            last = first
+        command = replay("c1", first, epoch=epoch, **({} if last is None else {"last": last}))
+        query = (
+            "SELECT number FROM outbox o JOIN streams s ON s.id = o.stream WHERE s.name = ? AND place <= ? "
+            "AND o.id LIKE ? AND number BETWEEN ? AND ? ORDER BY place"
+        )
+        kept = [row[0] for row in tx.execute(query, (FJORD, top, f"{epoch}-%", first, last or 99))]
+        begun(tx, command)
+        turned = replays.turn(tx, None, now=outbox.moment_now())
+        assert [one.envelope.number for one in turned.batch] == kept
+        if turned.going is not None:
+            assert (turned.going.first, turned.going.epoch) == (first, epoch)
+            assert kept[-1] <= turned.going.last <= (last or 99)
