@@ -387,7 +387,7 @@ def _found(tree: object) -> Iterator[str]:
 
 # ── calls to command lines (jsxapi's, as the device's own notation of a call) ─────────────────────
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,99}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,99}(?:\.[0-9]{1,2})?")  # some parameters are numbered: `Option.1`
 _CONTROLS = re.compile("[\x00-\x1f\x7f]")
 
 _Said = tuple[_Kind, tuple[str | int, ...], str, str | None]

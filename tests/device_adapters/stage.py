@@ -103,9 +103,14 @@ async def hearing(
 ) -> AsyncIterator[tuple[Fleet, Ear]]:
     """A fleet that runs, and an ear."""
     ear = Ear()
-    dial = WebSockets(pace=line)
-    options = {"luck": lambda: 0.5, "patience": patience, "pace": pace, **more}
-    fleet = Fleet(devices, options.pop("deliver", ear.deliver), dial=dial, **options)
+    options = {
+        "luck": lambda: 0.5,
+        "patience": patience,
+        "pace": pace,
+        "dial": WebSockets(pace=line),
+        **more,
+    }
+    fleet = Fleet(devices, options.pop("deliver", ear.deliver), **options)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(fleet.run(), name="fleet")
         yield fleet, ear
