@@ -16,7 +16,14 @@ from math import inf
 from typing import Protocol, cast
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, PayloadTooBig
+from websockets.exceptions import (
+    InvalidHandshake,
+    InvalidHeader,
+    InvalidMessage,
+    InvalidStatus,
+    NegotiationError,
+    PayloadTooBig,
+)
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
@@ -144,7 +151,9 @@ class WebSockets:
                 await wire.upgrade(authorization)
         except BaseException as error:
             wire.abort()
-            if isinstance(error, InvalidHandshake | OSError):
+            if isinstance(error, InvalidHandshake):
+                raise _sorted(error) from None  # its text may have the password in it
+            if isinstance(error, OSError):
                 raise _sorted(error) from error
             raise
         return wire
@@ -461,8 +470,14 @@ def _sorted(error: Exception) -> DeviceError:
             return _status_refused(error.response.status_code)
         case InvalidMessage() if isinstance(error.__cause__, EOFError):
             return DeviceUnreachable("it closed the line during the upgrade")
+        # The library quotes what it found in a header, and in an echo of ours stands the password.
+        case InvalidHeader():
+            return DeviceTalksNonsense(f"no WebSocket: its header {error.name} is missing or wrong")
+        case NegotiationError():
+            why = "Sec-WebSocket-Protocol (or -Extensions) is not what it was asked for"
+            return DeviceTalksNonsense(f"no WebSocket: its header {why}")
         case InvalidHandshake():
-            return DeviceTalksNonsense(f"no WebSocket: {error}"[:200])
+            return DeviceTalksNonsense(f"no WebSocket: {type(error).__name__}")
         case ssl.SSLCertVerificationError():
             return CertificateRefused(f"its certificate is not to be believed: {error.verify_message}")
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import logging
 import ssl
+import traceback
 
 import pytest
 import trustme
@@ -217,6 +218,47 @@ async def test_the_password_is_in_no_log(tmp_path, caplog):
         for written in (secret, base64.b64encode(f"roomd:{secret}".encode()).decode().rstrip("=")):
             assert written not in caplog.text
             assert written not in str(error)
+
+
+def upgraded(request: bytes, *subprotocols: str) -> bytes:
+    """An upgrade that is right but for these subprotocols."""
+    key = request.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
+    lines = ["HTTP/1.1 101 Switching", "Upgrade: websocket", "Connection: Upgrade"]
+    lines += [
+        f"Sec-WebSocket-Accept: {accept}",
+        *(f"Sec-WebSocket-Protocol: {each}" for each in subprotocols),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+SHOWN = f"auth-{BEARER.decode()}"
+
+
+@pytest.mark.parametrize(
+    "echoed",
+    [
+        (f"{SHOWN}==",),
+        (SHOWN, SHOWN),
+        (f"{SHOWN}, {SHOWN}",),
+        (f"{SHOWN}, {SHOWN}==",),
+        (f'"{SHOWN}',),
+        (f"{SHOWN};",),
+    ],
+)
+async def test_an_echo_that_is_not_ours_is_told_without_the_password_in_it(tmp_path, echoed):
+    def answers():
+        while True:
+            yield upgraded(met.received[-1], *echoed)
+
+    async with door(answers()) as (met, device):
+        error = await refused(device.configured(tmp_path))
+    assert isinstance(error, DeviceTalksNonsense)
+    assert "Sec-WebSocket-Protocol" in str(error)
+    told = "".join(traceback.format_exception(error))
+    for secret in (BEARER.decode(), BASIC.decode(), BEARER.decode()[:8]):
+        assert secret not in str(error)
+        assert secret not in told
 
 
 # ── what goes wrong ──
