@@ -19,6 +19,12 @@ class DeviceUnreachable(DeviceError):
     mend = "check that it is switched on, its host in the configuration, and the network between"
 
 
+class LineUseless(DeviceUnreachable):
+    """A line stood and the device answered nothing over it: dial again, as another is tried first then."""
+
+    mend = "nothing to do: another line to it is tried"
+
+
 class DeviceBooting(DeviceError):
     """It is coming up (502 from the proxy in front, or "not ready"): look again soon and steadily."""
 
@@ -72,6 +78,12 @@ class PermissionRefused(DeviceRefused):
     """The account exists, and may not read what makes a device (its role is too small)."""
 
     mend = "give the account the roles User and Integrator"
+
+
+class AdminNeeded(PermissionRefused):
+    """The account may use other lines, and not HTTP: there every document needs the role Admin."""
+
+    mend = "give the account the role Admin, which HTTP asks for, or switch WebSocket or SSH on"
 
 
 class PasswordRefused(DeviceRefused):

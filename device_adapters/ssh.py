@@ -231,12 +231,13 @@ class Shells:
                 why = "its password has expired" if login.expired else "not with the configured password"
                 user = device.credential.username
                 return PasswordRefused(f"it does not let {user!r} in: {why}", logins=login.spent)
+            case asyncssh.DisconnectError() | asyncssh.ChannelOpenError() if login.done:
+                # The password was right, so this costs no log-in: it has no session left for us.
+                return DeviceBusy(f"it takes the password and opens no shell: {error.reason}"[:200])
             case asyncssh.ConnectionLost():
                 return DeviceUnreachable(f"it closed the line during the log-in: {error.reason}"[:200])
             case asyncssh.KeyExchangeFailed():
                 return DeviceTalksNonsense(f"no common algorithms: {error.reason}"[:200])
-            case asyncssh.ChannelOpenError():
-                return DeviceBusy(f"it opens no shell: {error.reason}"[:200])
             case asyncssh.DisconnectError():
                 return DeviceTalksNonsense(f"no SSH: {error.reason}"[:200])
             case TimeoutError():
