@@ -25,7 +25,7 @@ from agent.core.devices import furnish
 from agent.core.events import RoomEvent
 from agent.core.facts import Fact, Request, Step
 from agent.core.model import DeviceId, DevicePhase, DeviceState, Room, RoomId, Transport
-from agent.core.orders import Answer, AnswerStatus
+from agent.core.orders import Answer
 from agent.desk import Desk
 from agent.local_api import Broadcast, Inside, SocketInUse, serve
 from agent.pipeline import Pipeline
@@ -275,12 +275,7 @@ class _Daemon:
         await self._pipeline.deliver(room, events)
 
     async def _send_again(self, command: Command) -> None:
-        reason = "this agent cannot send events again yet"
-        answer = Answer(command=command.id, status=AnswerStatus.REFUSED, reason=reason, at=self._clock.now())
-        recorded = outbox.moment_now()
-        self._forwarder.offer(
-            await self._database.write(lambda tx: inbox.answer(tx, [answer], recorded=recorded))
-        )
+        await self._forwarder.replay(command)
 
     async def _record(self, steps: Sequence[Step]) -> None:
         """Write the rooms and what the cloud is told of them, and then hand it on."""

@@ -32,7 +32,7 @@ EXITS = {  # by the final answer's status
     "done": os.EX_OK,
     "refused": os.EX_DATAERR,
     "expired": os.EX_TEMPFAIL,
-    "failed": os.EX_UNAVAILABLE,
+    "failed": os.EX_PROTOCOL,
     "unknown": os.EX_TEMPFAIL,
 }
 
