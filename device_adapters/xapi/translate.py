@@ -362,7 +362,7 @@ class Translator:
             cleared = PromptCleared(
                 device=self.device,
                 feedback_id=_feedback_id(body),
-                surface=SURFACES.get(body.get("Target") or body.get("Origin")),
+                surface=_surface(body.get("Target")) or _surface(body.get("Origin")),
             )
             self._events.append(cleared)
 
@@ -535,7 +535,7 @@ _Build = Callable[[DeviceId, Tree], RoomEvent]
 # ── members of events and listings ────────────────────────────────────────────────────────────────
 
 
-SURFACES: Mapping[object, Surface] = {
+SURFACES: Mapping[str, Surface] = {
     "OSD": Surface.SCREEN,
     "Controller": Surface.CONTROLLER,
     "RoomScheduler": Surface.SCHEDULER,
@@ -554,6 +554,10 @@ def _feedback_id(body: Tree) -> FeedbackId | None:
     except Unreadable:
         return None
     return None if text is None else FeedbackId(text)
+
+
+def _surface(value: object) -> Surface | None:
+    return SURFACES.get(value) if isinstance(value, str) else None
 
 
 def _shown_s(value: object) -> int | None:

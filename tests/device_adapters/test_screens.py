@@ -55,12 +55,13 @@ from tests.device_adapters.stage import SILENCE, Ear, configured, hearing, scrip
 from tests.simulator import Device as Simulated
 from tests.simulator import Site
 from tests.simulator.bookings import Answer
+from tests.simulator.device import Service
 
 pytestmark = pytest.mark.slow
 
 ROOM = DeviceId("room-0001")
 OURS = FeedbackId("roomd-roomd-0123456789abcdef")
-LINES = ("websocket", "ssh", "http")
+LINES: tuple[Service, ...] = ("websocket", "ssh", "http")
 EACH = [
     ("websocket", "10.19.4.2"),
     ("websocket", "26.4.1"),

@@ -19,15 +19,19 @@ from agent.core.events import (
     BookingsTouched,
     BookingTimeoutRead,
     CallsCounted,
+    LightModeRead,
     PeopleCounted,
     PresenceSensed,
+    PromptAnswered,
+    PromptCleared,
+    PromptDisplayed,
     SharingSensed,
     ShortcomingsFound,
     SyncRequired,
     UptimeRead,
     UseSensed,
 )
-from agent.core.model import BookingId, DeviceId, Meeting, MeetingId, RequestId
+from agent.core.model import BookingId, DeviceId, FeedbackId, Meeting, MeetingId, RequestId, Surface
 from device_adapters.xapi.messages import Feedback
 from device_adapters.xapi.schema import Unreadable
 from device_adapters.xapi.translate import (
@@ -387,6 +391,76 @@ def test_what_changes_no_booking_is_ignored_without_being_counted(name):
 )
 def test_an_event_that_cannot_be_read_still_says_that_something_changed(name, body):
     assert booking_event(name, body) == (BookingsTouched(device=D),)
+
+
+# ── screens and lights ──
+
+OURS = FeedbackId("roomd-a-1")
+
+
+def prompt_event(name, body):
+    return heard({"Event": {"UserInterface": {"Message": {"Prompt": {name: body}}}}})
+
+
+@pytest.mark.parametrize("option", [2, "2"])
+def test_an_answer_is_a_number_on_every_line(option):
+    body = {"FeedbackId": OURS, "OptionId": option, "Origin": "Controller", "PeripheralId": "aa:bb"}
+    assert prompt_event("Response", body) == (PromptAnswered(device=D, feedback_id=OURS, option=2),)
+
+
+@pytest.mark.parametrize("option", [0, 6, "x", None, {}])
+def test_an_answer_that_no_prompt_has_is_none(option):
+    translator = Translator(D)
+    tree = {"Event": {"UserInterface": {"Message": {"Prompt": {"Response": {"OptionId": option}}}}}}
+    assert heard(tree, translator) == ()
+    assert translator.unreadable == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "feedback_id", "duration_s"),
+    [
+        ({"FeedbackId": OURS, "Duration": 30, "Text": "x"}, OURS, 30),
+        ({"FeedbackId": OURS, "Duration": "0", "Option.1": "x"}, OURS, 0),
+        ({"FeedbackId": "", "Text": "x"}, None, None),
+        ({"FeedbackId": {"odd": 1}, "Duration": "soon"}, None, None),
+        ("", None, None),
+    ],
+)
+def test_a_prompt_is_there_whatever_can_be_read_of_it(body, feedback_id, duration_s):
+    assert prompt_event("Display", body) == (
+        PromptDisplayed(device=D, feedback_id=feedback_id, duration_s=duration_s),
+    )
+
+
+@pytest.mark.parametrize(
+    ("origin", "surface"),
+    [
+        ({}, None),
+        ({"Origin": "OSD"}, Surface.SCREEN),
+        ({"Origin": "Controller"}, Surface.CONTROLLER),
+        ({"Target": "RoomScheduler"}, Surface.SCHEDULER),
+        ({"Origin": "Wall"}, None),
+        ({"Origin": {"odd": 1}}, None),
+    ],
+)
+def test_a_prompt_is_cleared_where_the_device_says(origin, surface):
+    assert prompt_event("Cleared", {"FeedbackId": OURS, **origin}) == (
+        PromptCleared(device=D, feedback_id=OURS, surface=surface),
+    )
+
+
+def test_events_that_come_at_once_are_each_told():
+    bodies = [{"FeedbackId": OURS, "id": 1}, {"FeedbackId": "other", "id": 2}]
+    assert [event.feedback_id for event in prompt_event("Cleared", bodies)] == [OURS, "other"]
+
+
+def test_what_the_light_follows_is_read_and_heard():
+    translator = Translator(D)
+    path = ("Configuration", "UserInterface", "LedControl", "Mode")
+    assert translator.read(path, "Auto") == (LightModeRead(device=D, mode="Auto"),)
+    tree = {"Configuration": {"UserInterface": {"LedControl": {"Mode": "Manual"}}}}
+    assert heard(tree, translator) == (LightModeRead(device=D, mode="Manual"),)
+    assert translator.light_mode == "Manual"
 
 
 # ── configuration ──

@@ -187,6 +187,10 @@ def test_one_command_is_under_way_at_a_time():
         ),
         (command("Bookings/List", Days=2, Offset=10), "xCommand Bookings List Days: 2 Offset: 10"),
         (command("Dial", Number="a@b.c", Tracking=False), 'xCommand Dial Number: "a@b.c" Tracking: False'),
+        (
+            command("Prompt/Display", **{"Option.1": "I'm here", "Option.2": "No"}),
+            'xCommand Prompt Display Option.1: "I\'m here" Option.2: "No"',
+        ),
         (command("X/Y", Option=["a", "b"]), 'xCommand X Y Option: "a" Option: "b"'),
         (
             command("X", Text='say "hi" \\ | resultId="9" Übung'),
@@ -215,6 +219,8 @@ def test_a_body_is_counted_in_bytes():
         command("X", Text=None),
         command("X", **{"A: 1\nxCommand": 1}),
         command("X; Y"),
+        command("X", **{"Option.": "a"}),
+        command("X", **{"Option.1.2": "a"}),
         command("X", body=b"bytes"),
         command("X", body="x" * tshell.MAX_BODY_BYTES),
         Call(method="xGet", params={"Path": []}),
