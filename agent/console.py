@@ -180,6 +180,8 @@ def _footline(picture: Json) -> Text:
     line.append("Broker ", style="bold")
     if broker["connected"]:
         line.append("connected", style="green")
+        if broker["deaf_why"]:
+            line.append(f", brings no commands: {printable(broker['deaf_why'])}", style="red")
     else:
         line.append(f"away: {broker['why'] or 'connecting'}", style="red")
     line.append("   Outbox ", style="bold")

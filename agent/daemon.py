@@ -421,6 +421,7 @@ class _Daemon:
             disk_free_bytes=disk_free_bytes(self._configuration.state_directory),
             memory_bytes=memory_bytes(),
             loop_lag_s=self._lag.read_s(),
+            commands=self._hearing.heard,
         )
 
     async def picture(self) -> dict[str, Any]:
@@ -439,6 +440,7 @@ class _Daemon:
                 "connected": line.connected,
                 "why": line.paused_why or line.away_why,
                 "connection": line.connection,
+                "deaf_why": self._hearing.heard.deaf_why,
             },
             "outbox": {
                 "depth": stats.depth,
