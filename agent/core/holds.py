@@ -56,6 +56,7 @@ OVERDUE = timedelta(seconds=15)  # a device that has not answered by then is ask
 SHOW_AGAIN_AFTER = timedelta(seconds=30)  # something cleared it
 SHOW_AGAIN = 2  # times at most: whoever dismisses it a third time has read it
 TAKE_OFF_TRIES = 3  # a device that refuses as often has nothing to take off, or cannot
+REPLACES_WITHIN = timedelta(seconds=3)  # a device says by then that what was renewed took the old one's place
 LAPSE_IS_NEAR = timedelta(seconds=5)  # what is cleared so near its end was cleared by that
 LAPSE_IS_SURE = timedelta(seconds=60)
 LATE = timedelta(seconds=60)  # an end that is told later than that was slept through
@@ -515,7 +516,7 @@ def _show(step: Step, task: _Task, now: datetime, policy: Policy) -> Step:
         )
     # What was shown before may stay longer than what is asked for now, should this one not come.
     latest = until if until is None or before.until is None else max(until, before.until)
-    asked = replace(before, phase=ShowingPhase.ASKED, asked_at=now, until=latest)
+    asked = replace(before, phase=ShowingPhase.ASKED, asked_at=now, until=latest, anew=before.told)
     return _set(_send(step, *requests), step.room.holds[hold.feedback_id], asked)
 
 
@@ -629,6 +630,10 @@ def _cleared(step: Step, hold: Hold, showing: Showing, now: datetime) -> Step:
             return _drop(step, hold, showing)
         case ShowingPhase.UP if showing.until is not None and now >= showing.until - LAPSE_IS_NEAR:
             return _set(step, hold, replace(showing, phase=ShowingPhase.ASKED, asked_at=None))
+        case ShowingPhase.UP if (
+            showing.anew and showing.asked_at and now < showing.asked_at + REPLACES_WITHIN
+        ):
+            return _set(step, hold, replace(showing, anew=False))  # once: the next is somebody's
         case ShowingPhase.UP:
             count = showing.cleared + 1
             cleared = replace(showing, phase=ShowingPhase.CLEARED, asked_at=now, cleared=count)

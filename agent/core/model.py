@@ -234,6 +234,7 @@ class Showing:
     cleared: int = 0  # how often it was taken off before its time
     refused: int = 0  # how often the device refused to take it off
     told: bool = False  # the cloud knows that it was shown here
+    anew: bool = False  # it was asked for while it was there, and the word that the old one is off may follow
     why: str | None = None  # it was refused
 
 

@@ -392,6 +392,16 @@ def test_it_is_renewed_before_the_device_lets_it_lapse() -> None:
     assert day.hold.showings[0].until == at("11:30")
 
 
+def test_the_word_that_a_renewal_took_the_place_of_the_old_one_is_no_dismissal() -> None:
+    day = (
+        Screens().connected().ordered("09:00", hold(ends="11:30"), "done").until("09:58").asks(ShowOn, ShowOn)
+    )
+    cleared = PromptCleared(device=CODEC, feedback_id=day.feedback_id)
+    day.then("09:58:01", cleared).until("09:58:40").asks()
+    assert day.hold.showings[0].cleared == 0
+    day.then("09:59", cleared).until("09:59:31").asks(ShowOn)
+
+
 def test_it_comes_back_after_a_reconnect_and_after_a_restart_of_the_device() -> None:
     day = Screens().connected().ordered("09:00", hold(), "done").asks(ShowOn).tells(PLACED, SHOWN)
     day.then("09:01", DeviceLost(device=CODEC, why="gone")).connected("09:03").asks(ShowOn)
