@@ -20,12 +20,15 @@ LOOKING = f"{HASTE},looks"  # "devices" makes roomd look for a better line every
 
 
 def heard_over(transport: str, *, why: str = "") -> Callable[[Mapping[str, Any]], object]:
-    """Of an availability: its only device is heard over this line, and no better one because of that."""
+    """Of an availability: its only device is heard over this line, and no better one because of that.
+
+    Who is asked over HTTP now and then lacks something, and the room is degraded.
+    """
 
     def is_so(told: Mapping[str, Any]) -> bool:
         (device,) = told["devices"]
         return (
-            told["state"] == "available"
+            told["state"] == ("degraded" if transport == "http" else "available")
             and device["transport"] == transport
             and why in (device["transport_why"] or "")
             and bool(device["transport_why"]) == bool(why)

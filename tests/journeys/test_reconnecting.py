@@ -4,31 +4,64 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.brokers import Liar, Mosquitto, withheld
 from tests.brokers.packets import pingresp
 from tests.brokers.records import at_once
-from tests.journeys.house import HASTE, house
+from tests.journeys.house import HASTE, House, house
 from tests.simulator.bookings import Answer
+from tests.simulator.device import Device
+from tests.simulator.site import Site
 
 pytestmark = pytest.mark.slow
 
 
 # ── devices ───────────────────────────────────────────────────────────────────────────────────────
 
+over_each_line = pytest.mark.parametrize("line", ["websocket", "ssh", "http"])
 
-async def test_what_happened_while_a_device_was_away_is_told_as_recovered(tmp_path):
-    async with house(tmp_path, rooms=2) as h:
+
+def heard_over(
+    line: str, directory: Path, *, rooms: int = 1, haste: str = ""
+) -> AbstractAsyncContextManager[House]:
+    """A house in which every device is heard over this line; over HTTP they call back."""
+
+    def arrange(_: Site, described: list[dict[str, Any]]) -> None:
+        for each in described:
+            each["transport"] = line
+
+    return house(
+        directory, rooms=rooms, arrange=arrange, feedback=line == "http", haste=f"{HASTE},looks,{haste}"
+    )
+
+
+def turn_away(device: Device) -> None:
+    """Whatever the line: it breaks, and nobody comes in any more."""
+    device.fault(handshake_status=502, http_status=502)
+    device.offer(ssh=False)
+    device.cut()
+
+
+def let_in(device: Device) -> None:
+    device.clear_faults()
+    device.offer(ssh=True)
+
+
+@over_each_line
+async def test_what_happened_while_a_device_was_away_is_told_as_recovered(tmp_path, line):
+    async with heard_over(line, tmp_path, rooms=2) as h:
         away, _ = h.devices
         await h.heard()
         kept = away.book_in_outlook("Kept", start=away.now() + timedelta(hours=1))
         gone = away.book_in_outlook("Gone", start=away.now() + timedelta(hours=2))
         await h.listed(away, "Kept", "Gone")
-        away.fault(handshake_status=502)
-        away.cut()
+        turn_away(away)
         lost = await h.told("device.lost", of=away)
         assert lost["data"]["phase"] == "lost"
         await h.retained(away, lambda told: told["state"] == "unavailable", what="availability")
@@ -36,7 +69,7 @@ async def test_what_happened_while_a_device_was_away_is_told_as_recovered(tmp_pa
         away.delete(gone.id)
         away.book_in_outlook("Found", start=away.now() + timedelta(hours=3))
         away.count_people(5)
-        away.clear_faults()
+        let_in(away)
         for kind in ("booking.moved", "booking.deleted"):
             assert (await h.told(kind, of=away))["recovered"] is True
         found = await h.told("booking.confirmed", of=away, where=lambda data: data["title"] == "Found")
@@ -44,17 +77,20 @@ async def test_what_happened_while_a_device_was_away_is_told_as_recovered(tmp_pa
         await h.listed(away, "Kept", "Found")
         people = await h.counted(away, 5)
         assert people["recovered"] is True
-        await h.retained(away, lambda told: told["state"] == "available", what="availability")
+        told = await h.retained(away, lambda told: told["state"] == "available", what="availability")
+        assert [each["transport"] for each in told["devices"]] == [line]
 
 
-async def test_a_restarted_device_keeps_the_keys_of_its_bookings(tmp_path):
-    async with house(tmp_path) as h:
+@over_each_line
+async def test_a_restarted_device_keeps_the_keys_of_its_bookings(tmp_path, line):
+    async with heard_over(line, tmp_path) as h:
         (device,) = h.devices
         await h.heard()
         device.book_in_outlook("First", start=device.now() + timedelta(hours=2))
         device.book_in_outlook("Second", start=device.now() + timedelta(hours=1))
         before = await h.listed(device, "First", "Second")
-        device.reboot(0.5)
+        # Whoever asks now and then finds it away only if it is away for longer than that.
+        device.reboot(2.0 if line == "http" else 0.5)
         await h.told("device.rebooted", of=device)
         after = await h.retained(
             device, lambda state: state["agenda"] and state["agenda"][0]["booking_id"] == "webex-1"
@@ -64,8 +100,9 @@ async def test_a_restarted_device_keeps_the_keys_of_its_bookings(tmp_path):
         assert not h.all_told("booking.deleted")
 
 
-async def test_a_request_survives_the_restart_of_its_device(tmp_path):
-    async with house(tmp_path) as h:
+@over_each_line
+async def test_a_request_survives_the_restart_of_its_device(tmp_path, line):
+    async with heard_over(line, tmp_path) as h:
         (device,) = h.devices
         await h.heard()
         device.request_booking(
@@ -78,13 +115,14 @@ async def test_a_request_survives_the_restart_of_its_device(tmp_path):
         assert confirmed["data"]["meeting_id"]
 
 
-async def test_a_device_that_hangs_is_noticed_and_dialled_again(tmp_path):
-    async with house(tmp_path, haste=f"{HASTE},lines") as h:
+@pytest.mark.parametrize(("line", "why"), [("websocket", "silent"), ("http", "no answer in time")])
+async def test_a_device_that_hangs_is_noticed_and_dialled_again(tmp_path, line, why):
+    async with heard_over(line, tmp_path, haste="lines") as h:
         (device,) = h.devices
         await h.heard()
         device.hold_open()
         lost = await h.told("device.lost", of=device)
-        assert "silent" in lost["data"]["cause"]
+        assert why in lost["data"]["cause"]
         device.count_people(2)
         device.let_go()
         await h.retained(device, lambda state: state["occupancy"]["people"] == 2)
