@@ -125,8 +125,10 @@ def _held(data: Json, zone: tzinfo | None) -> str:
     return words + (f"  “{printable(data['answer'])}”" if data["answer"] else "")
 
 
-async def show_live(answers: AsyncIterator[Json], console: Console, *, zone: tzinfo | None = None) -> None:
-    """Redraw the site as the daemon tells of it, until it stops telling."""
+async def show_live(
+    answers: AsyncIterator[Json], console: Console, *, zone: tzinfo | None = None, note: str = ""
+) -> None:
+    """Redraw the site as the daemon tells of it, until it stops telling; a note of the caller's on top."""
     picture: Json | None = None
     passed: deque[Text] = deque(maxlen=FACTS_KEPT)
     with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
@@ -138,13 +140,15 @@ async def show_live(answers: AsyncIterator[Json], console: Console, *, zone: tzi
             elif "rooms" in answer:
                 picture = answer
             if picture is not None:
-                live.update(_screen(picture, passed, console.height, zone), refresh=True)
+                live.update(_screen(picture, passed, console.height, zone, note), refresh=True)
 
 
-def _screen(picture: Json, passed: Iterable[Text], height: int, zone: tzinfo | None) -> RenderableType:
+def _screen(
+    picture: Json, passed: Iterable[Text], height: int, zone: tzinfo | None, note: str
+) -> RenderableType:
     lines = list(passed)[-max(FEWEST_FACTS, height - len(picture["rooms"]) - OTHER_LINES) :]
     return Group(
-        _headline(picture),
+        _headline(picture, note),
         Text(),
         rooms_table(picture, zone=zone),
         *troubles(picture)[:FEWEST_FACTS],
@@ -167,10 +171,12 @@ def _change(data: Json, zone: tzinfo | None) -> str:
     return f"  ({', '.join(was)})" if was else ""
 
 
-def _headline(picture: Json) -> Text:
+def _headline(picture: Json, note: str) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"roomd {picture['version']}", style="bold")
     line.append(f"  site {picture['site']}  agent {picture['agent']}", style="dim")
+    if note:
+        line.append(f"  {note}", style="cyan")
     return line
 
 

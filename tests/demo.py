@@ -58,7 +58,7 @@ async def demo() -> int:
                 async with installation.running() as daemon:
                     try:
                         scene = hold_rooms(installation, directory / "control", told)
-                        await until_stopped(stop, daemon, watch(installation.socket), scene)
+                        await until_stopped(stop, daemon, watch(installation.socket, screens), scene)
                     finally:
                         for line in told:  # the live view had the terminal
                             say(line)
@@ -87,13 +87,13 @@ async def until_stopped(
             task.cancel()
 
 
-async def watch(socket: Path) -> None:
+async def watch(socket: Path, screens: str) -> None:
     """The live view, as soon as the daemon answers."""
     async with asyncio.timeout(STARTS_WITHIN_S):
         while not socket.exists():  # noqa: ASYNC110  another process makes it
             await asyncio.sleep(LOOK_EVERY_S)
     with contextlib.suppress(DaemonAbsent):
-        await show_live(ask(socket, "watch"), Console(), zone=ZONE)
+        await show_live(ask(socket, "watch"), Console(), zone=ZONE, note=f"screens: {screens}")
 
 
 async def hold_rooms(installation: Installation, control: Path, told: list[str]) -> None:
