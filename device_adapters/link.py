@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import Enum
-from typing import assert_never
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -34,19 +32,7 @@ from agent.core.events import (
     UptimeRead,
     UseSensed,
 )
-from agent.core.facts import (
-    Book,
-    Extend,
-    Light,
-    ListBookings,
-    ReadValues,
-    Release,
-    Request,
-    RestoreLight,
-    ShowOn,
-    TakeOff,
-    Wake,
-)
+from agent.core.facts import ListBookings, ReadValues, Request
 from agent.core.model import Ability, BookingId, Device, RoomId, Transport
 from device_adapters import errors, trust
 from device_adapters.conversation import Conversation, Dial
@@ -59,7 +45,8 @@ from device_adapters.errors import (
     PermissionRefused,
 )
 from device_adapters.lifecycle import CLEAN, Patience, Phase, after, moved, phase_after, rest_s, stopped
-from device_adapters.xapi import orders, plans, requests, screens
+from device_adapters.xapi import plans, requests, screens
+from device_adapters.xapi.carrying_out import CarryingOut, Now
 from device_adapters.xapi.messages import (
     NOT_READY,
     PERMISSION_DENIED,
@@ -72,7 +59,7 @@ from device_adapters.xapi.messages import (
     XapiMessage,
 )
 from device_adapters.xapi.plans import Plan
-from device_adapters.xapi.requests import Makeup, NotUnderstood
+from device_adapters.xapi.requests import Makeup
 from device_adapters.xapi.schema import Unreadable, answers_requests, read_firmware
 from device_adapters.xapi.screens import Screens
 from device_adapters.xapi.translate import (
@@ -91,9 +78,6 @@ from device_adapters.xapi.translate import (
 log = structlog.get_logger()
 
 Deliver = Callable[[RoomId, Sequence[RoomEvent]], Awaitable[None]]
-
-OfScreens = ShowOn | TakeOff | Light | RestoreLight
-OfBookings = Book | Extend | Release
 
 PAGES = 20  # of a listing; whoever has more bookings in two days is not a room
 DEFAULT_BOOKING_TIMEOUT_S = 60  # the schema's default of `AdhocBooking BookingTimeout`
@@ -279,15 +263,6 @@ class _Asked:
 
 
 @dataclass(slots=True)
-class _Lane:
-    """Plans that are carried out in their order: the next begins when all calls of the last are made."""
-
-    purpose: _Purpose
-    waiting: deque[Plan] = field(default_factory=deque)
-    busy: bool = False  # a plan has calls that are still to be made
-
-
-@dataclass(slots=True)
 class _Listing:
     """A listing on its way, page by page."""
 
@@ -321,6 +296,7 @@ class Talk:
     __slots__ = (
         "_around",
         "_asked",
+        "_carrying_out",
         "_deaf_s",
         "_denied",
         "_device",
@@ -332,24 +308,15 @@ class Talk:
         "_listing",
         "_loop",
         "_makeup",
-        "_orders",
         "_probe_at",
         "_reading",
         "_refusals",
         "_reread_at",
-        "_screens",
-        "_shown",
         "_translator",
         "_uptime_s",
     )
 
-    def __init__(
-        self, device: Device, line: Conversation, around: Surroundings, shown: Screens | None = None
-    ) -> None:
-        self._shown = shown or Screens(banner=device.banner)
-        self._screens = _Lane(_Purpose.SCREEN)
-        self._orders = _Lane(_Purpose.ORDER)  # apart, as the device takes its time for them
-        self._denied = False  # the account may not show messages
+    def __init__(self, device: Device, line: Conversation, around: Surroundings, shown: Screens) -> None:
         self._device = device
         self._line = line
         self._around = around
@@ -365,6 +332,8 @@ class Talk:
         self._uptime_s: int | None = None
         self._listing: _Listing | None = None
         self._reading: _Reading | None = None
+        self._carrying_out = CarryingOut(shown)
+        self._denied = False  # the account may not show messages
         self._deaf_s = 0.0  # how long we did not listen
         self._probe_at = self._reread_at = float("inf")
 
@@ -384,14 +353,12 @@ class Talk:
                     self._read_sensors()
             case _ if self._greeting:
                 pass  # the core does not know yet that there is somebody to ask
-            case Wake():
-                self._begin(self._screens, screens.wake(self._makeup))
-            case ShowOn() | TakeOff() | Light() | RestoreLight():
-                self._carry_out(self._screens, request)
-            case Book() | Extend() | Release():
-                self._carry_out(self._orders, request)
             case _:
-                assert_never(request)
+                light_mode, at = self._translator.light_mode, self._around.clock()
+                now = self._carrying_out.take_up(request, self._makeup, light_mode=light_mode, at=at)
+                self._do(now)
+                if now.events:  # nothing comes by itself: what is soon answered ends the wait for news
+                    self._send(_Purpose.PROBE, requests.UPTIME)
 
     # ── the greeting ──
 
@@ -581,8 +548,8 @@ class Talk:
                 asked.due = NEVER  # the core gives it up by itself; an answer counts all the same
                 log.info("device.order_unanswered", device=self._device.id)
                 self._waited()
-                self._orders.busy = False
-                self._advance(self._orders)
+                if asked.plan is not None:
+                    self._do(self._carrying_out.give_up(asked.plan))
                 return
         late = next(asked for asked in self._asked.values() if asked.due < NEVER)
         within = self._around.pace.answer_within_s
@@ -657,75 +624,25 @@ class Talk:
 
     # ── what the core wants done ──
 
-    def _carry_out(self, lane: _Lane, request: OfScreens | OfBookings) -> None:
-        try:
-            plan = self._plan(request)
-        except (NotUnderstood, Unreadable) as error:
-            self._tell_soon(_cannot(request, error))
-        else:
-            self._begin(lane, plan)
-
-    def _plan(self, request: OfScreens | OfBookings) -> Plan:
-        """Its calls; NotUnderstood or Unreadable where this firmware cannot do it."""
-        makeup = self._makeup
-        match request:
-            case ShowOn():
-                return self._shown.show(request, makeup, self._around.clock())
-            case TakeOff():
-                return self._shown.take_off(request, makeup)
-            case Light():
-                return screens.light(request, makeup, self._translator.light_mode)
-            case RestoreLight():
-                return screens.restore_light(request, makeup)
-            case Book():
-                return orders.book(request, makeup)
-            case Extend():
-                return orders.extend(request, makeup)
-            case Release():
-                return orders.release(request, makeup)
-            case _:
-                assert_never(request)
-
-    def _begin(self, lane: _Lane, plan: Plan) -> None:
-        lane.waiting.append(plan)
-        self._advance(lane)
-
-    def _advance(self, lane: _Lane) -> None:
-        """Begin what waits, as far as nothing that began before has calls to make."""
-        while lane.waiting and not lane.busy:
-            self._go_on(lane, lane.waiting.popleft())
-
-    def _go_on(self, lane: _Lane, plan: Plan) -> None:
-        """Make a plan's next call."""
-        lane.busy = len(plan.calls) > 1
-        if plan.calls:
-            self._ask(lane.purpose, (), plan.calls[0], plan)
-        elif plan.taken is not None:
-            self._tell_soon(plan.taken)
+    def _do(self, now: Now) -> None:
+        """Send what is to be sent and tell what is to be told."""
+        for call, plan in now.calls:
+            purpose = _Purpose.ORDER if plan is not None and plan.order else _Purpose.SCREEN
+            self._ask(purpose, (), call, plan)
+        self._events += now.events
 
     def _followed(self, asked: _Asked, plan: Plan, answer: Reply | Refusal) -> None:
         """A call of a plan is answered."""
-        if isinstance(answer, Refusal) and answer.code == NOT_READY:
-            raise DeviceBooting("it is not ready to answer")
-        lane = self._orders if plan.order else self._screens
         refusal = answer if isinstance(answer, Refusal) else None
-        following, given_up = plans.after(plan, refusal), asked.due == NEVER
-        for call in following.undo:
-            self._ask(lane.purpose, (), call)
-        if following.event is not None:
-            self._events.append(following.event)
-            self._permitted(following.event, refusal)
-        if given_up:  # others have begun since
-            if following.plan is not None:
-                self._ask(lane.purpose, (), following.plan.calls[0], following.plan)
-            return
-        if plan.order:
+        if refusal is not None and refusal.code == NOT_READY:
+            raise DeviceBooting("it is not ready to answer")
+        given_up = asked.due == NEVER
+        if plan.order and not given_up:
             self._waited()
-        if following.plan is not None:
-            self._go_on(lane, following.plan)
-        elif len(plan.calls) > 1:
-            lane.busy = False
-        self._advance(lane)
+        now = self._carrying_out.answered(plan, refusal, given_up=given_up)
+        self._do(now)
+        for event in now.events:
+            self._permitted(event, refusal)
 
     def _permitted(self, event: RoomEvent, refusal: Refusal | None) -> None:
         """Tell where the account turns out to be allowed to show messages, or not to."""
@@ -738,11 +655,6 @@ class Talk:
             self._denied = denied
             found = ShortcomingsFound(device=self._device.id, shortcomings=self._shortcomings())
             self._events.append(found)
-
-    def _tell_soon(self, event: RoomEvent) -> None:
-        """Tell what is known without asking; a question that is soon answered ends the wait for news."""
-        self._events.append(event)
-        self._send(_Purpose.PROBE, requests.UPTIME)
 
     # ── current values ──
 
@@ -868,15 +780,6 @@ def _note(reading: _Reading, events: Sequence[RoomEvent]) -> None:
                 reading.sharing = event.sharing
             case _:
                 pass
-
-
-def _cannot(request: OfScreens | OfBookings, error: NotUnderstood | Unreadable) -> RoomEvent:
-    """What is told of something that this device has no calls for."""
-    mend = error.mend if isinstance(error, NotUnderstood) else "this is outside what its firmware takes"
-    why = f"{error}; {mend}"
-    if isinstance(request, Book | Extend | Release):
-        return orders.refused(request, why)
-    return screens.refused(request, why)
 
 
 def _why(refusal: Refusal) -> str:
