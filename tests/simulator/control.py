@@ -220,7 +220,15 @@ def _is_port(where: str) -> bool:
 
 def _commands(device: Device, name: str = "") -> list[dict[str, object]]:
     received = device.received(name) if name else list(device.commands)
-    return [{"name": one.name, "parameters": one.parameters, "at": one.at.isoformat()} for one in received]
+    return [
+        {
+            "name": one.name,
+            "parameters": one.parameters,
+            "at": one.at.isoformat(),
+            "heard_at": one.heard_at,
+        }
+        for one in received
+    ]
 
 
 def _register_slot(device: Device, number: int, url: str, expressions: list[str], form: str = "XML") -> None:

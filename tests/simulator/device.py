@@ -1,9 +1,10 @@
 """One simulated room device: its tree of values, its room, and what can be done to it."""
 
 import random
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -100,6 +101,7 @@ class Received:
     name: str  # "Bookings Book"
     parameters: Mapping[str, object]
     at: datetime
+    heard_at: float = field(default_factory=time.monotonic)  # monotonic seconds of this machine
 
 
 class Device:
