@@ -52,10 +52,12 @@ from tests.simulator.bookings import Answer
 from tests.simulator.device import Device as Simulated
 from tests.simulator.site import Site
 
+pytestmark = pytest.mark.slow
+
 SOON = Rest(first_s=0.05, longest_s=0.05)
 NEVER = Rest(first_s=3600.0, longest_s=3600.0)
 ONCE = Rest(first_s=0.05, longest_s=3600.0, factor=1e6)  # and not again while a test runs
-IMPATIENT_LINK = LinkPace(answer_within_s=0.5)
+IMPATIENT_LINK = LinkPace(answer_within_s=1.0)
 
 
 def lines(look_again: Rest = NEVER, *, boots_within_s: float = 3600.0) -> Lines:
