@@ -21,12 +21,13 @@ import uvloop
 
 from tests.bench.contenders import CONTENDERS, Contender, LineName
 from tests.bench.processes import ROOT, cores, sync_ms
-from tests.bench.report import machine, plain, text
+from tests.bench.report import machine, plain, table_of, text
 from tests.bench.trial import Gone, Outcome, Plan, Surroundings, bare_mb, trial
 
-WHOLE: Final = Plan(idle_s=3.0, steady_s=10.0, flood_s=20.0, drain_s=60.0)
-QUICK: Final = Plan(idle_s=1.0, steady_s=4.0, flood_s=4.0, drain_s=10.0)
+WHOLE: Final = Plan(idle_s=3.0, steady_s=10.0, flood_s=20.0, drain_s=60.0, commands_s=20.0)
+QUICK: Final = Plan(idle_s=1.0, steady_s=4.0, flood_s=4.0, drain_s=10.0, commands_s=4.0)
 SIZES: Final = (200, 1000)
+COMMAND_SIZES: Final = (1000,)
 OTHER_SIZES: Final = (200,)  # over SSH and HTTP
 QUICK_SIZES: Final = (50,)
 ON_DISK: Final = Path("/var/tmp")  # /tmp may be memory, where durability costs nothing
@@ -67,18 +68,25 @@ async def measure(options: argparse.Namespace) -> int:
 
 
 def _rounds(chosen: Sequence[Contender], options: argparse.Namespace) -> Iterator[tuple[int, Contender]]:
-    """The tables in their order: WebSocket by numbers of devices, then the other lines."""
-    for other, sizes in ((False, options.devices), (True, options.other_devices)):
-        mine = [contender for contender in chosen if (contender.line != "websocket") == other]
+    """The tables in their order, each by numbers of devices."""
+    sizes_of = {
+        "websocket": options.devices,
+        "commands": options.command_devices,
+        "other": options.other_devices,
+    }
+    for table, sizes in sizes_of.items():
+        mine = [contender for contender in chosen if table_of(contender.trial, contender.line) == table]
         yield from ((devices, contender) for devices in sizes for contender in mine)
 
 
 async def _one(contender: Contender, devices: int, bare: dict[str, float], around: Surroundings) -> Outcome:
     try:
+        if contender.trial == "commands":
+            return await trial(contender, devices, around)
         if contender.name not in bare:
             around.say("starting without devices")
             bare[contender.name] = await bare_mb(contender, around)
-        return await trial(contender, devices, bare[contender.name], around)
+        return await trial(contender, devices, around, bare=bare[contender.name])
     except (Gone, TimeoutError) as error:
         why = f"without devices: {str(error) or type(error).__name__}"
         return Outcome(
@@ -86,6 +94,7 @@ async def _one(contender: Contender, devices: int, bare: dict[str, float], aroun
             devices=devices,
             line=contender.line,
             durable=contender.durable,
+            trial=contender.trial,
             error=why,
         )
 
@@ -109,7 +118,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     lines = list(get_args(LineName))
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
-        "--devices", type=_numbers, metavar="N[,N]", help="default: 200,1000, and 200 over SSH and HTTP"
+        "--devices",
+        type=_numbers,
+        metavar="N[,N]",
+        help="default: 200,1000; for commands 1000; over SSH and HTTP 200",
     )
     parser.add_argument("--only", type=_names, default=names, metavar="NAME[,NAME]", help=", ".join(names))
     parser.add_argument("--lines", type=_names, default=lines, metavar="LINE[,LINE]", help=", ".join(lines))
@@ -124,6 +136,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error(f"nobody is called {', '.join(sorted(unknown))}: choose from {', '.join(names)}")
     if unknown := set(options.lines) - set(lines):
         parser.error(f"no line is called {', '.join(sorted(unknown))}: choose from {', '.join(lines)}")
+    options.command_devices = options.devices or (QUICK_SIZES if options.quick else COMMAND_SIZES)
     options.other_devices = options.devices or (QUICK_SIZES if options.quick else OTHER_SIZES)
     options.devices = options.devices or (QUICK_SIZES if options.quick else SIZES)
     return options

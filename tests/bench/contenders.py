@@ -18,6 +18,7 @@ from tests.installation import install
 
 Json = Mapping[str, Any]
 LineName = Literal["websocket", "ssh", "http"]
+Trial = Literal["events", "commands"]
 
 TOOLS: Final = ROOT / ".tools" / "bench"
 WINDOW: Final = 1000  # messages in flight, the same for all who let it be said
@@ -52,6 +53,8 @@ class Contender:
     versions: Callable[[], Mapping[str, str]]
     environment: Mapping[str, str]
     absent: Callable[[], str]  # why it cannot run here, or nothing
+    trial: Trial = "events"  # what is measured
+    answers: bool = True  # commands
     tools: bool = False  # brought by scripts/bench-install
 
 
@@ -187,6 +190,29 @@ CONTENDERS: Final = (
         environment={"NODE_PATH": str(TOOLS / "node_modules")},
         absent=_no_node,
         tools=True,
+    ),
+    Contender(
+        name="roomd-commands",
+        title="roomd",
+        line="websocket",
+        durable=True,
+        command=_roomd,
+        versions=lambda: _libraries("roomd"),
+        environment={},
+        absent=_no_daemon,
+        trial="commands",
+    ),
+    Contender(
+        name="floor-commands",
+        title="floor",
+        line="websocket",
+        durable=True,
+        command=_floor,
+        versions=lambda: _libraries("websockets", "uvloop", "msgspec", "paho-mqtt"),
+        environment={},
+        absent=str,
+        trial="commands",
+        answers=False,
     ),
     Contender(
         name="roomd-ssh",

@@ -1,31 +1,34 @@
 """The floor: roomd's libraries and roomd's durability in one bare loop that can do nothing else.
 
 Frame → JSON → row on disk (group commit) → PUBLISH → PUBACK → row gone from disk.
+Command → row on disk (group commit) → PUBACK → JSON → frame; no judging, no state, no answer.
 """
 
 import asyncio
 import base64
-import socket
 import sqlite3
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import uvloop
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.bench.broker import Broker
 
 UNSETTLED_AT_MOST: Final = 1000  # events accepted and not yet settled on disk; then no socket is read
 BETWEEN_COMMITS_S: Final = 0.008  # as roomd: what comes right after another waits for company
 TOGETHER_AT_LEAST: Final = 128  # unless there is so much of it
 SETTLES_WITHIN_S: Final = 0.05  # an acknowledged row leaves the disk, unless another transaction comes first
 DIAL_AT_ONCE: Final = 32
+COMMANDS: Final = "roomd/v1/demo/rooms/+/commands/+"
+HOLD_S: Final = 1800
 
 SUBSCRIBE: Final = (
     b'{"jsonrpc":"2.0","id":1,"method":"xFeedback/Subscribe",'
@@ -77,47 +80,36 @@ class Event(msgspec.Struct):
 Row = tuple[int, str, bytes]
 
 
-class Broker:
-    """paho on the loop itself: a thread of its own would cost more than all else."""
+class Arguments(msgspec.Struct):
+    hold_id: str
+    text: str = ""
+    answers: tuple[str, ...] = ()
 
-    def __init__(self, port: int, acknowledged: Callable[[int], None]) -> None:
-        client = Client(CallbackAPIVersion.VERSION2, client_id="floor", protocol=MQTTProtocolVersion.MQTTv311)
-        client.max_inflight_messages_set(0)  # ours is the bound: paho's own costs a look at all per PUBACK
-        client.on_publish = lambda _client, _data, packet, _reason, _properties: acknowledged(packet)
-        client.on_socket_open = self._opened
-        client.on_socket_register_write = self._has_more
-        client.on_socket_unregister_write = self._has_no_more
-        self._client = client
-        self._loop = asyncio.get_running_loop()
-        client.connect("127.0.0.1", port)
 
-    def publish(self, topic: str, payload: bytes) -> int:
-        return self._client.publish(topic, payload, qos=1).mid
+class Command(msgspec.Struct):
+    command_id: str
+    arguments: Arguments
 
-    async def keep_alive(self) -> None:
-        while True:
-            await asyncio.sleep(1)
-            self._client.loop_misc()
 
-    def _opened(self, client: Client, data: object, line: Any) -> None:  # noqa: ANN401 -- paho's SocketLike is private
-        line.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )  # else a PUBLISH waits for the last one's ACK
-        self._loop.add_reader(line, client.loop_read)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A command that the broker still has."""
 
-    def _has_more(self, client: Client, data: object, line: Any) -> None:  # noqa: ANN401
-        self._loop.add_writer(line, client.loop_write)
-
-    def _has_no_more(self, client: Client, data: object, line: Any) -> None:  # noqa: ANN401
-        self._loop.remove_writer(line)
+    topic: str
+    payload: bytes
+    packet: int
 
 
 class Outbox:
     """Group commit: what comes while one transaction is written goes into the next one."""
 
-    def __init__(self, file: Path, broker_port: int) -> None:
-        self._broker = Broker(broker_port, self._acknowledged)
+    def __init__(self, file: Path, broker_port: int, obey: Callable[[Heard], Awaitable[None]]) -> None:
+        self._broker = Broker(
+            broker_port, "floor", acknowledged=self._acknowledged, listen_to=COMMANDS, heard=self._hear
+        )
+        self._obey = obey
         self._rows: list[Row] = []
+        self._commands: list[Heard] = []
         self._done: list[int] = []  # acknowledged, and to be taken off the disk with the next transaction
         self._place = 0
         self._places: dict[int, int] = {}  # by packet
@@ -130,6 +122,9 @@ class Outbox:
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.execute(
             "CREATE TABLE outbox (place INTEGER PRIMARY KEY, topic TEXT, payload BLOB) STRICT"
+        )
+        self._database.execute(
+            "CREATE TABLE inbox (place INTEGER PRIMARY KEY, topic TEXT, payload BLOB) STRICT"
         )
 
     async def accept(self, topic: str, payload: bytes) -> None:
@@ -158,16 +153,29 @@ class Outbox:
             self._something.clear()
             rows, self._rows = self._rows, []
             done, self._done = self._done, []
-            await loop.run_in_executor(self._writer, self._commit, rows, done)
+            commands, self._commands = self._commands, []
+            await loop.run_in_executor(self._writer, self._commit, rows, done, commands)
             self._unsettled -= len(done)
             self._room.set()
+            for command in commands:
+                self._broker.take(command.packet)
+                await self._obey(command)
             for place, topic, payload in rows:
                 self._places[self._broker.publish(topic, payload)] = place
 
-    def _commit(self, rows: list[Row], done: list[int]) -> None:
+    def _hear(self, topic: str, payload: bytes, packet: int) -> None:
+        self._commands.append(Heard(topic=topic, payload=payload, packet=packet))
+        self._something.set()
+
+    def _commit(self, rows: list[Row], done: list[int], commands: list[Heard]) -> None:
         self._database.execute("BEGIN")
         self._database.executemany("INSERT INTO outbox VALUES (?, ?, ?)", rows)
         self._database.executemany("DELETE FROM outbox WHERE place = ?", [(place,) for place in done])
+        if commands:
+            self._database.executemany(
+                "INSERT INTO inbox (topic, payload) VALUES (?, ?)",
+                [(one.topic, one.payload) for one in commands],
+            )
         self._database.execute("COMMIT")
 
     def _acknowledged(self, packet: int) -> None:
@@ -185,7 +193,9 @@ class Floor:
         self._trust = ssl.create_default_context(cafile=config["ca"]) if config["devices"] else None
         self._decode = msgspec.json.Decoder(Frame).decode
         self._encode = msgspec.json.Encoder().encode
-        self._outbox = Outbox(Path(config["directory"]) / "floor.sqlite", config["broker_port"])
+        self._order = msgspec.json.Decoder(Command).decode
+        self._outbox = Outbox(Path(config["directory"]) / "floor.sqlite", config["broker_port"], self._obey)
+        self._lines: dict[str, ClientConnection] = {}  # by room
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -208,6 +218,7 @@ class Floor:
         async with line:
             for request in (SUBSCRIBE, GET, LIST):
                 await line.send(request, text=True)
+            self._lines[room] = line
             async for frame in line:
                 people = _people(self._decode(frame))
                 if people is None:
@@ -224,6 +235,18 @@ class Floor:
                 )
                 previous = people
                 await self._outbox.accept(topic, self._encode(event))
+
+    async def _obey(self, heard: Heard) -> None:
+        *_, room, _, name = heard.topic.split("/")
+        hold = self._order(heard.payload).arguments
+        parameters: dict[str, object] = {"FeedbackId": hold.hold_id}
+        if name == "hold.place":
+            parameters |= {"Text": hold.text, "Duration": HOLD_S, "Target": "OSD"}
+            parameters |= {f"Option.{number}": answer for number, answer in enumerate(hold.answers, 1)}
+        what = "Display" if name == "hold.place" else "Clear"
+        method = f"xCommand/UserInterface/Message/Prompt/{what}"
+        request = {"jsonrpc": "2.0", "id": hold.hold_id, "method": method, "params": parameters}
+        await self._lines[room].send(self._encode(request), text=True)
 
 
 def _people(frame: Frame) -> int | None:

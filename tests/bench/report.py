@@ -7,12 +7,14 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from tests.bench.contenders import CONTENDERS, WINDOW
+from tests.bench.cloud import Commanded, Spread
+from tests.bench.contenders import CONTENDERS, WINDOW, LineName, Trial
 from tests.bench.processes import Cores
-from tests.bench.trial import OTHER_STEADY_RATE, STEADY_RATE, Outcome
+from tests.bench.trial import COMMAND_RATE, OTHER_STEADY_RATE, STEADY_RATE, WARMS_UP_HOLDS, Outcome
 
+Table = Literal["websocket", "commands", "other"]
 Shown = Callable[[Outcome], float | int | str | None]
 
 CPU_TO_FLOOR: Final = 1.5
@@ -89,6 +91,60 @@ OTHER_LINES: Final = (
     Line(what="  others on its core meanwhile", value=lambda o: o.steady_others, form="{:.0%}"),
     Line(what="stopped within, s", value=lambda o: o.stopped_s, form="{:.2f}"),
 )
+
+
+def _round_lines(which: Callable[[Outcome], Commanded | None], told: str) -> tuple[Line, ...]:
+    """One round of commands, and what went on beside it."""
+
+    def of(value: Callable[[Commanded], float | int | str | None]) -> Shown:
+        def shown(outcome: Outcome) -> float | int | str | None:
+            round_ = which(outcome)
+            return None if round_ is None else value(round_)
+
+        return shown
+
+    def times(what: str, spread: Callable[[Commanded], Spread | None]) -> tuple[Line, ...]:
+        def of_it(value: Callable[[Spread], float]) -> Shown:
+            return of(lambda c: None if (found := spread(c)) is None else value(found))
+
+        below = " " * (len(what) - len(what.lstrip()) + 2)
+        return (
+            Line(what=f"{what}, p50, ms", value=of_it(lambda s: s.p50_ms), form="{:.1f}", ratio=True),
+            Line(what=f"{below}p99, ms", value=of_it(lambda s: s.p99_ms), form="{:.1f}", ratio=True),
+            Line(what=f"{below}longest, ms", value=of_it(lambda s: s.max_ms), form="{:.1f}"),
+        )
+
+    return (
+        *times(told, lambda c: c.heard),
+        Line(what="  sent", value=of(lambda c: c.sent), form="{}"),
+        Line(what="  lost", value=of(lambda c: c.lost), form="{}"),
+        Line(what="  heard more than once", value=of(lambda c: c.repeated), form="{}"),
+        *times("  to the answer at the cloud", lambda c: c.answered),
+        Line(
+            what="  not answered `done`",
+            value=lambda o: of(lambda c: c.not_done)(o) if o.contender in ANSWERING else None,
+            form="{}",
+        ),
+        Line(what="  written late by, at most, ms", value=of(lambda c: c.late_ms), form="{:.1f}"),
+        *times("  events: frame to PUBACK", lambda c: c.events_acknowledged),
+        Line(
+            what="    events, and of these lost",
+            value=of(lambda c: _pair(c.events, c.events_lost)),
+            form="{}",
+        ),
+        Line(what="  of its core used meanwhile", value=of(lambda c: c.busy), form="{:.0%}"),
+        Line(what="  others on its core meanwhile", value=of(lambda c: c.others), form="{:.0%}"),
+        Line(what="  of the other cores used meanwhile", value=of(lambda c: c.rest_busy), form="{:.0%}"),
+    )
+
+
+ANSWERING: Final = frozenset(contender.name for contender in CONTENDERS if contender.answers)
+COMMAND_LINES: Final = (
+    Line(what="on disk before it is acknowledged", value=lambda o: "yes" if o.durable else "no", form="{}"),
+    *_round_lines(lambda o: o.placed, "hold.place to the device's screen"),
+    *_round_lines(lambda o: o.cancelled, "hold.cancel to its Clear"),
+)
+FLOORS: Final = frozenset({"floor", "floor-commands"})
 TITLES: Final = {contender.name: contender.title for contender in CONTENDERS}
 
 
@@ -104,22 +160,39 @@ class Target:
         return f"{verdict:<13} {self.devices:>5} devices  {self.what}: {self.found}"
 
 
+def table_of(trial: Trial, line: LineName) -> Table:
+    """Which contenders stand side by side."""
+    if line != "websocket":
+        return "other"
+    return "commands" if trial == "commands" else "websocket"
+
+
 def tables(outcomes: Sequence[Outcome]) -> list[str]:
-    """One for each number of devices over WebSocket, then one for each over the other lines."""
-    found: dict[tuple[bool, int], list[Outcome]] = {}
-    for outcome in outcomes:
-        found.setdefault((outcome.line != "websocket", outcome.devices), []).append(outcome)
+    """For each number of devices: over WebSocket, then from command to screen, then over the other lines."""
+    shapes: Mapping[Table, tuple[str, Sequence[Line]]] = {
+        "websocket": ("", LINES),
+        "commands": (f", {COMMAND_RATE:.0f} commands/s beside {STEADY_RATE:.0f} events/s", COMMAND_LINES),
+        "other": (", other lines", OTHER_LINES),
+    }
     return [
-        _table(f"{devices} devices, other lines", mine, OTHER_LINES)
-        if other
-        else _table(f"{devices} devices", mine, LINES)
-        for (other, devices), mine in sorted(found.items())
+        _table(f"{devices} devices{title}", mine, lines)
+        for table, (title, lines) in shapes.items()
+        for devices, mine in _by_devices(
+            [outcome for outcome in outcomes if table_of(outcome.trial, outcome.line) == table]
+        )
     ]
+
+
+def _by_devices(outcomes: Sequence[Outcome]) -> list[tuple[int, list[Outcome]]]:
+    found: dict[int, list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault(outcome.devices, []).append(outcome)
+    return sorted(found.items())
 
 
 def _table(title: str, mine: Sequence[Outcome], wanted: Sequence[Line]) -> str:
     """Contenders side by side; in brackets the ratio to the floor."""
-    floor = next((outcome for outcome in mine if outcome.contender == "floor"), None)
+    floor = next((outcome for outcome in mine if outcome.contender in FLOORS), None)
     rows = [[title, *(TITLES[outcome.contender] for outcome in mine)]]
     rows += [[line.what, *(_cell(line, outcome, floor) for outcome in mine)] for line in wanted]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -130,7 +203,8 @@ def _table(title: str, mine: Sequence[Outcome], wanted: Sequence[Line]) -> str:
     lines.insert(1, "─" * len(lines[0]))
     for outcome in mine:
         notes = [outcome.error, *outcome.notes]
-        if max(outcome.steady_others or 0.0, outcome.flood_others or 0.0) > DISTURBED:
+        rounds = [round_.others for round_ in (outcome.placed, outcome.cancelled) if round_ is not None]
+        if max(found or 0.0 for found in (outcome.steady_others, outcome.flood_others, *rounds)) > DISTURBED:
             notes.append("disturbed: others used its core, so the numbers are worse than it is")
         lines += [f"{TITLES[outcome.contender]}: {note}" for note in notes if note]
     return "\n".join(lines)
@@ -223,7 +297,7 @@ def text(
     judged = targets(outcomes)
     if judged:
         parts.append("\n".join(["To reach", *(f"  {target}" for target in judged)]))
-    told = [f"  {TITLES[name]}: {_listed(found)}" for name, found in versions.items()]
+    told = list(dict.fromkeys(f"  {TITLES[name]}: {_listed(found)}" for name, found in versions.items()))
     parts.append("\n".join([f"Machine: {_listed(about)}", *told]))
     parts.append(HOW)
     return "\n\n".join(parts)
@@ -257,6 +331,14 @@ flood's last third over the highest of its second, by when every bounded buffer 
 says what they take.
 roomd and the floor verify the devices' certificates and wait up to 8 ms for company in a transaction.
 Cisco's clients do not verify them, and with them nothing is on disk.
+Commands: in a trial of its own over WebSocket, to rooms that lie evenly over the site, one each, after
+{WARMS_UP_HOLDS} that are not counted. From when this program writes the command to the broker until the
+simulated device has read and decoded the Display (at the end of the hold, the Clear): so the broker, the
+tap, and the site's TLS are in it, and whatever else these three had their core for just then. No screen is
+drawn. roomd judges the command, keeps it on disk, acknowledges it, keeps the hold and what is told of it
+on disk, and only then asks the device; it answers meanwhile. The floor keeps the command on disk,
+acknowledges it and asks the device, which is less: it judges nothing and answers nothing. Answers are timed
+when this program has read them. A p99 of some hundred commands is its few worst.
 Other lines: no floor and no target; the devices offer only the line that is measured. roomd-http is called
 back through HttpFeedback, over TLS with a certificate that the devices verify. Memory and idle CPU are read
 after each device has been heard, because over HTTP it dials only then. What roomd does now and then to find

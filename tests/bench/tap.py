@@ -135,7 +135,7 @@ class Tap:
         self.port = 0
         self.connections: Final[list[Connection]] = []
         self.bytes_up = 0
-        self._broker_port: Final = broker_port
+        self.broker_port: Final = broker_port
         self._server: asyncio.AbstractServer | None = None
         self._halves: Final[set[_Half]] = set()
         self._dialling: Final = Crew()
@@ -178,7 +178,7 @@ class Tap:
 
     async def _dial(self, contender: "_Half", broker: "_Half") -> None:
         try:
-            await asyncio.get_running_loop().create_connection(lambda: broker, HOST, self._broker_port)
+            await asyncio.get_running_loop().create_connection(lambda: broker, HOST, self.broker_port)
         except OSError:
             contender.abort()
 

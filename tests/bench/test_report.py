@@ -1,5 +1,6 @@
 """The report keeps the lines apart: what has no floor and no target is told in a table of its own."""
 
+from tests.bench.cloud import Commanded, Spread
 from tests.bench.report import tables, targets
 from tests.bench.trial import Outcome
 
@@ -18,3 +19,36 @@ def test_other_lines_come_last_without_ratio_or_target():
     assert "(" not in last
     assert "flood" not in last
     assert {target.devices for target in targets([shell, called, roomd, floor])} == {1000}
+
+
+def commanded(p50_ms: float, others: float = 0.0) -> Commanded:
+    return Commanded(
+        sent=400,
+        late_ms=0.4,
+        heard=Spread(p50_ms=p50_ms, p99_ms=30.0, max_ms=31.0),
+        lost=7,
+        repeated=0,
+        accepted=None,
+        answered=None,
+        not_done=400,
+        others=others,
+    )
+
+
+def test_commands_have_a_table_and_a_floor_of_their_own():
+    roomd = Outcome(
+        contender="roomd-commands", devices=1000, line="websocket", durable=True, trial="commands"
+    )
+    floor = Outcome(
+        contender="floor-commands", devices=1000, line="websocket", durable=True, trial="commands"
+    )
+    roomd.placed, floor.placed, floor.cancelled = commanded(9.0), commanded(6.0), commanded(5.0, others=0.4)
+    events = Outcome(contender="roomd", devices=1000, line="websocket", durable=True, ready_s=3.0)
+    first, second = tables([roomd, floor, events])
+    assert "3.00" in first
+    assert "hold.place" not in first
+    assert "9.0 (1.50)" in second
+    assert next(row.split() for row in second.splitlines() if "not answered" in row)[-2:] == ["400", "–"]
+    assert "floor: disturbed" in second
+    assert "roomd: disturbed" not in second
+    assert len(targets([roomd, floor])) == 0

@@ -14,8 +14,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.contenders import WINDOW, Contender, LineName, Place
-from tests.bench.processes import MB, Cores, Sample, resident_bytes, running, sample, tail, watch
+from tests.bench.cloud import (
+    CLEAR,
+    DISPLAY,
+    Cloud,
+    Commanded,
+    Given,
+    Heard,
+    Hold,
+    Name,
+    account,
+    cloud,
+    heard,
+    spread,
+)
+from tests.bench.contenders import WINDOW, Contender, LineName, Place, Trial
+from tests.bench.processes import MB, Cores, Sample, resident_bytes, running, sample, tail, used_s, watch
 from tests.bench.tap import Tap, Told
 from tests.brokers.authority import Authority
 from tests.brokers.mosquitto import Mosquitto
@@ -25,6 +39,11 @@ from tests.simulator.control import Remote, remote
 STEADY_RATE: Final = 500.0
 OTHER_STEADY_RATE: Final = 100.0  # over SSH and HTTP
 FLOOD_RATE: Final = 30_000.0  # beyond what the durable ones can do
+COMMAND_RATE: Final = 20.0
+EVENTS_AROUND_S: Final = 1.0  # they go on before the first command and after the last
+WARMS_UP_HOLDS: Final = 10  # commands: the first ones meet code that never ran
+HEARD_WITHIN_S: Final = 10.0  # after the last command
+LOOKS_AGAIN_S: Final = 0.5  # at all that devices heard
 STARTS_WITHIN_S: Final = 60.0
 READY_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.02
@@ -50,6 +69,7 @@ class Plan:
     steady_s: float
     flood_s: float
     drain_s: float  # after a flood, at most
+    commands_s: float  # each of placing and cancelling; no room has more than one
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +80,7 @@ class Outcome:
     devices: int
     line: LineName
     durable: bool
+    trial: Trial = "events"
     error: str | None = None
     bare_mb: float | None = None
     ready_s: float | None = None  # from the start of its process
@@ -94,6 +115,8 @@ class Outcome:
     flood_disordered: int | None = None
     flood_refused: int | None = None
     flood_drained_s: float | None = None
+    placed: Commanded | None = None
+    cancelled: Commanded | None = None
     stopped_s: float | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -134,14 +157,17 @@ async def bare_mb(contender: Contender, around: Surroundings) -> float:
             return resident_bytes(process.pid) / MB
 
 
-async def trial(contender: Contender, devices: int, bare: float, around: Surroundings) -> Outcome:
-    """Never raises for a contender's own failure: it says so in its outcome."""
+async def trial(
+    contender: Contender, devices: int, around: Surroundings, *, bare: float | None = None
+) -> Outcome:
+    """Never raises for a contender's own failure: it says so in its outcome. `bare` is from `bare_mb`."""
     outcome = Outcome(
         contender=contender.name,
         devices=devices,
         line=contender.line,
         durable=contender.durable,
-        bare_mb=round(bare, 1),
+        trial=contender.trial,
+        bare_mb=None if bare is None else round(bare, 1),
     )
     directory = around.directory / f"{contender.name}-{devices}"
     directory.mkdir()
@@ -192,7 +218,11 @@ class _Measuring:
         say, plan = self._around.say, self._around.plan
         say("connecting")
         await self._become_ready(began)
-        if self._outcome.line == "websocket":
+        if self._outcome.trial == "commands":
+            say("warming up")
+            await self._warm_up(STEADY_RATE)
+            await self._commands(plan.commands_s)
+        elif self._outcome.line == "websocket":
             say("resting")
             await self._rest(plan.idle_s)
             say(f"{STEADY_RATE:.0f} events/s")
@@ -282,6 +312,58 @@ class _Measuring:
             times = await self._site.ask("flood_times", room=room)
             sent[room] = array("d", times["sent_at"])
         return [one.acknowledged_at - sent[one.room][one.people - 1] for one in told]
+
+    async def _commands(self, seconds: float) -> None:
+        """Holds in rooms that lie evenly over the site, and then their end, while people are counted."""
+        rooms = sorted((await self._site.ask("flood_totals"))["rooms"])
+        many = min(len(rooms), round(COMMAND_RATE * seconds))
+        chosen = [rooms[turn * len(rooms) // many] for turn in range(many)]
+        first = [
+            Hold(room=room, name=f"first-{turn:04d}") for turn, room in enumerate(chosen[:WARMS_UP_HOLDS])
+        ]
+        holds = [Hold(room=room, name=f"hold-{turn:04d}") for turn, room in enumerate(chosen)]
+        async with cloud(self._tap.broker_port) as orders:
+            for name in ("hold.place", "hold.cancel"):
+                given = await orders.give(name, first, rate=COMMAND_RATE)
+                if account(given, await self._heard(name, given)).lost:
+                    raise Gone(f"{name}: devices heard nothing within {HEARD_WITHIN_S:.0f} s")
+            self._around.say(f"{COMMAND_RATE:.0f} holds/s beside {STEADY_RATE:.0f} events/s")
+            self._outcome.placed = await self._round(orders, "hold.place", holds)
+            self._around.say(f"{COMMAND_RATE:.0f} ends/s beside {STEADY_RATE:.0f} events/s")
+            self._outcome.cancelled = await self._round(orders, "hold.cancel", holds)
+
+    async def _round(self, orders: Cloud, name: Name, holds: Sequence[Hold]) -> Commanded:
+        rest = self._around.cores.rest
+        seconds = len(holds) / COMMAND_RATE + 2 * EVENTS_AROUND_S
+        self._tap.told()
+        await self._site.ask("flood", rate=STEADY_RATE, seconds=seconds, timestamps=True)
+        await asyncio.sleep(EVENTS_AROUND_S)
+        before, rest_before_s = sample(self._pid), used_s(rest)
+        given = await orders.give(name, holds, rate=COMMAND_RATE)
+        after, rest_after_s = sample(self._pid), used_s(rest)
+        totals = await self._ended()
+        await self._silence(SILENT_S)
+        _alive(self._process, self._directory)
+        result = account(given, await self._heard(name, given))
+        told, _ = self._tap.told()
+        result.events = int(totals["counts"])
+        result.events_lost = result.events - len({(one.room, one.people) for one in told})
+        result.events_acknowledged = spread(await self._latencies(told, totals))
+        result.busy = _busy([before, after])
+        result.others = _others(before, after)
+        result.rest_busy = (rest_after_s - rest_before_s) / (after.at - before.at) / len(rest)
+        return result
+
+    async def _heard(self, name: Name, given: Sequence[Given]) -> Heard:
+        """What devices heard, when all of it was heard, or nothing more can be hoped for."""
+        deadline = time.monotonic() + HEARD_WITHIN_S
+        while True:
+            displays = await self._site.ask("commands", room="all", name=DISPLAY)
+            clears = await self._site.ask("commands", room="all", name=CLEAR)
+            found = heard(name, displays, clears)
+            if all(one.hold in found for one in given) or time.monotonic() >= deadline:
+                return found
+            await asyncio.sleep(LOOKS_AGAIN_S)
 
     async def _flood(self, seconds: float) -> None:
         outcome, pid = self._outcome, self._pid
