@@ -44,7 +44,9 @@ class Cloud:
             "arguments": arguments or {},
         }
         message = (f"{self._base}/{self._whose(room)}/commands/{name}", json.dumps(wish).encode())
-        await publish(self._port, [message] * times, response_topic=response_topic)
+        await publish(
+            self._port, [message] * times, client_id=f"cloud-{uuid4().hex}", response_topic=response_topic
+        )
         return id_
 
     def answers(self, id_: str) -> list[Json]:

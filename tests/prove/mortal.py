@@ -1,6 +1,8 @@
-"""Runs roomd as it is, except that it kills itself at a named point, or rests less long than elsewhere.
+"""Runs roomd as it is, except that it kills or stops itself at named points, or rests less than elsewhere.
 
 `PROVE_DIE_AT="before COMMIT:3"` is a `kill -9` when a commit is about to be made for the third time.
+`PROVE_HALT_AT="before COMMIT:3,after PUBACK:1"` is a SIGSTOP there, and after whatever ends that one, at the
+next. Whoever sends SIGCONT decides what has happened meanwhile.
 `PROVE_HURRY` shortens rests and delays, and touches nothing else. The product knows nothing of this module.
 """
 
@@ -11,11 +13,13 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from types import ModuleType
 from typing import Any, Final
 
 DIE_AT: Final = "PROVE_DIE_AT"
+HALT_AT: Final = "PROVE_HALT_AT"
 HURRY: Final = "PROVE_HURRY"
 OURS: Final = ("agent", "cloud_link", "device_adapters")
 
@@ -30,6 +34,36 @@ class Doom:
         self._left -= 1
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Halts:
+    """Points at which it stops, one after the other; each counts only from when its turn has come."""
+
+    def __init__(self, points: Sequence[tuple[str, int]]) -> None:
+        self.points: Final = tuple(points)
+        self._turn = 0
+        self._left = self.points[0][1] if self.points else 0
+
+    def pass_by(self, number: int) -> None:
+        if number != self._turn:
+            return
+        self._left -= 1
+        if self._left == 0:
+            self._turn += 1
+            self._left = self.points[self._turn][1] if self._turn < len(self.points) else 0
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class Halt(Doom):
+    """Passes by in a queue of halts."""
+
+    def __init__(self, halts: Halts, number: int) -> None:
+        super().__init__(0)
+        self._halts = halts
+        self._number = number
+
+    def pass_by(self) -> None:
+        self._halts.pass_by(self._number)
 
 
 # ── laying hands on it ────────────────────────────────────────────────────────────────────────────
@@ -107,17 +141,25 @@ def _is_state(_: object, message: Any, *__: object) -> bool:  # noqa: ANN401
     return bool(message.retain) and message.topic.endswith("/state")
 
 
-def _flushed_events(doom: Doom) -> None:
-    """The bytes of a PUBLISH with an event have left, and no answer can have come."""
+def _is_answer(_: object, message: Any, *__: object) -> bool:  # noqa: ANN401
+    return str(message.topic).endswith("/responses")
+
+
+def _of_answers(_: object, stream: str, *__: object) -> bool:
+    return stream.endswith("/responses")
+
+
+def _flushed(doom: Doom, name: str, when: Callable[..., bool]) -> None:
+    """The bytes of what `name` wrote have left, and no answer can have come."""
     from cloud_link import broker  # noqa: PLC0415
 
     written = False
 
     def note(original: Callable[..., Any]) -> Callable[..., Any]:
-        def noting(connection: Any, message: Any, token: object) -> None:  # noqa: ANN401
+        def noting(connection: Any, *values: Any) -> None:  # noqa: ANN401
             nonlocal written
-            original(connection, message, token)
-            written = written or not message.retain
+            original(connection, *values)
+            written = written or when(connection, *values)
 
         return noting
 
@@ -131,8 +173,116 @@ def _flushed_events(doom: Doom) -> None:
 
         return dying
 
-    _wrap(broker.Connection, "publish", note)
+    _wrap(broker.Connection, name, note)
     _wrap(broker.Connection, "_flush", strike)
+
+
+def _has_fact(kind: str) -> Callable[..., bool]:
+    """Of `_Daemon._write`: whether such a fact is among those that are recorded."""
+
+    def among(_: object, __: object, facts: Sequence[tuple[object, Any]], *___: object) -> bool:
+        return any(fact.kind == kind for _, fact in facts)
+
+    return among
+
+
+def _has_answers(_: object, __: object, ___: object, answers: Sequence[object], *____: object) -> bool:
+    return bool(answers)
+
+
+def _posts(kind: str) -> Callable[..., bool]:
+    """Of `Forwarder.offer`: whether such a fact, which is on disk now, is among those offered."""
+    return lambda _, posted: any(one.envelope.kind == kind for one in posted)
+
+
+def _of_type(*names: str) -> Callable[..., bool]:
+    """Whether the last argument is, or holds, something of these."""
+
+    def among(*values: Any) -> bool:  # noqa: ANN401
+        last = values[-1]
+        return any(type(one).__name__ in names for one in (last if isinstance(last, Sequence) else (last,)))
+
+    return among
+
+
+def _plan_of(*names: str) -> Callable[..., bool]:
+    """Of `Talk._followed`: whether the plan that is answered tells one of these when it is done."""
+    return lambda _, __, plan, *___: type(plan.taken).__name__ in names
+
+
+OF_BOOKINGS: Final = ("Book", "Extend", "Release")
+OF_HOLDS: Final = ("placed", "shown", "extended", "answered", "ended", "failed")
+
+
+def _points_of_commands() -> Mapping[str, Callable[[Doom], None]]:
+    """A command from the broker to its answer, and a hold from the disk to the screen and back."""
+    from agent import daemon, desk, pipeline  # noqa: PLC0415
+    from cloud_link import broker, forwarder, hearing, inbox  # noqa: PLC0415
+    from device_adapters import fleet, link  # noqa: PLC0415
+
+    fleet_, told = fleet.Fleet, forwarder.Forwarder
+    found: dict[str, Callable[[Doom], None]] = {
+        # in
+        "before a command is kept": lambda doom: _before(doom, inbox, "take"),
+        "while a command is kept": lambda doom: _after(doom, inbox, "take"),
+        "before a command's PUBACK": lambda doom: _before(doom, broker.Connection, "acknowledge"),
+        "after a command's PUBACK": lambda doom: _flushed(doom, "acknowledge", lambda *_: True),
+        "before a command is given": lambda doom: _before(doom, desk.Desk, "_give"),
+        "before a command is taken up": lambda doom: _before(
+            doom, pipeline.Pipeline, "deliver", _of_type("CommandGiven")
+        ),
+        # done
+        "before an answer is recorded": lambda doom: _before(doom, daemon._Daemon, "_write", _has_answers),  # noqa: SLF001
+        "while an answer is recorded": lambda doom: _after(doom, daemon._Daemon, "_write", _has_answers),  # noqa: SLF001
+        "when an answer is on disk": lambda doom: _before(doom, desk.Desk, "tell"),
+        # at the device
+        "before it is shown": lambda doom: _before(doom, fleet_, "ask", _of_type("ShowOn")),
+        "after it is asked to show": lambda doom: _after(doom, fleet_, "ask", _of_type("ShowOn")),
+        "before it is known as shown": lambda doom: _before(
+            doom, link.Talk, "_followed", _plan_of("MessageShown")
+        ),
+        "before it is told as shown": lambda doom: _before(
+            doom, pipeline.Pipeline, "deliver", _of_type("MessageShown")
+        ),
+        "before it is told as pressed": lambda doom: _before(
+            doom, pipeline.Pipeline, "deliver", _of_type("PromptAnswered")
+        ),
+        "before it is taken off": lambda doom: _before(doom, fleet_, "ask", _of_type("TakeOff")),
+        "after it is asked to take off": lambda doom: _after(doom, fleet_, "ask", _of_type("TakeOff")),
+        "before it is known as taken off": lambda doom: _before(
+            doom, link.Talk, "_followed", _plan_of("MessageTakenOff")
+        ),
+        "before it is lit": lambda doom: _before(doom, fleet_, "ask", _of_type("Light")),
+        "before the light is restored": lambda doom: _before(doom, fleet_, "ask", _of_type("RestoreLight")),
+        "before it is booked": lambda doom: _before(doom, fleet_, "ask", _of_type(*OF_BOOKINGS)),
+        "after it is asked to book": lambda doom: _after(doom, fleet_, "ask", _of_type(*OF_BOOKINGS)),
+        "before it is known as booked": lambda doom: _before(
+            doom, link.Talk, "_followed", _plan_of("OrderTaken")
+        ),
+        # out
+        "before an answer leaves": lambda doom: _before(doom, broker.Connection, "publish", _is_answer),
+        "after an answer has left": lambda doom: _flushed(doom, "publish", _is_answer),
+        "after an answer's PUBACK": lambda doom: _before(doom, told, "_settle", _of_answers),
+        # at the start
+        "before what was begun is taken up": lambda doom: _before(doom, hearing.Hearing, "_take_up_again"),
+        "while what was begun is read": lambda doom: _after(doom, inbox, "unfinished"),
+    }
+    for each in OF_HOLDS:
+        kind = f"hold.{each}"
+        found[f"before {kind} is recorded"] = lambda doom, kind=kind: _before(  # type: ignore[misc]
+            doom,
+            daemon._Daemon,  # noqa: SLF001
+            "_write",
+            _has_fact(kind),
+        )
+        found[f"while {kind} is recorded"] = lambda doom, kind=kind: _after(  # type: ignore[misc]
+            doom,
+            daemon._Daemon,  # noqa: SLF001
+            "_write",
+            _has_fact(kind),
+        )
+        found[f"when {kind} is on disk"] = lambda doom, kind=kind: _before(doom, told, "offer", _posts(kind))  # type: ignore[misc]
+    return found
 
 
 def points() -> Mapping[str, Callable[[Doom], None]]:
@@ -140,6 +290,7 @@ def points() -> Mapping[str, Callable[[Doom], None]]:
     from cloud_link import broker, database, forwarder, outbox  # noqa: PLC0415
 
     return {
+        **_points_of_commands(),
         # at the start
         "opened": lambda doom: _after(doom, database, "_open_or_rescue"),
         "furnished": lambda doom: _after(doom, daemon, "furnish"),
@@ -154,7 +305,7 @@ def points() -> Mapping[str, Callable[[Doom], None]]:
         "before it is offered": lambda doom: _before(doom, forwarder.Forwarder, "offer"),
         # a fact on its way to the broker
         "before PUBLISH": lambda doom: _before(doom, broker.Connection, "publish", _is_event),
-        "after PUBLISH": _flushed_events,
+        "after PUBLISH": lambda doom: _flushed(doom, "publish", _is_event),
         "after PUBACK": lambda doom: _before(doom, forwarder.Forwarder, "_settle"),
         "before it is settled": lambda doom: _before(doom, outbox, "settle"),
         "after it is settled": lambda doom: _after(doom, outbox, "settle"),
@@ -241,6 +392,33 @@ def _hurry_looks() -> None:
     _default(ssh.ShellPace, "audit_every_s", 3.0)
 
 
+def _hurry_holds() -> None:
+    """An hour of a device's is eight seconds, and whoever waits for it waits as much less."""
+    from agent.core import holds  # noqa: PLC0415
+
+    _hurry_again()
+    _shorten(holds, "LAPSES_AFTER", 8.0)
+    _shorten(holds, "RENEW_BEFORE", 4.0)
+    _shorten(holds, "LAPSE_IS_NEAR", 0.5)
+    _shorten(holds, "LAPSE_IS_SURE", 5.0)
+    _shorten(holds, "SHOW_AGAIN_AFTER", 3.0)
+
+
+def _hurry_again() -> None:
+    """What a device did not answer is asked again soon; what it shows lasts as long as ever."""
+    from agent.core import commands, holds  # noqa: PLC0415
+
+    _shorten(holds, "OVERDUE", 3.0)
+    _shorten(commands, "SEEN_WITHIN", 15.0)
+    _shorten(commands, "BOOKED_WITHIN", -45.0)  # after a device's minute, which is not ours to shorten
+
+
+def _shorten(module: ModuleType, name: str, seconds: float) -> None:
+    if not isinstance(getattr(module, name), timedelta):
+        raise AttributeError(f"{module.__name__}.{name} is no timedelta")
+    setattr(module, name, timedelta(seconds=seconds))
+
+
 HURRIES: Final[Mapping[str, Callable[[], None]]] = {
     "broker": _hurry_broker,
     "devices": _hurry_devices,
@@ -248,6 +426,8 @@ HURRIES: Final[Mapping[str, Callable[[], None]]] = {
     "lines": _hurry_lines,
     "house": _hurry_house,
     "states": _hurry_states,
+    "holds": _hurry_holds,
+    "again": _hurry_again,
 }
 
 
@@ -260,6 +440,12 @@ def main() -> None:
     if wanted := os.environ.pop(DIE_AT, ""):
         point, _, times = wanted.rpartition(":")
         points()[point](Doom(int(times)))
+    if wanted := os.environ.pop(HALT_AT, ""):
+        named = [each.rpartition(":") for each in wanted.split(",")]
+        halts = Halts([(point, int(times)) for point, _, times in named])
+        known = points()
+        for number, (point, _) in enumerate(halts.points):
+            known[point](Halt(halts, number))
     agent.cli.main()
 
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.prove import mortal
+from tests.prove.plots.holds import BOOKING, ENDING, INTERRUPTED, PLACING, RENEWING
 from tests.prove.plots.lies import AT_A_BURIAL
 from tests.prove.plots.processes import AT_THE_END, POINTS
 from tests.prove.plots.states import AT_THE_RESCUE
@@ -31,5 +32,11 @@ def test_every_point_and_every_haste_is_found_in_the_product():
 
 
 def test_every_point_that_a_scenario_names_exists():
-    named = {*POINTS, *AT_THE_END, *(point.rpartition(":")[0] for point in (*AT_THE_RESCUE, *AT_A_BURIAL))}
+    holds = {*PLACING, *RENEWING, *ENDING, *BOOKING, *INTERRUPTED}
+    named = {
+        *POINTS,
+        *AT_THE_END,
+        *holds,
+        *(point.rpartition(":")[0] for point in (*AT_THE_RESCUE, *AT_A_BURIAL)),
+    }
     assert named <= set(mortal.points())

@@ -137,11 +137,11 @@ class World:
 
     # ── roomd
 
-    async def start(self, *, die_at: str = "", hurry: str = "") -> None:
+    async def start(self, *, die_at: str = "", halt_at: str = "", hurry: str = "") -> None:
         """roomd, as an installation starts it unless the scenario needs it mortal or hasty."""
         hurry = hurry or self.setting.hurry
-        environment = {"PROVE_DIE_AT": die_at, "PROVE_HURRY": hurry}
-        if die_at or hurry:
+        environment = {"PROVE_DIE_AT": die_at, "PROVE_HALT_AT": halt_at, "PROVE_HURRY": hurry}
+        if die_at or halt_at or hurry:
             await self.roomd.start(module="tests.prove.mortal", environment=environment)
         else:
             await self.roomd.start()
@@ -308,7 +308,7 @@ def keep(directory: Path, where: Path) -> None:
     """What remains of a scenario that went wrong, for a person."""
     with contextlib.suppress(OSError):
         where.mkdir(parents=True, exist_ok=True)
-        for path in ("roomd/roomd.log", "roomd/roomd.toml"):
+        for path in ("roomd/roomd.log", "roomd/roomd.toml", "roomd/reception.txt"):
             if (directory / path).exists():
                 shutil.copy2(directory / path, where)
         state = directory / "roomd" / "state"

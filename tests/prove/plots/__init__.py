@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.prove.plots.brokers import BROKERS
 from tests.prove.plots.devices import DEVICES
+from tests.prove.plots.holds import HOLDS
 from tests.prove.plots.lies import LIES
 from tests.prove.plots.lines import LINES
 from tests.prove.plots.parsers import PARSERS
@@ -21,6 +22,7 @@ SCENARIOS: Final[tuple[Scenario | Trial, ...]] = (
     *DEVICES,
     *LINES,
     *STATES,
+    *HOLDS,
     *STORM,
     *PARSERS,
 )
