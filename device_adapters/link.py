@@ -523,12 +523,17 @@ class Talk:
     def _take(self, messages: Sequence[XapiMessage]) -> None:
         tally, translator = self._around.tally, self._translator
         tally.messages += len(messages)
+        answers = False
         for message in messages:
             if isinstance(message, Feedback):
                 self._heard(translator.heard(message))
-            elif (asked := self._asked.pop(message.id, None)) is None:
+                continue
+            asked = self._asked.pop(message.id, None)
+            if asked is None:
                 tally.stray_answers += 1
-            elif asked.plan is not None:
+                continue
+            answers = True
+            if asked.plan is not None:
                 self._followed(asked, asked.plan, message)
             elif isinstance(message, Reply):
                 self._answered(asked, message)
@@ -538,6 +543,8 @@ class Talk:
             tally.unknown_nodes += translator.unknown
             tally.unreadable_values += translator.unreadable
             translator.unknown = translator.unreadable = 0
+        if answers:
+            self._waited()
         if self._now() >= self._due():
             self._overdue()
 
@@ -556,7 +563,7 @@ class Talk:
         raise DeviceUnreachable(f"no answer about {late.purpose.value} within {within:g} s")
 
     def _waited(self) -> None:
-        """Questions that had to wait behind an order have their time from now on."""
+        """Questions have their time from the last answer on, as shells and HTTP take one after the other."""
         due = self._now() + self._around.pace.answer_within_s
         for asked in self._asked.values():
             if asked.purpose is not _Purpose.ORDER:
@@ -637,8 +644,6 @@ class Talk:
         if refusal is not None and refusal.code == NOT_READY:
             raise DeviceBooting("it is not ready to answer")
         given_up = asked.due == NEVER
-        if plan.order and not given_up:
-            self._waited()
         now = self._carrying_out.answered(plan, refusal, given_up=given_up)
         self._do(now)
         for event in now.events:

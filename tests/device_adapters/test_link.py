@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -29,6 +30,7 @@ from agent.core.facts import ListBookings
 from agent.core.model import Ability, DeviceId
 from device_adapters.lifecycle import Phase
 from device_adapters.link import LinkPace
+from device_adapters.ssh import Shells
 from device_adapters.websocket import LinePace
 from device_adapters.xapi.messages import NOT_READY, PERMISSION_DENIED
 from device_adapters.xapi.translate import (
@@ -701,6 +703,18 @@ async def test_a_changed_certificate_is_a_refusal(tmp_path):
             simulated.cut()
             assert "fingerprint" in (await ear.until_heard(DeviceRefused)).why
             assert (simulated.logins, simulated.failed_logins) == (logins, 0)
+
+
+async def test_a_slow_device_that_answers_one_after_the_other_is_greeted_all_the_same(tmp_path):
+    async with Site(services=("ssh",)) as site:
+        simulated = site.devices[0]
+        simulated.fault(reply_delay_s=0.15)
+        device = replace(configured(simulated, tmp_path), ssh_port=simulated.ssh_port)
+        device = replace(device, trust=replace(device.trust, host_key=simulated.host_key))
+        pace = LinkPace(answer_within_s=0.6)  # for each, and far less than all of a greeting take together
+        async with hearing(device, pace=pace, dial=Shells()) as (_, ear):
+            await ear.until_heard(BookingsListed, within_s=20.0)
+            assert not ear.of(DeviceLost)
 
 
 # ── back-pressure ──
