@@ -111,19 +111,22 @@ def _after(doom: Doom, owner: Any, name: str, when: Callable[..., bool] = lambda
 
 def _around_sql(doom: Doom, word: str, *, after: bool) -> None:
     """At a statement of SQLite's that begins with this word."""
-
-    class Dying(sqlite3.Connection):
-        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:  # noqa: ANN401
-            struck = sql.lstrip().upper().startswith(word)
-            if struck and not after:
-                doom.pass_by()
-            result = super().execute(sql, *values)
-            if struck and after:
-                doom.pass_by()
-            return result
-
     original = sqlite3.connect
-    sqlite3.connect = lambda *values, **named: original(*values, **{"factory": Dying, **named})
+
+    def connect(*values: Any, factory: type[sqlite3.Connection] = sqlite3.Connection, **named: Any) -> Any:  # noqa: ANN401
+        class Dying(factory):  # type: ignore[misc,valid-type]
+            def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:  # noqa: ANN401
+                struck = sql.lstrip().upper().startswith(word)
+                if struck and not after:
+                    doom.pass_by()
+                result: sqlite3.Cursor = super().execute(sql, *values)
+                if struck and after:
+                    doom.pass_by()
+                return result
+
+        return original(*values, factory=Dying, **named)
+
+    sqlite3.connect = connect  # type: ignore[assignment]
 
 
 # ── the points ────────────────────────────────────────────────────────────────────────────────────

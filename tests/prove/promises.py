@@ -74,6 +74,9 @@ class Record:
     booked: Mapping[str, Sequence[str]] = field(
         default_factory=dict
     )  # room: titles, each time one was booked
+    lasts_min: Mapping[str, float] = field(
+        default_factory=dict
+    )  # title: minutes, of what is booked in the end
     breaks: int = 0  # of connections and of the process: each may have an answer repeated
     disturbed: frozenset[str] = frozenset()  # rooms where something else is on the screens
     forgotten: frozenset[str] = frozenset()  # holds that were lost with a database: they end untold
@@ -161,7 +164,31 @@ def _bookings(record: Record) -> list[str]:
                 wrongs.append(f"{order.room}: {order.name} {order.id} is done, and the device was not asked")
             elif status in {"refused", "expired"} and times:
                 wrongs.append(f"{order.room}: {order.name} {order.id} is {status}, and was booked")
-    return wrongs
+    return wrongs + _extended(record, said)
+
+
+def _extended(record: Record, said: Mapping[str, str]) -> list[str]:
+    """Each `booking.extend` has made its booking longer once, or not at all where it is not `done`."""
+    titles = {
+        answer["result"]["key"]: order.arguments["title"]
+        for order in record.orders
+        for answer in record.answers
+        if order.name == "booking.book" and answer["command_id"] == order.id and answer["status"] == "done"
+    }
+    given = {
+        order.arguments.get("title"): float(order.arguments.get("duration_min", 0)) for order in record.orders
+    }
+    least, most = dict(given), dict(given)
+    for order in record.orders:
+        if order.name == "booking.extend":
+            title = titles[order.arguments["key"]]
+            most[title] += order.arguments["by_min"]
+            least[title] += order.arguments["by_min"] if said.get(order.id) == "done" else 0.0
+    return [
+        f"{title} lasts {minutes:g} minutes, and should {least[title]:g} to {most[title]:g}"
+        for title, minutes in record.lasts_min.items()
+        if title in given and not least[title] <= minutes <= most[title]
+    ]
 
 
 # ── what the cloud was told ───────────────────────────────────────────────────────────────────────
@@ -246,7 +273,8 @@ def _pressed(record: Record, placements: Iterable[tuple[Order, Life]]) -> list[s
             wrongs.append(f"{order.room}: hold {life.hold} was answered {chosen!r}, and nobody chose that")
         if answered is not None or over is None:
             continue
-        heard = [p for p in pressed if _heard(record, order.room, p.at_s, _at(over.body["time"]))]
+        over_s = _at(over.body["time"]) - record.wall_s
+        heard = [p for p in pressed if _heard(record, order.room, p.at_s, over_s)]
         if heard:
             wrongs.append(f"{order.room}: hold {life.hold} was answered {heard[0].answer!r} and not so told")
     return wrongs

@@ -151,6 +151,11 @@ class Reception:
         """Whether it is on a screen."""
         return any(thing.text == order.arguments["text"] for thing in self.timeline.shows(order.room))
 
+    async def until_shown(self, order: Order) -> None:
+        """Or over. Where something else is on the screens it need not be."""
+        if order.room not in self.disturbed:
+            await self.until(lambda: self.shown(order) or self.ended(order.hold), f"{order.id} shown")
+
     def ended(self, hold: str) -> bool:
         """Whether the cloud was told the end of every life that this hold has had."""
         self._read()
@@ -219,6 +224,11 @@ class Reception:
             booked={
                 device.room: [str(each.parameters.get("Title")) for each in device.received("Bookings Book")]
                 for device in self.world.site.devices
+            },
+            lasts_min={
+                booking.title: (booking.end - booking.start).total_seconds() / 60
+                for device in self.world.site.devices
+                for booking in device.agenda()
             },
             breaks=self.world.tally.breaks,
             disturbed=frozenset(self.disturbed),
@@ -300,7 +310,7 @@ async def comes_and_goes(r: Reception, device: Device, luck: Random) -> None:
     await r.give(order, times=luck.choice((1, 1, 2)))
     if await r.answered(order) != "done":
         return
-    await r.until(lambda: r.shown(order) or r.ended(order.hold), f"{order.id} shown")
+    await r.until_shown(order)
     if luck.random() < 0.3:
         await r.give(r.order(device.room, "hold.extend", hold_id=order.hold, ends_at=soon(LONG_S * 2)))
     if luck.random() < 0.2:

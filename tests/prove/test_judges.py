@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.prove import consumer
+from tests.prove import consumer, promises
 from tests.prove.consumer import Consumer
 from tests.prove.ledger import Accepted, judge, together
+from tests.prove.promises import Order, Press, Record
 from tests.prove.recorder import Event
+from tests.prove.timeline import Span, Thing, Wellness
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -176,3 +179,177 @@ def test_one_who_knows_the_events_alone_believes_what_is_retained():
     assert consumer.contradictions(follower, {"fjord": STATE}, now=NOW) == [], (
         "it knows that it does not know"
     )
+
+
+# ── commands and holds ────────────────────────────────────────────────────────────────────────────
+
+# A hold that was placed at 10 s, answered at 40 s, and all was well until 100 s.
+WALL_S = NOW.timestamp()  # at 0 s by the steady clock
+PLACE = Order(
+    id="c1",
+    room="fjord",
+    name="hold.place",
+    arguments={"hold_id": "h1", "text": "Kari", "title": "h1"},
+    copies=1,
+)
+CANCEL = Order(id="c2", room="fjord", name="hold.cancel", arguments={"hold_id": "h1"}, copies=1)
+BOOK = Order(
+    id="c3", room="fjord", name="booking.book", arguments={"title": "Ad hoc", "duration_min": 15}, copies=1
+)
+LONGER = Order(id="c4", room="fjord", name="booking.extend", arguments={"key": "b-1", "by_min": 10}, copies=1)
+
+
+def at(seconds):
+    return (NOW + timedelta(seconds=seconds)).isoformat()
+
+
+def fact(number, kind, seconds, **data):
+    body = {
+        "id": f"e1-{number}",
+        "subject": "h1",
+        "time": at(seconds),
+        "recordedtime": at(seconds),
+        "data": {"cause": None, "answer": None, "ends_at": at(900), **data},
+    }
+    return Event(
+        at_s=seconds,
+        source="/sites/s/rooms/fjord",
+        id=f"e1-{number}",
+        type=f"roomd.{kind}.v1",
+        payload=json.dumps(body).encode(),
+        dup=False,
+    )
+
+
+def reply(id_, status="done", seconds=10.0, **result):
+    return {"command_id": id_, "status": status, "reason": None, "at": at(seconds), "result": result}
+
+
+def span(from_s, to_s, *, surface="OSD", kind="Prompt", name="roomd-a-1", text="Kari"):
+    thing = Thing(surface, kind, name, text)
+    return Span(room="fjord", device="127.0.0.1", thing=thing, from_s=from_s, to_s=to_s)
+
+
+def wellness(*spells, until_s=100.0):
+    """Well but for these."""
+    well = Wellness()
+    well.note(0.0, well=False)
+    for from_s, to_s in spells:
+        well.note(from_s, well=True)
+        well.note(to_s, well=False)
+    well.note(until_s, well=True)
+    return well
+
+
+PLACED, SHOWN = fact(1, "hold.placed", 10), fact(2, "hold.shown", 11)
+PRESSED = Press(room="fjord", text="Kari", answer="I'm here", at_s=40.0)
+ANSWERED = fact(3, "hold.answered", 40, answer="I'm here")
+ENDED = fact(4, "hold.ended", 40, cause="answered")
+KEPT = Record(
+    orders=(PLACE,),
+    presses=(PRESSED,),
+    answers=(reply("c1"),),
+    events=(PLACED, SHOWN, ANSWERED, ENDED),
+    spans=(span(10.5, 40.0), span(10.6, 40.2, surface="Controller")),
+    well={"fjord": wellness()},
+    until_s=100.0,
+    wall_s=WALL_S,
+)
+CANCELLED = replace(
+    KEPT,
+    orders=(PLACE, CANCEL),
+    presses=(),
+    answers=(reply("c1"), reply("c2", seconds=40)),
+    events=(PLACED, SHOWN, fact(3, "hold.ended", 40, cause="cancelled")),
+)
+BOOKED = replace(
+    KEPT,
+    orders=(BOOK, LONGER),
+    presses=(),
+    answers=(reply("c3", key="b-1"), reply("c4")),
+    events=(),
+    spans=(),
+    booked={"fjord": ("Ad hoc",)},
+    lasts_min={"Ad hoc": 25.0},
+)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        KEPT,
+        CANCELLED,
+        BOOKED,
+        replace(KEPT, events=(*KEPT.events, PLACED, ENDED)),  # delivered once more
+        replace(KEPT, orders=(replace(PLACE, copies=3),), answers=(reply("c1"),) * 3),
+        replace(KEPT, answers=(reply("c1", "accepted"), reply("c1"))),
+        replace(KEPT, spans=(*KEPT.spans, span(1.0, None, name="somebody", text="Close the door"))),
+        replace(KEPT, spans=(span(10.5, 42.0),)),  # in time
+        # nobody could have taken it off, or heard the answer
+        replace(KEPT, spans=(span(10.5, 90.0),), well={"fjord": wellness((41.0, 85.0))}),
+        replace(CANCELLED, presses=(PRESSED,)),
+        # shown again by a request that was on its way
+        replace(KEPT, spans=(span(10.5, 40.0), span(41.0, 42.0))),
+        replace(KEPT, spans=(*KEPT.spans, span(10.5, 41.0, surface="LED", kind="LED", name="", text=""))),
+    ],
+)
+def test_commands_and_holds_that_were_kept_are_left_alone(record):
+    assert promises.judge(record) == []
+
+
+SECOND = fact(5, "hold.placed", 50)
+
+
+@pytest.mark.parametrize(
+    ("record", "word"),
+    [
+        # answers
+        (replace(KEPT, answers=()), "no final answer"),
+        (replace(KEPT, answers=(reply("c1", "accepted"),)), "no final answer"),
+        (replace(KEPT, answers=(reply("c1"), reply("c1", "unknown"))), "2 final answers"),
+        (replace(KEPT, answers=(reply("c1"), reply("c1", seconds=20))), "2 final answers"),
+        (replace(KEPT, answers=(reply("c1"),) * 4), "answered 4 times"),
+        (replace(KEPT, answers=(*KEPT.answers, reply("c9"))), "nobody gave"),
+        # done twice, or not at all
+        (replace(BOOKED, booked={"fjord": ("Ad hoc", "Ad hoc")}), "booked 2 times"),
+        (replace(BOOKED, booked={}), "was not asked"),
+        (replace(BOOKED, answers=(reply("c3", "refused", key=""),), orders=(BOOK,)), "is refused, and"),
+        (replace(BOOKED, lasts_min={"Ad hoc": 35.0}), "lasts 35 minutes"),
+        (replace(BOOKED, lasts_min={"Ad hoc": 15.0}), "lasts 15 minutes"),
+        (
+            replace(KEPT, events=(*KEPT.events, SECOND, fact(6, "hold.ended", 60, cause="expired"))),
+            "placed 2",
+        ),
+        (replace(KEPT, events=()), "placed 0 times"),
+        (replace(CANCELLED, events=(PLACED, fact(2, "hold.ended", 40, cause="expired"))), "done 1 times"),
+        (replace(KEPT, events=(PLACED, fact(9, "hold.extended", 20), ANSWERED, ENDED)), "told 1 times"),
+        # a life that cannot be
+        (replace(KEPT, events=(PLACED, SHOWN)), "has no end"),
+        (replace(KEPT, events=(PLACED, ANSWERED, fact(5, "hold.answered", 41), ENDED)), "is told as"),
+        (replace(KEPT, events=(SHOWN, PLACED, ANSWERED, ENDED)), "is told as"),
+        (replace(KEPT, events=(*KEPT.events, fact(5, "hold.ended", 60))), "is told as"),
+        # what people chose
+        (replace(KEPT, presses=()), "nobody chose that"),
+        (replace(KEPT, presses=(replace(PRESSED, answer="Release it"),)), "nobody chose that"),
+        (replace(CANCELLED, presses=(replace(PRESSED, at_s=30.0),)), "not so told"),
+        # on the screens
+        (replace(KEPT, spans=(span(10.5, 55.0),)), "still there 15.0 s after its end"),
+        (replace(KEPT, spans=(span(10.5, None),)), "still there 60.0 s after its end"),
+        (replace(KEPT, spans=(span(10.5, 40.0), span(60.0, 61.0))), "shown again 20.0 s after its end"),
+        (replace(KEPT, spans=(span(9.0, 40.0),)), "before it was on disk"),
+        (replace(KEPT, spans=(span(10.5, 40.0), span(11.0, 40.0, name="roomd-a-2"))), "side by side"),
+        (replace(KEPT, spans=(span(10.5, 20.0), span(20.0, 40.0, name="roomd-a-2"))), "under 2 names"),
+        (replace(KEPT, spans=(span(30.0, 40.0),)), "not on the screen for 20.0 s"),
+        (replace(KEPT, spans=()), "not on the screen for 30.0 s"),
+        (replace(KEPT, answers=(reply("c1", "refused"),), events=(), presses=()), "was on the screen"),
+        (replace(KEPT, spans=(*KEPT.spans, span(10.5, None, surface="LED", kind="LED"))), "the light"),
+    ],
+)
+def test_what_is_wrong_with_commands_and_holds_is_found(record, word):
+    assert any(word in wrong for wrong in promises.judge(record)), promises.judge(record)
+
+
+def test_seconds_count_only_while_somebody_could_have_done_something():
+    well = wellness((20.0, 30.0), (50.0, 80.0))
+    assert well.between(0.0, 100.0) == pytest.approx(60.0)
+    assert well.between(25.0, 55.0) == pytest.approx(20.0)

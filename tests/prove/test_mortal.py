@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.prove import mortal
-from tests.prove.plots.holds import BOOKING, ENDING, INTERRUPTED, PLACING, RENEWING
+from tests.prove.plots.holds import BOOKING, ENDING, PLACING, RENEWING
 from tests.prove.plots.lies import AT_A_BURIAL
 from tests.prove.plots.processes import AT_THE_END, POINTS
 from tests.prove.plots.states import AT_THE_RESCUE
@@ -32,7 +32,7 @@ def test_every_point_and_every_haste_is_found_in_the_product():
 
 
 def test_every_point_that_a_scenario_names_exists():
-    holds = {*PLACING, *RENEWING, *ENDING, *BOOKING, *INTERRUPTED}
+    holds = {*PLACING, *RENEWING, *ENDING, *BOOKING}
     named = {
         *POINTS,
         *AT_THE_END,

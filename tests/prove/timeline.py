@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Final, NamedTuple
 
 from tests.simulator.device import Device
@@ -52,14 +54,14 @@ class Wellness:
         return max(0.0, self._until(to_s) - self._until(from_s))
 
     def _until(self, at_s: float) -> float:
-        low, high = 0, len(self.moments)
-        while low < high:
-            middle = (low + high) // 2
-            if self.moments[middle][0] <= at_s:
-                low = middle + 1
-            else:
-                high = middle
-        return self.moments[low - 1][1] if low else 0.0
+        number = bisect_right(self.moments, (at_s, inf))
+        if number == 0:
+            return 0.0
+        from_s, sum_s = self.moments[number - 1]
+        if number == len(self.moments):
+            return sum_s
+        to_s, later_s = self.moments[number]
+        return sum_s + (later_s - sum_s) * (at_s - from_s) / (to_s - from_s)
 
 
 class Timeline:

@@ -94,30 +94,8 @@ BOOKING: Final = {
     "after an answer has left": (3,),
     "after an answer's PUBACK": (2,),
 }
-INTERRUPTED: Final = (
-    "before a command is kept",
-    "while a command is kept",
-    "before a command's PUBACK",
-    "after a command's PUBACK",
-    "before a command is given",
-    "before hold.placed is recorded",
-    "when hold.placed is on disk",
-    "before it is shown",
-    "after it is asked to show",
-    "before it is known as shown",
-    "before hold.shown is recorded",
-    "before it is told as pressed",
-    "before hold.answered is recorded",
-    "when hold.answered is on disk",
-    "before hold.extended is recorded",
-    "before hold.ended is recorded",
-    "before it is taken off",
-    "after it is asked to take off",
-    "before it is known as taken off",
-    "before an answer leaves",
-    "after an answer has left",
-    "after an answer's PUBACK",
-)
+AT_THE_START: Final = {"before what was begun is taken up", "while what was begun is read"}
+HOLDING: Final = {point: (1,) for point in (*PLACING, *ENDING) if point not in AT_THE_START}
 
 Trouble = Callable[[Reception], Awaitable[None]]
 
@@ -153,20 +131,37 @@ async def killed_at_random(w: World) -> None:
         await w.goes_on(SETTLES_S)
 
 
+async def lively(w: World) -> None:
+    async with reception(w, comes_and_goes, is_answered, in_any_order) as r:
+        r.disturbed.update(device.room for device in w.site.devices)
+        for _ in range(6):
+            await asyncio.sleep(w.luck.uniform(2.0, 5.0))
+            await w.roomd.kill()
+            w.fault(breaks=1)
+            await w.start()
+        await w.goes_on(4)
+        await w.end_day()
+        for device in w.site.devices:
+            device.end_call()
+            device.stop_sharing()
+
+
 # ── broker and devices away ───────────────────────────────────────────────────────────────────────
 
 
-def interrupted(trouble: Trouble) -> Callable[[World], Awaitable[None]]:
+def interrupted(
+    trouble: Trouble, points: Mapping[str, Sequence[int]], *goings_on: Custom
+) -> Callable[[World], Awaitable[None]]:
     """At each step roomd stands still; while it does, something goes away, and then it goes on."""
 
     async def plot(w: World) -> None:
         await w.roomd.kill()
         w.fault(breaks=1)
-        points = list(INTERRUPTED)
-        w.luck.shuffle(points)
-        async with reception(w, comes_and_goes, is_answered) as r:
-            await w.start(halt_at=",".join(f"{point}:{w.luck.choice((1, 2))}" for point in points))
-            for point in points:
+        steps = [(point, times) for point, passed in points.items() for times in passed]
+        w.luck.shuffle(steps)
+        async with reception(w, *goings_on) as r:
+            await w.start(halt_at=",".join(f"{point}:{min(times, 3)}" for point, times in steps))
+            for point, _ in steps:
                 await _halted(w, point)
                 await trouble(r)
             await w.goes_on(SETTLES_S)
@@ -225,6 +220,10 @@ async def _devices_go(r: Reception) -> None:
             r.timeline.let_go(device)
             if w.luck.random() < 0.5:
                 device.cut()
+
+
+async def _either_goes(r: Reception) -> None:
+    await (_broker_goes if r.world.luck.random() < 0.4 else _devices_go)(r)
 
 
 # ── doubled and out of order ──────────────────────────────────────────────────────────────────────
@@ -412,13 +411,38 @@ HOLDS: Final = (
         name="broker away amid commands",
         tells="cut, refused or killed while roomd stands still at each step of a hold",
         setting=_setting(),
-        plot=interrupted(_broker_goes),
+        plot=interrupted(_broker_goes, HOLDING, comes_and_goes, is_answered),
     ),
     Scenario(
         name="devices away amid commands",
         tells="cut, held open or restarted while roomd stands still at each step of a hold",
         setting=_setting(),
-        plot=interrupted(_devices_go),
+        plot=interrupted(_devices_go, HOLDING, comes_and_goes, is_answered),
+    ),
+    Scenario(
+        name="either away amid renewals",
+        tells="broker or devices, while roomd stands still at each step of a renewal",
+        setting=_setting(hurry="broker,devices,states,holds"),
+        plot=interrupted(_either_goes, RENEWING, stays),
+    ),
+    Scenario(
+        name="either away amid bookings",
+        tells="broker or devices, while roomd stands still at each step of a booking by command",
+        setting=_setting(),
+        plot=interrupted(_either_goes, BOOKING, is_booked),
+    ),
+    Scenario(
+        name="holds in a lively day",
+        tells="in calls and through meetings, over every line, and roomd is killed six times",
+        setting=_setting(
+            rooms=12,
+            rate=4.0,
+            counts=30.0,
+            lines=("auto", "ssh", "http"),
+            feedback=True,
+            recovers_within_s=90.0,
+        ),
+        plot=lively,
     ),
     Scenario(
         name="commands doubled",
