@@ -42,8 +42,7 @@ class Given:
     hold: str
     written_at: float
     late_s: float  # this program was, with writing it
-    accepted_at: float | None = None  # begun: another answer follows
-    answered_at: float | None = None
+    answered_at: float | None = None  # finally
     done: bool = False
 
 
@@ -65,8 +64,7 @@ class Commanded:
     heard: Spread | None  # by the device
     lost: int  # no device heard of them
     repeated: int
-    accepted: Spread | None  # answered so at the cloud, where another answer follows
-    answered: Spread | None  # finally
+    answered: Spread | None  # finally, at the cloud
     not_done: int  # answered otherwise, or not at all
     events: int | None = None  # people counts
     events_lost: int | None = None
@@ -124,9 +122,7 @@ class Cloud:
         self.broker.take(packet)
         answer = self._decode(payload)
         given = self._given[answer.command_id]
-        if answer.status == "accepted":
-            given.accepted_at = now
-        elif given.answered_at is None:
+        if answer.status != "accepted" and given.answered_at is None:
             given.answered_at = now
             given.done = answer.status == "done"
 
@@ -169,7 +165,6 @@ def account(given: Sequence[Given], by_devices: Heard) -> Commanded:
         heard=spread([min(at) - one.written_at for one, at in zip(given, times, strict=True) if at]),
         lost=sum(not at for at in times),
         repeated=sum(max(0, len(at) - 1) for at in times),
-        accepted=spread([one.accepted_at - one.written_at for one in given if one.accepted_at is not None]),
         answered=spread([one.answered_at - one.written_at for one in given if one.answered_at is not None]),
         not_done=sum(not one.done for one in given),
     )

@@ -24,6 +24,7 @@ READY_S: Final = 10.0
 KB_PER_DEVICE: Final = 100.0
 GROWTH_MB: Final = 4.0  # less than that is the allocator's own business
 DISTURBED: Final = 0.1  # of its core, by others
+FULL: Final = 0.9  # of the other cores: broker and devices wait for each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,9 +204,12 @@ def _table(title: str, mine: Sequence[Outcome], wanted: Sequence[Line]) -> str:
     lines.insert(1, "─" * len(lines[0]))
     for outcome in mine:
         notes = [outcome.error, *outcome.notes]
-        rounds = [round_.others for round_ in (outcome.placed, outcome.cancelled) if round_ is not None]
-        if max(found or 0.0 for found in (outcome.steady_others, outcome.flood_others, *rounds)) > DISTURBED:
+        rounds = [round_ for round_ in (outcome.placed, outcome.cancelled) if round_ is not None]
+        others = (outcome.steady_others, outcome.flood_others, *(round_.others for round_ in rounds))
+        if max(found or 0.0 for found in others) > DISTURBED:
             notes.append("disturbed: others used its core, so the numbers are worse than it is")
+        if max((round_.rest_busy or 0.0 for round_ in rounds), default=0.0) > FULL:
+            notes.append("disturbed: the other cores were full, so broker and devices were late themselves")
         lines += [f"{TITLES[outcome.contender]}: {note}" for note in notes if note]
     return "\n".join(lines)
 
@@ -336,9 +340,10 @@ Commands: in a trial of its own over WebSocket, to rooms that lie evenly over th
 simulated device has read and decoded the Display (at the end of the hold, the Clear): so the broker, the
 tap, and the site's TLS are in it, and whatever else these three had their core for just then. No screen is
 drawn. roomd judges the command, keeps it on disk, acknowledges it, keeps the hold and what is told of it
-on disk, and only then asks the device; it answers meanwhile. The floor keeps the command on disk,
-acknowledges it and asks the device, which is less: it judges nothing and answers nothing. Answers are timed
-when this program has read them. A p99 of some hundred commands is its few worst.
+on disk, and only then asks the device. Its only answer to a hold is `done`, when it is kept and not when
+it is shown; it is timed when this program has read it. The floor keeps the command on disk, acknowledges it
+and asks the device, which is less: it judges nothing and answers nothing. A p99 of some hundred commands is
+its few worst.
 Other lines: no floor and no target; the devices offer only the line that is measured. roomd-http is called
 back through HttpFeedback, over TLS with a certificate that the devices verify. Memory and idle CPU are read
 after each device has been heard, because over HTTP it dials only then. What roomd does now and then to find

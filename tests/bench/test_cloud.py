@@ -37,7 +37,6 @@ def test_the_first_display_counts_and_the_rest_is_said():
     assert [round(ms) for ms in (found.heard.p50_ms, found.heard.p99_ms, found.heard.max_ms)] == [11, 18, 18]
     assert found.answered is not None
     assert round(found.answered.max_ms) == 5
-    assert found.accepted is None
 
 
 def test_a_clear_is_known_by_what_was_shown():

@@ -28,7 +28,6 @@ def commanded(p50_ms: float, others: float = 0.0) -> Commanded:
         heard=Spread(p50_ms=p50_ms, p99_ms=30.0, max_ms=31.0),
         lost=7,
         repeated=0,
-        accepted=None,
         answered=None,
         not_done=400,
         others=others,
