@@ -42,16 +42,22 @@ class Halts:
     def __init__(self, points: Sequence[tuple[str, int]]) -> None:
         self.points: Final = tuple(points)
         self._turn = 0
-        self._left = self.points[0][1] if self.points else 0
+        self._left = self.points[0][1]
+        self._stopping = False  # the other threads go on for a moment, and what they pass does not count
+        signal.signal(signal.SIGCONT, self._go_on)
 
     def pass_by(self, number: int) -> None:
-        if number != self._turn:
+        if number != self._turn or self._stopping:
             return
         self._left -= 1
         if self._left == 0:
             self._turn += 1
             self._left = self.points[self._turn][1] if self._turn < len(self.points) else 0
+            self._stopping = True
             os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _go_on(self, *_: object) -> None:
+        self._stopping = False
 
 
 class Halt(Doom):
@@ -126,7 +132,7 @@ def _around_sql(doom: Doom, word: str, *, after: bool) -> None:
 
         return original(*values, factory=Dying, **named)
 
-    sqlite3.connect = connect  # type: ignore[assignment]
+    sqlite3.connect = connect
 
 
 # ── the points ────────────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,9 @@ EVENTUALLY_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.05
 FAR_OFF_MIN: Final = 13 * 60  # from now: what the day has brought is over by then
 LONG_S: Final = 900
+HEARD_WITHIN_S: Final = 10.0
+REASONS_SHOWN: Final = 3
+NUMBERS: Final = re.compile(r"\S*\d\S*")
 
 Json = Mapping[str, Any]
 Custom = Callable[["Reception", Device, Random], Awaitable[None]]
@@ -54,6 +58,7 @@ class Reception:
         self._events_read = 0
         self._ended: Final[dict[str, int]] = {}  # hold: how often
         self._placed: Final[dict[str, int]] = {}
+        self._places: Final[dict[str, list[Order]]] = {}  # hold: what was ordered of it
         self._seen: Final[set[tuple[str, str]]] = set()
 
     # ── the cloud
@@ -100,6 +105,7 @@ class Reception:
             "answers": list(ANSWERS),
             **more,
         }
+        self._places.setdefault(order.hold, []).append(order)
         order.arguments = {key: value for key, value in arguments.items() if value is not None}
         return order
 
@@ -151,15 +157,29 @@ class Reception:
         """Whether it is on a screen."""
         return any(thing.text == order.arguments["text"] for thing in self.timeline.shows(order.room))
 
+    def appearances(self, order: Order) -> int:
+        """How often it came up on a surface, on whichever most often."""
+        spans = (
+            s for s in self.timeline.spans if s.room == order.room and s.thing.text == order.arguments["text"]
+        )
+        return max(Counter(span.thing.surface for span in spans).values(), default=0)
+
     async def until_shown(self, order: Order) -> None:
         """Or over. Where something else is on the screens it need not be."""
         if order.room not in self.disturbed:
             await self.until(lambda: self.shown(order) or self.ended(order.hold), f"{order.id} shown")
 
     def ended(self, hold: str) -> bool:
-        """Whether the cloud was told the end of every life that this hold has had."""
+        """Whether the cloud was told the end of every life that this hold has had, as far as is answered."""
         self._read()
-        return 0 < self._placed.get(hold, 0) <= self._ended.get(hold, 0)
+        done = sum(
+            order.hold == hold and order.name == "hold.place" and self._is_done(order)
+            for order in self.orders
+        )
+        return 0 < max(done, self._placed.get(hold, 0)) <= self._ended.get(hold, 0)
+
+    def _is_done(self, order: Order) -> bool:
+        return order.id in self.final and self.final[order.id]["status"] == "done"
 
     def standing(self) -> Sequence[tuple[str, str]]:
         """Room and hold of those that have begun and not ended, as the cloud was told."""
@@ -170,6 +190,14 @@ class Reception:
             for hold, count in self._placed.items()
             if hold in rooms and hold not in self.forgotten and count > self._ended.get(hold, 0)
         ]
+
+    async def until_heard(self, device: Device) -> None:
+        """As good as connected; and never mind if it does not come to that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEARD_WITHIN_S):
+                while not (self.world.roomd.running and device.subscriptions):  # noqa: ASYNC110 -- as above
+                    await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(LOOK_EVERY_S * 4)
 
     async def until(self, so: Callable[[], object], what: str, *, within_s: float = EVENTUALLY_S) -> bool:
         """Whether it came to be so. That it did not is wrong."""
@@ -240,12 +268,17 @@ class Reception:
         record = self.record()
         counts = Counter(promises.statuses(record).values())
         answers = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        reasons = Counter(
+            NUMBERS.sub("…", str(answer["reason"])) for answer in self.final.values() if answer["reason"]
+        )
+        because = "; ".join(f"{count} × {reason}" for reason, count in reasons.most_common(REASONS_SHOWN))
         copies = sum(order.copies for order in record.orders)
         told = Counter(event.kind for event in record.events if event.kind.startswith("hold."))
         holds = ", ".join(f"{count} {kind}" for kind, count in sorted(told.items()))
         return (
             f"{len(record.orders)} commands in {copies} copies: {answers}; {len(record.presses)} pressed; "
             f"told: {holds}; {len(record.spans)} times something was on a surface"
+            + (f"; not done: {because}" if because else "")
         )
 
     def write(self, path: Path) -> None:
@@ -361,6 +394,8 @@ async def is_booked(r: Reception, device: Device, luck: Random) -> None:
     order = r.order(
         device.room, "booking.book", starts_at=starts_at.isoformat(), duration_min=15, title=title
     )
+    if luck.random() < 0.8:
+        await r.until_heard(device)
     await r.give(order, times=luck.choice((1, 1, 3)))
     if await r.answered(order) != "done":
         return

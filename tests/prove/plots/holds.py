@@ -28,9 +28,12 @@ from tests.simulator.device import Device
 
 HALTED_WITHIN_S: Final = 30.0
 SETTLES_S: Final = 1.0
+OFTEN: Final = 3
 LONG_AGO: Final = "roomd-agent-1-00000000deadbeef"  # of our own agent, and of no hold that it knows
 OF_ANOTHER: Final = "roomd-agent-2-00000000deadbeef"
 LONGEST_S: Final = 3600
+PATIENCE_S: Final = 25.0  # more than to show it three times, three seconds apart
+SHOWN_AT_MOST: Final = 3
 
 # How often a point is passed before it strikes.
 PLACING: Final = {
@@ -59,7 +62,7 @@ PLACING: Final = {
     "after an answer's PUBACK": (1, 3),
 }
 RENEWING: Final = {
-    "before it is shown": (9, 14),
+    "before it is shown": (16, 12),
     "after it is asked to show": (9, 15),
     "before it is known as shown": (10, 14),
     "before it is told as shown": (9, 12),
@@ -158,10 +161,12 @@ def interrupted(
         await w.roomd.kill()
         w.fault(breaks=1)
         steps = [(point, times) for point, passed in points.items() for times in passed]
-        w.luck.shuffle(steps)
+        first, *others = steps  # as often as it says; of the others the first times will do
+        w.luck.shuffle(others)
+        halts = [first, *((point, min(times, OFTEN)) for point, times in others)]
         async with reception(w, *goings_on) as r:
-            await w.start(halt_at=",".join(f"{point}:{min(times, 3)}" for point, times in steps))
-            for point, _ in steps:
+            await w.start(halt_at=",".join(f"{point}:{times}" for point, times in halts))
+            for point, _ in halts:
                 await _halted(w, point)
                 await trouble(r)
             await w.goes_on(SETTLES_S)
@@ -268,6 +273,35 @@ async def doubled(w: World) -> None:
             await struck(w, point)
             await w.start()
         await w.goes_on(SETTLES_S)
+
+
+# ── dismissed ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def dismissed(w: World) -> None:
+    """Whoever dismisses it a third time has read it."""
+    async with reception(w) as r:
+        r.disturbed.update(device.room for device in w.site.devices)
+        holds = [r.hold(device, w.luck, surfaces=["screen"]) for device in w.site.devices]
+        await r.give(*holds)
+        impatient = w.crew.start(_dismiss_all(w.site.devices), name="impatient")
+        await asyncio.sleep(PATIENCE_S)
+        impatient.cancel()
+        await asyncio.wait([impatient])
+        for order in holds:
+            times = r.appearances(order)
+            if times != SHOWN_AT_MOST:
+                r.wrongs.append(f"{order.room}: dismissed each time, it was shown {times} times")
+        if len(r.standing()) != len(holds):
+            r.wrongs.append("a hold that is dismissed is over")
+
+
+async def _dismiss_all(devices: Sequence[Device]) -> None:
+    while True:
+        for device in devices:
+            if device.screen.prompt is not None:
+                device.dismiss_prompt()
+        await asyncio.sleep(0.2)
 
 
 # ── left over ─────────────────────────────────────────────────────────────────────────────────────
@@ -449,6 +483,12 @@ HOLDS: Final = (
         tells="up to three times, in any order, by the cloud and by the broker, across cuts and starts",
         setting=_setting(),
         plot=doubled,
+    ),
+    Scenario(
+        name="holds dismissed",
+        tells="by somebody who dismisses each time at once: three times in all, and it stands nevertheless",
+        setting=_setting(hurry="broker,devices,states,holds"),
+        plot=dismissed,
     ),
     Scenario(
         name="screens that others use",
