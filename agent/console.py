@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from agent.telemetry import printable as printable  # noqa: PLC0414 - who shows something finds it here
+
 FACTS_KEPT = 200
 FEWEST_FACTS = 3
 OTHER_LINES = 8  # what stands around the rooms and the facts
@@ -98,7 +100,7 @@ def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
             line.append(_change(data, zone), style="cyan")
             for what in ("booking", "meeting"):
                 if data[f"{what}_id"]:
-                    line.append(f"  {what} {data[f'{what}_id']}", style="dim")
+                    line.append(f"  {what} {printable(data[f'{what}_id'])}", style="dim")
             if data.get("after_s") is not None:
                 line.append(f"  after {data['after_s']:.1f} s", style="dim")
         case "occupancy":
@@ -106,11 +108,11 @@ def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
         case "hold":
             line.append(_held(data, zone))
         case "device":
-            line.append(" ".join(str(data[k]) for k in ("product", "firmware") if data.get(k)))
+            line.append(printable(" ".join(str(data[k]) for k in ("product", "firmware") if data.get(k))))
         case _:
-            line.append(str(data.get("reason", "")))
+            line.append(printable(str(data.get("reason", ""))))
     if data.get("cause") and data["cause"] != past:
-        line.append(f"  {data['cause']}", style="yellow")
+        line.append(f"  {printable(str(data['cause']))}", style="yellow")
     if event.get("recovered"):
         line.append("  recovered", style="dim italic")
     return line
@@ -189,7 +191,7 @@ def _footline(picture: Json) -> Text:
         if broker["deaf_why"]:
             line.append(f", brings no commands: {printable(broker['deaf_why'])}", style="red")
     else:
-        line.append(f"away: {broker['why'] or 'connecting'}", style="red")
+        line.append(f"away: {printable(str(broker['why'] or 'connecting'))}", style="red")
     line.append("   Outbox ", style="bold")
     line.append(f"{outbox['depth']} waiting", style="yellow" if outbox["depth"] > BACKLOG else "")
     if outbox["oldest_age_s"]:
@@ -234,11 +236,6 @@ def _title(booking: Json, zone: tzinfo | None) -> str:
     return f"{times} {title}".rstrip()
 
 
-def printable(text: str) -> str:
-    """Titles are anybody's words: nothing in them may move the technician's cursor."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
 def _people(occupancy: Json, capacity: int | None) -> Text:
     people = occupancy["people"]
     if people is None:
@@ -272,7 +269,7 @@ def _devices(reach: Json) -> Text:
             + ("" if d["transport"] == "websocket" else f" ({d['transport']})")
             for d in reach["devices"]
         )
-        return Text(products, style="dim")
+        return Text(printable(products), style="dim")
     if reach["state"] == "degraded":
         return Text("see below", style="yellow")
     return Text("see below" if reach["why"] else "", style="red")

@@ -26,6 +26,7 @@ from agent.core.facts import Step
 from agent.core.model import Credential, Device, DeviceId, Policy, RoomId, Transport, Trust
 from agent.pipeline import Pipeline
 from agent.settings import FINGERPRINT, HOST_KEY, HTTPS_PORT, Configuration
+from agent.telemetry import printable
 from device_adapters import trust
 from device_adapters.conversation import Dial
 from device_adapters.http import Http
@@ -176,7 +177,7 @@ class Heard:
     def __str__(self) -> str:
         """In a line."""
         lines = self.lines
-        what = self.product or "nobody"
+        what = printable(self.product or "nobody")
         over = f" over {self.transport}" if self.transport else ""
         lost = f", {lines['lost']} times lost" if lines["lost"] else ""
         return (
@@ -214,13 +215,14 @@ async def record(
             heard.events[type(event).__name__] += 1
             if isinstance(event, DeviceConnected):
                 known = True
-                say(f"hearing {event.product}, {event.firmware}, over {event.transport}")
+                say(printable(f"hearing {event.product}, {event.firmware}, over {event.transport}"))
             elif isinstance(event, DeviceLost | DeviceRefused):
                 if not known:
-                    failed.append(CannotRecord(event.why, refused=isinstance(event, DeviceRefused)))
+                    refused = isinstance(event, DeviceRefused)
+                    failed.append(CannotRecord(printable(event.why), refused=refused))
                     stop.set()
                     return
-                say(f"lost: {event.why}")
+                say(printable(f"lost: {event.why}"))
 
     def take(steps: Sequence[Step]) -> None:
         heard.facts.update(fact.kind.value for step in steps for fact in step.facts)

@@ -9,6 +9,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import SplitResult, urlsplit
@@ -541,9 +542,17 @@ class _Reader:
                 self._wrong("feedback.listen", "is not given", 'Write where to listen, like "10.0.4.2:8443"')
             return None
         host, port = self._host("feedback.listen", feedback.listen, port=FEEDBACK_PORT)
-        if feedback.url is not None and urlsplit(feedback.url).scheme not in {"http", "https"}:
+        if feedback.url is None and _is_everywhere(host):
             self._wrong(
-                "feedback.url", "is no address", 'Write it like "https://roomd.example.com:8443/feedback"'
+                "feedback.url",
+                f"is not given, and no device reaches {host}",
+                'Write how devices reach this machine, like "https://roomd.example.com:8443"',
+            )
+        elif feedback.url is not None and not _is_below_an_address(feedback.url):
+            self._wrong(
+                "feedback.url",
+                "is no address to put a path behind",
+                'Write it like "https://roomd.example.com:8443/feedback", without user, "?" and "#"',
             )
         if feedback.certificate_file is None:
             self.notes.append(
@@ -629,6 +638,30 @@ class _Reader:
 
 def _is_host(text: str | None) -> bool:
     return text is not None and re.fullmatch(r"[0-9A-Za-z.:_%-]+", text) is not None
+
+
+def _is_everywhere(host: str) -> bool:
+    """Whether it is this machine's every address, and so nobody's to call."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _is_below_an_address(url: str) -> bool:
+    """Whether devices can be told a path behind it."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in {"http", "https"}
+            and _is_host(parts.hostname)
+            and parts.port != 0
+            and "@" not in parts.netloc  # devices show the address to everybody
+            and re.fullmatch(r"[!-~]+", url) is not None
+            and not {"?", "#"} & set(url)
+        )
+    except ValueError:
+        return False
 
 
 def _explain_environment(error: SettingsError) -> Problem:

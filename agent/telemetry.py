@@ -30,7 +30,9 @@ def configure_logs(*, verbose: bool = False) -> None:
     if "JOURNAL_STREAM" in os.environ:
         shown: list[Any] = [structlog.processors.format_exc_info, _JournalLine()]
     else:
-        shown = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Not rich's traceback, which shows what was at hand: a password, say.
+        plain = structlog.dev.plain_traceback
+        shown = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[*shared, *shown],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
@@ -48,6 +50,11 @@ class _JournalLine:
 
     def __call__(self, logger: object, name: str, event: structlog.types.EventDict) -> str:
         return f"<{_PRIORITIES.get(name, 6)}>{self._render(logger, name, event)!s}"
+
+
+def printable(text: str) -> str:
+    """Titles and names are anybody's words: nothing in them may move the technician's cursor."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 class LoopLag:

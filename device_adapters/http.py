@@ -18,10 +18,12 @@ from urllib.parse import quote
 import httpx
 import structlog
 
-from agent.core.model import Device, DeviceId
+from agent.core.model import Device, DeviceId, Transport
 from device_adapters import trust
 from device_adapters.conversation import Conversation
 from device_adapters.errors import (
+    AdminNeeded,
+    BetterLine,
     CertificateRefused,
     DeviceBooting,
     DeviceBusy,
@@ -31,7 +33,7 @@ from device_adapters.errors import (
     PasswordRefused,
     ServiceOff,
 )
-from device_adapters.receiver import Receiver
+from device_adapters.receiver import MAX_POST_BYTES, Nameless, Receiver
 from device_adapters.websocket import LinePace
 from device_adapters.xapi import xml
 from device_adapters.xapi.messages import (
@@ -58,10 +60,14 @@ for _name in ("httpx", "httpcore"):
 Path = tuple[str | int, ...]
 
 KEEP_ALIVE_S = 45.0  # nginx, which devices have in front, closes an idle line after 75
-WAITING_BYTES = 256 * 1024  # so much may wait to be heard: a device that called back cannot be made to wait
+# So much may wait to be heard, as a device that called back cannot be made to wait: its longest post, and
+# what else it says meanwhile.
+WAITING_BYTES = 2 * MAX_POST_BYTES
 POST_OVERHEAD_BYTES = 500  # of a post that waits, beside its text
 SESSION_CLOSES = 5  # so many times as long as a line's end may a session's take: it may need a new line
+LAST_WORDS = 2  # so many times as long may it take to let the slot go: it is looked at before
 LEFT_OVER_SESSIONS = 4  # that are remembered for being ended later; a device has room for twenty
+SESSION_COOKIE = "SessionId"  # by Cisco's guide; a prefix may say that it is a secure one
 
 EXPRESSIONS = 15
 MORE_EXPRESSIONS = 50
@@ -78,6 +84,7 @@ UNHEARD_CHANGES = 2  # found by looking, with not one post: it cannot reach us
 LOST_REGISTRATIONS = 2  # the same, by its own account
 MENDS = "; see its `xConfiguration HttpFeedback TlsVerify` and `UseHttpProxy`"
 POLL_FOR_S = 3600.0  # then it may try again to call
+PLACE_CHARACTERS = 200  # of another system's address
 
 
 class Http:
@@ -129,7 +136,7 @@ class Http:
             finally:
                 conversation.deaf()
                 with contextlib.suppress(DeviceError, TimeoutError, Unintelligible):
-                    async with asyncio.timeout(self._pace.close_within_s):
+                    async with asyncio.timeout(self._pace.close_within_s * LAST_WORDS):
                         await conversation.last_words()
         finally:
             await web.part(within_s=self._pace.close_within_s * SESSION_CLOSES)
@@ -143,6 +150,7 @@ class _Known:
     sessions: list[str] = field(default_factory=list)  # cookies of those that were begun and not ended
     lost: int = 0  # registrations, since a post came
     polled_until: float = 0.0  # loop time
+    polled_as: str = ""  # why, the last time
 
 
 @contextlib.asynccontextmanager
@@ -185,7 +193,7 @@ class HttpConversation:
         poll_every_s: float,
     ) -> None:
         self.transport = "http"
-        self.why: str | None = None
+        self.why: str | None = None  # it is polled
         self._device = device
         self._web = web
         self._known = known
@@ -201,9 +209,8 @@ class HttpConversation:
         self._news = asyncio.Event()  # for who hears
         self._work = asyncio.Event()  # for who carries out
         # what is subscribed, and how it is heard
-        self._receiver = receiver if receiver is not None and receiver.listening else None
-        if known.polled_until > self._loop.time():
-            self._receiver = None
+        self._home = receiver  # where it could call back
+        self._receiver = receiver  # where it does; None: it is polled
         self._expected = contextlib.ExitStack()
         self._url: str | None = None  # what the device was told
         self._told: object = None  # as it shows it
@@ -219,6 +226,12 @@ class HttpConversation:
         self._looks = 0
         self._values: dict[Path, object] = {}
         self._listing: bytes | None = None
+        if (obstacle := self._obstacle()) is not None:
+            self._receiver = None
+            self.why = (
+                f"polling every {poll_every_s:g} s, which sees neither booking requests nor why bookings "
+                f"end: {obstacle}"
+            )
 
     def send(self, call: Call) -> CallId:
         """Have a call carried out when it is its turn; lost without a word if the line is broken."""
@@ -435,30 +448,40 @@ class HttpConversation:
     async def _listen(self, new: Sequence[Path]) -> Mapping[Path, Fault]:
         """Hear of all that is subscribed, in the better way that works; what cannot be heard, and why."""
         refused: dict[Path, Fault] = {}
-        if self._receiver is not None:
-            if not self._subscribed:
-                if self._url is not None:
-                    await self._deregister()
-            elif await self._register(refused):
-                self._look_at = self._loop.time() + self._look_every_s
-                return refused
-        refused.clear()
-        self._receiver = None
-        for path in new:
-            if path[0] == "Event" and path[:2] != BOOKINGS:
-                refused[path] = Fault(code=NO_SUCH_NODE, message="not heard from a device that is polled")
-                self._subscribed.pop(path, None)
+        if self._receiver is None:
+            for path in new:
+                if path[0] == "Event" and path[:2] != BOOKINGS:
+                    refused[path] = Fault(code=NO_SUCH_NODE, message="not heard from a device that is polled")
+                    self._subscribed.pop(path, None)
+        elif self._subscribed:
+            await self._register(self._receiver, refused)
+        elif self._url is not None:
+            await self._deregister()
         self._look_at = self._loop.time() + self._look_every_s
         return refused
 
     # ── being called back ──
 
-    async def _register(self, refused: dict[Path, Fault]) -> bool:
-        """Whether the device calls us back; what it does not take is dropped and `refused`."""
-        if self._receiver is None:
-            return False
+    def _obstacle(self) -> str | None:
+        """Why it is not to be asked to call back now; None if it is."""
+        if self._home is None:
+            return "roomd was not told where devices can call back ([feedback] in its configuration)"
+        if not self._home.listening:
+            return "roomd cannot listen where devices are to call back; see its log"
+        if self._known.polled_until > self._loop.time():
+            return self._known.polled_as
+        return None
+
+    async def _register(self, receiver: Receiver, refused: dict[Path, Fault]) -> None:
+        """Have the device call us back; what it does not take is dropped and `refused`.
+
+        BetterLine if it is to be looked at instead.
+        """
         if self._url is None:
-            self._url = self._expected.enter_context(self._receiver.expect(self._serial or "", self._called))
+            state = await self._slot_state()
+            if state is not None and state.get("Status") != "Failed" and not self._ours(state.get("URL")):
+                raise self._better_polled(self._occupied(state))
+            self._url = self._expected.enter_context(receiver.expect(self._serial or "", self._called))
         try:
             try:
                 await self._command(self._registration(self._subscribed))
@@ -468,12 +491,23 @@ class HttpConversation:
                 await self._register_without(refused, error)
             self._told = await self._kept()
         except _Refused as error:
-            refused.clear()
-            self._poll(f"it cannot be told to call back: {error.fault.message}")
-            return False
+            secret = self._url.rpartition("/")[2]  # the device may quote it
+            why = error.fault.message.replace(secret, "…")
+            raise self._better_polled(f"it cannot be told to call back: {why}") from None
         for path in refused:
             del self._subscribed[path]
-        return True
+
+    def _occupied(self, slot: Tree) -> str:
+        other = place(str(slot.get("URL", "")))
+        return f"{other} has its HttpFeedback slot {self._slot}; name a free one in [feedback]"
+
+    def _ours(self, address: object) -> bool:
+        """Whether it is nobody but us who is called there; a registration may be one of before a crash."""
+        if not address:
+            return True
+        if self._home is None or not isinstance(address, str):
+            return False
+        return address == self._told or is_below(address, self._home.url)
 
     async def _kept(self) -> object:
         """The address as the device shows it; _Refused if it took the registration and shows none."""
@@ -501,7 +535,11 @@ class HttpConversation:
         return Call(method="xCommand/HttpFeedback/Register", params=params)
 
     async def _deregister(self) -> None:
+        """Let the slot go, if it is ours still."""
         self._url = None
+        state = await self._slot_state()
+        if state is None or not self._ours(state.get("URL")):
+            return
         with contextlib.suppress(_Refused):
             slot = {"FeedbackSlot": self._slot}
             await self._command(Call(method="xCommand/HttpFeedback/Deregister", params=slot))
@@ -518,6 +556,9 @@ class HttpConversation:
     def _called(self, post: Tree | Unintelligible, size: int) -> None:
         """The device called back; in the receiver's time, so nothing is done here."""
         if self._error is not None:
+            return
+        if isinstance(post, Nameless):
+            self._fail(self._better_polled("it calls back without its serial number"))
             return
         self._posts += 1
         self._known.lost = 0
@@ -539,7 +580,11 @@ class HttpConversation:
         """Find what was not told."""
         self._looks += 1
         if self._receiver is None:
+            if self._obstacle() is None:  # the next conversation begins by asking for it
+                raise BetterLine("it may call back again", transport=Transport.HTTP)
             await self._compare(everything=self._looks % CONFIGURATION_EVERY_LOOKS == 1)
+            return
+        if self._url is None:  # nothing is subscribed
             return
         await self._audit()
         if self._looks % VALUES_EVERY_LOOKS == 1:
@@ -547,8 +592,7 @@ class HttpConversation:
             self._unheard += changed and self._posts_seen == self._posts
             self._posts_seen = self._posts
             if self._unheard >= UNHEARD_CHANGES and not self._posts:
-                self._poll(f"it says that it calls back, and nothing arrives{MENDS}")
-                await self._deregister()
+                raise self._better_polled(f"it says that it calls back, and nothing arrives{MENDS}")
 
     async def _audit(self) -> None:
         """DeviceUnreachable if the device does not call back any more: what was missed is then read anew."""
@@ -564,16 +608,23 @@ class HttpConversation:
             why = "it could not call back and gave up"
         else:
             why = "another system took our feedback slot"
+            self._poll(self._occupied(state))
         self._url = None  # there is nothing of ours to take back
         raise DeviceUnreachable(f"{why} (HttpFeedback {self._slot}); all is read anew")
 
     def _poll(self, why: str) -> None:
-        self._receiver = None
-        self._url = None
-        self._expected.close()
-        self._known.lost = 0
-        self._known.polled_until = self._loop.time() + POLL_FOR_S
-        log.warning("device.polled", device=self._device.id, why=why, every_s=self._poll_every_s)
+        """Remember that it is to be looked at, for some time, in this conversation and the next ones."""
+        known = self._known
+        tell = log.debug if why == known.polled_as else log.warning
+        tell("device.polled", device=self._device.id, why=why, every_s=self._poll_every_s)
+        known.lost = 0
+        known.polled_until = self._loop.time() + POLL_FOR_S
+        known.polled_as = why
+
+    def _better_polled(self, why: str) -> BetterLine:
+        """What ends this conversation quietly, so that the next one polls and says so from its beginning."""
+        self._poll(why)
+        return BetterLine(f"it is looked at instead: {why}", transport=Transport.HTTP)
 
     async def _compare(self, *, everything: bool) -> bool:
         """Look at what is subscribed and tell what is different from what is known; whether anything was.
@@ -584,7 +635,7 @@ class HttpConversation:
         looked_at = [path for path in self._subscribed if path[0] == "Status" or everything]
         for branch in _branches([path for path in looked_at if path[0] != "Event"]):
             try:
-                tree = _tree(branch, await self._read(branch))
+                tree = _tree(branch, await self._read_now(branch))
             except _Refused as refused:
                 if refused.fault.code != NO_SUCH_NODE:
                     continue
@@ -624,6 +675,24 @@ def _path(value: object) -> Path:
         xml.location(value)
         return tuple(value)
     raise ValueError("no path")
+
+
+def place(address: str) -> str:
+    """Where an address points: without its path, which may be secret, and without any password."""
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL:
+        return "another system"
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"[:PLACE_CHARACTERS] if url.host else "another system"
+
+
+def is_below(address: str, url: str) -> bool:
+    """Whether an address begins with `url`, however devices write it."""
+    try:
+        there, here = httpx.URL(address), httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return there.netloc == here.netloc and there.path.startswith(f"{here.path.rstrip('/')}/")
 
 
 def _text(tree: Tree, *path: str) -> str:
@@ -718,6 +787,16 @@ _BUSY = 503
 _SERVER_ERRORS_FROM = 500
 
 
+def _session(cookies: Iterable[str]) -> str | None:
+    """The session's, among the cookies that are set; None if there is none."""
+    for cookie in cookies:
+        pair = cookie.partition(";")[0].strip()
+        name, _, value = pair.partition("=")
+        if name.endswith(SESSION_COOKIE) and value:
+            return pair
+    return None
+
+
 class _Closable(Protocol):
     async def aclose(self) -> None: ...
 
@@ -792,14 +871,9 @@ class _Web:
         status, headers, _ = await self._request(
             "POST", "/xmlapi/session/begin", self._basic(), within_s=self._pace.greet_within_s
         )
-        if status in (_UNAUTHORIZED, _FORBIDDEN):
-            raise _status_refused(_UNAUTHORIZED)
         if status not in _SUCCESS and status not in _NO_SESSIONS:
             raise _status_refused(status)
-        cookie = next(
-            (each.partition(";")[0] for each in headers.get_list("set-cookie") if "=" in each), None
-        )
-        self._session = cookie if status in _SUCCESS else None
+        self._session = _session(headers.get_list("set-cookie")) if status in _SUCCESS else None
         if self._session is not None:
             self._left_over.append(self._session)
             del self._left_over[:-LEFT_OVER_SESSIONS]
@@ -899,12 +973,18 @@ class _Web:
 # ── the library's errors, and the system's, in our words ──────────────────────────────────────────
 
 
+_ILL_FORMED = ("illegal status line", "illegal header line", "illegal header value", "illegal chunk header")
+
+
 def _sorted(error: BaseException) -> DeviceError:
     """What went wrong, by the innermost reason that the library gives."""
     if isinstance(error, httpx.RemoteProtocolError):
         if str(error).startswith(("Server disconnected", "peer closed")):
             return DeviceUnreachable("it closed the line before it answered")
-        return DeviceTalksNonsense(f"no HTTP: {error}"[:200])
+        told = str(error).lower()  # which may quote a line, and that line a cookie or our password
+        return DeviceTalksNonsense(
+            f"no HTTP: {next((each for each in _ILL_FORMED if told.startswith(each)), type(error).__name__)}"
+        )
     reason: BaseException = error
     while not isinstance(reason, OSError) and (below := reason.__cause__ or reason.__context__) is not None:
         reason = below
@@ -928,6 +1008,8 @@ def _status_refused(status: int) -> DeviceError:
     match status:
         case 401:
             return PasswordRefused("HTTP 401", logins=1)
+        case 403:
+            return AdminNeeded("it does not let this account use HTTP (HTTP 403)")
         case 503:
             return DeviceBusy("too many connections to it, or sessions (HTTP 503)")
         case _ if status >= _SERVER_ERRORS_FROM:

@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import re
 import secrets
+import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -20,10 +23,19 @@ from device_adapters.xapi import xml
 from device_adapters.xapi.messages import Unintelligible
 from device_adapters.xapi.xml import Tree
 
-MAX_POST_BYTES = 512 * 1024  # what changed at once; a thousandth of that is usual
+MAX_POST_BYTES = 256 * 1024  # what changed at once; a five-hundredth of that is usual
 MAX_HEAD_BYTES = 16 * 1024
 MAX_VISITORS = 512  # who is turned away tries again after a second, ten times
+MAX_STRANGERS = 8  # of one address: who has not shown a secret yet
+MAX_PROXIED_STRANGERS = 128  # of one address, where something may stand between that all devices come from
 SECRET_BYTES = 32
+ACCEPT_AGAIN_S = 0.1  # when none could be let in
+BACKLOG = 128  # connections that wait to be accepted
+
+
+class Nameless(Unintelligible):
+    """What was posted does not say whose it is, and should: it is not believed."""
+
 
 Take = Callable[["Tree | Unintelligible", int], None]
 
@@ -45,7 +57,9 @@ class Callers:
     unreadable: int = 0
     strangers: int = 0  # to a path that nobody was told
     impostors: int = 0  # another device's serial number
-    ill_mannered: int = 0  # no POST, too long, too slow, no HTTP
+    nameless: int = 0  # no serial number
+    turned_away: int = 0  # too many at once
+    ill_mannered: int = 0  # no POST, too long, too slow, no TLS, no HTTP
 
     def counts(self) -> dict[str, int]:
         """By name."""
@@ -85,7 +99,9 @@ class Receiver:
         self._pace = pace or ReceiverPace()
         self._expected: dict[str, _Expected] = {}
         self._visitors: set[_Visitor] = set()
-        self._server: asyncio.Server | None = None
+        self._strangers: Counter[str] = Counter()  # by address
+        self._listening: Sequence[socket.socket] = ()
+        self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
         """OSError, also ssl.SSLError, if it cannot listen there or the certificate cannot be used."""
@@ -94,30 +110,65 @@ class Receiver:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             context.load_cert_chain(self._certificate, self._key)
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Visitor(self, self._pace),
-            self._host,
-            self._port,
-            ssl=context,
-            ssl_handshake_timeout=None if context is None else self._pace.greet_within_s,
-        )
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._listening = await _listening(self._host, self._port)
+        self._port = self._listening[0].getsockname()[1]
+        self._tasks = await asyncio.TaskGroup().__aenter__()
+        self._serving = self._tasks.create_task(self._serve(context), name="receiver")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
-            for visitor in list(self._visitors):
-                visitor.abort()
-            await server.wait_closed()
+        listening, self._listening = self._listening, ()
+        self._serving.cancel()
+        for visitor in list(self._visitors):
+            visitor.abort()
+        await self._tasks.__aexit__(None, None, None)  # an error of the body's stays what it is
+        for each in listening:
+            each.close()
+
+    async def _serve(self, context: ssl.SSLContext | None) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for each in self._listening:
+                tasks.create_task(self._accept(each, context, tasks), name="receiver's door")
+
+    async def _accept(
+        self, listening: socket.socket, context: ssl.SSLContext | None, tasks: asyncio.TaskGroup
+    ) -> None:
+        """Let visitors in, for ever; counted before TLS, for which they could let us wait."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, address = await loop.sock_accept(listening)
+            except OSError:  # it is gone again, or we have no file left
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                continue
+            visitor = _Visitor(self, self._pace, str(address[0]))
+            if self.enter(visitor):
+                tasks.create_task(self._greet(visitor, accepted, context), name="a caller's TLS")
+            else:
+                accepted.close()
+
+    async def _greet(
+        self, visitor: _Visitor, accepted: socket.socket, context: ssl.SSLContext | None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        within_s = None if context is None else self._pace.greet_within_s
+        try:
+            await loop.connect_accepted_socket(
+                lambda: visitor, accepted, ssl=context, ssl_handshake_timeout=within_s
+            )
+        except OSError:  # also ssl.SSLError
+            self.callers.ill_mannered += 1
+            self.leave(visitor)
+        except asyncio.CancelledError:
+            self.leave(visitor)
+            raise
 
     @property
     def listening(self) -> bool:
         """Whether anybody can call."""
-        return self._server is not None
+        return bool(self._listening)
 
     @property
     def url(self) -> str:
@@ -132,7 +183,7 @@ class Receiver:
         """The URL for one device, as long as it is expected; `take` gets what it posts, and its bytes.
 
         What it posts is a tree from its root, or Unintelligible. With a serial number, posts that name
-        another one are refused.
+        another one are refused, and what does not name it is Nameless.
         """
         secret = secrets.token_urlsafe(SECRET_BYTES)
         self._expected[secret] = _Expected(serial, take)
@@ -145,13 +196,30 @@ class Receiver:
 
     def enter(self, visitor: _Visitor) -> bool:
         """Whether there is room for one more."""
-        if self._server is None or len(self._visitors) >= MAX_VISITORS:
+        most = MAX_STRANGERS if self._url is None else MAX_PROXIED_STRANGERS
+        if (
+            not self._listening
+            or len(self._visitors) >= MAX_VISITORS
+            or self._strangers[visitor.address] >= most
+        ):
+            self.callers.turned_away += 1
             return False
         self._visitors.add(visitor)
+        self._strangers[visitor.address] += 1
+        visitor.stranger = True
         return True
+
+    def acquainted(self, visitor: _Visitor) -> None:
+        """It has shown a secret, or is gone."""
+        if visitor.stranger:
+            visitor.stranger = False
+            self._strangers[visitor.address] -= 1
+            if not self._strangers[visitor.address]:
+                del self._strangers[visitor.address]
 
     def leave(self, visitor: _Visitor) -> None:
         """It is gone."""
+        self.acquainted(visitor)
         self._visitors.discard(visitor)
 
     def expects(self, target: bytes) -> str | None:
@@ -169,14 +237,18 @@ class Receiver:
             self.callers.strangers += 1
             return 404
         try:
-            serial, tree = read_post(body)
+            serials, tree = read_post(body)
         except Unintelligible as error:
             self.callers.unreadable += 1
             expected.take(error, len(body))
             return 200
-        if expected.serial and serial not in (None, expected.serial):
-            self.callers.impostors += 1
-            return 403
+        if expected.serial and serials != {expected.serial}:
+            if not serials <= {expected.serial, None}:
+                self.callers.impostors += 1
+                return 403
+            self.callers.nameless += 1
+            expected.take(Nameless("a post without its serial number"), 0)
+            return 200
         self.callers.posts += 1
         expected.take(tree, len(body))
         return 200
@@ -188,15 +260,43 @@ class Receiver:
             expected.take(Unintelligible(f"a post of more than {MAX_POST_BYTES >> 10} KiB"), 0)
 
 
+async def _listening(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen at all addresses of a host; OSError if one cannot."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    with contextlib.ExitStack() as opened:
+        sockets = [
+            opened.enter_context(socket.create_server(address, family=family, backlog=BACKLOG))
+            for family, _, _, _, address in dict.fromkeys(found)
+        ]
+        for each in sockets:
+            each.settimeout(0)
+        opened.pop_all()
+    return sockets
+
+
 # ── one caller ────────────────────────────────────────────────────────────────────────────────────
 
 
 class _Visitor(asyncio.Protocol):
     """One connection: requests one after another, each with an empty answer."""
 
-    __slots__ = ("_begun", "_body", "_http", "_pace", "_receiver", "_secret", "_timer", "_transport")
+    __slots__ = (
+        "_begun",
+        "_body",
+        "_http",
+        "_pace",
+        "_receiver",
+        "_secret",
+        "_timer",
+        "_transport",
+        "address",
+        "stranger",
+    )
 
-    def __init__(self, receiver: Receiver, pace: ReceiverPace) -> None:
+    def __init__(self, receiver: Receiver, pace: ReceiverPace, address: str) -> None:
+        self.address = address
+        self.stranger = False  # it is let in, and has shown no secret
         self._receiver = receiver
         self._pace = pace
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -207,11 +307,8 @@ class _Visitor(asyncio.Protocol):
         self._body = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        if self._receiver.enter(self):
-            self._wait(self._pace.request_within_s)
-        else:
-            self.abort()
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by name
+        self._wait(self._pace.request_within_s)
 
     def data_received(self, data: bytes) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -268,6 +365,7 @@ class _Visitor(asyncio.Protocol):
             self._refuse(405)
             return False
         self._secret = secret
+        self._receiver.acquainted(self)
         if self._http.they_are_waiting_for_100_continue:
             self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])))
         return True
@@ -329,28 +427,29 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
-def read_post(body: bytes) -> tuple[str | None, Tree]:
-    """Who posts (its serial number, None if it does not say), and what, as a tree from its root.
+def read_post(body: bytes) -> tuple[AbstractSet[str | None], Tree]:
+    """Who posts, and what, as a tree from its root.
 
-    Both formats of HttpFeedback, told apart by their first character. Unintelligible if it is neither.
+    Who: the serial number that each root names, None where one does not. Both formats of HttpFeedback, told
+    apart by their first character. Unintelligible if it is neither.
     """
     text = body.removeprefix(b"\xef\xbb\xbf").lstrip()
     tree = _from_json(text) if text.startswith(b"{") else xml.read(text)
-    serial: str | None = None
+    serials: set[str | None] = set()
     heard: dict[str, object] = {}
     for root in _ROOTS:
         branch = tree.get(root)
         if branch is None:
             continue
+        who = branch.get("Identification") if isinstance(branch, dict) else None
+        number = who.get("SerialNumber") if isinstance(who, dict) else None
+        serials.add(number if isinstance(number, str) else None)
         if isinstance(branch, dict):
-            who = branch.get("Identification")
-            number = who.get("SerialNumber") if isinstance(who, dict) else None
-            serial = number if isinstance(number, str) else serial
             branch = {name: below for name, below in branch.items() if name != "Identification"}
         heard[root] = branch
     if not heard:
         raise Unintelligible("neither status nor event nor configuration")
-    return serial, heard
+    return serials, heard
 
 
 def _from_json(text: bytes) -> Tree:

@@ -5,9 +5,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from rich.console import Console
 
-from agent.console import fact_line, rooms_table, show_live, troubles
+from agent.console import fact_line, health_line, rooms_table, show_live, troubles
 from agent.core.events import BookingRequested, PeopleCounted, PresenceSensed
 from agent.core.facts import BookingFact, FactKind
 from agent.core.model import AgentId, SiteId
@@ -149,3 +150,43 @@ async def test_the_live_view_shows_rooms_broker_and_facts():
         "4 facts went by unseen",
     ):
         assert words in text.getvalue()
+
+
+JUMPS = "\x1b[2J\x1b]0;x\x07\x9b1A"
+
+
+def moves_the_cursor(text: str) -> bool:
+    return any(not letter.isprintable() for letter in text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("device.connected", {"product": f"Bar{JUMPS}", "firmware": f"ce11{JUMPS}"}),
+        ("device.lost", {"cause": f"gone{JUMPS}"}),
+        ("agent.started", {"reason": f"why{JUMPS}"}),
+        (
+            "booking.deleted",
+            {
+                "starts_at": "2026-03-02T09:00:00Z",
+                "ends_at": "2026-03-02T09:30:00Z",
+                "title": f"a{JUMPS}",
+                "private": False,
+                "booking_id": f"webex-1{JUMPS}",
+                "meeting_id": f"m{JUMPS}",
+                "cause": f"c{JUMPS}",
+            },
+        ),
+    ],
+)
+def test_nothing_that_a_device_says_moves_the_cursor(kind, data):
+    told = {"type": f"roomd.{kind}.v1", "source": "a/fjord", "time": "2026-03-02T09:00:00Z", "data": data}
+    assert not moves_the_cursor(fact_line(told).plain)
+
+
+def test_no_name_of_a_product_and_no_reason_moves_the_cursor():
+    one = picture(Story().connected())
+    one["rooms"][0]["availability"]["devices"][0] |= {"product": f"Bar{JUMPS}", "transport": f"ssh{JUMPS}"}
+    one["broker"]["why"] = f"no{JUMPS}"
+    for thing in (rooms_table(one), health_line(one)):
+        assert not moves_the_cursor(shown(thing).replace("\n", ""))

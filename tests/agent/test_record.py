@@ -32,6 +32,7 @@ from agent.record import (
 )
 from agent.record import record as keep
 from tests.device_adapters.replayed import replayed
+from tests.device_adapters.stage import SYSTEM_UNIT, scripted
 from tests.simulator import Device, Site
 from tests.simulator.replay import read
 
@@ -298,3 +299,21 @@ def test_a_password_that_was_asked_for_is_on_no_disk():
         assert file.read_text(encoding="utf-8") == file.read_text(encoding="utf-8") == "hemmelig"
         assert "memfd" in str(file.readlink())
     assert not file.exists()
+
+
+@pytest.mark.slow
+async def test_nothing_that_a_device_says_moves_the_cursor(tmp_path):
+    said: list[str] = []
+    async with scripted() as device:
+        device.script["xGet Status SystemUnit"] = {
+            **SYSTEM_UNIT,
+            "ProductId": "Bar\x1b[2J",
+            "Software": {"Version": "ce26.4.1\x1b[1A"},
+        }
+        only = only_over(device.configured(tmp_path), (Transport.WEBSOCKET,))
+        file = tmp_path / "report.jsonl"
+        heard = await keep(
+            only, file, minutes=0.01, overwrite=False, timezone=UTC, say=said.append, show=None
+        )
+    assert any("hearing Bar" in words for words in said)
+    assert not [words for words in (*said, str(heard)) if not words.isprintable()]

@@ -229,6 +229,42 @@ def test_where_devices_call_back(directory):
     )
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://",
+        "https:///feedback",
+        "http://h/x?y=1",
+        "http://h/x?",
+        "http://h/x#y",
+        "https://[x/feedback",
+        "https://h:99999",
+        "https://h:0",
+        "https://user:hunter2@h/x",
+        "https://h/a b",
+        "https://hé/x",
+        "ftp://h",
+        "h",
+        "",
+    ],
+)
+def test_where_no_device_can_call_back_is_refused(directory, url):
+    told = refuses(directory, GOOD + f'[feedback]\nlisten = "10.0.4.2"\nurl = "{url}"\n')
+    assert set(told) == {"feedback.url"}
+    assert "is no address" in told["feedback.url"]
+    assert "hunter2" not in told["feedback.url"]
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8443", "0.0.0.0", "[::]:8443", "[::]"])
+def test_who_listens_at_all_addresses_says_which_one_devices_call(directory, listen):
+    text = GOOD + f'[feedback]\nlisten = "{listen}"\n'
+    assert set(refuses(directory, text)) == {"feedback.url"}
+    for url in ("https://roomd.example.com:8443/feedback", "http://10.0.4.2:8443", "http://[fd00::1]:8443/"):
+        feedback = reads(directory, text + f'url = "{url}"\n').feedback
+        assert feedback is not None
+        assert feedback.url == url
+
+
 def test_a_file_that_is_no_toml_names_the_line(directory):
     assert "line 2" in refuses(directory, "\nid = = 3")["the file"]
 

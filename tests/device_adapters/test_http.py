@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,8 @@ from agent.core.model import Credential, Device, DeviceId, RoomId, Trust
 from device_adapters import http as lines
 from device_adapters import trust
 from device_adapters.errors import (
+    AdminNeeded,
+    BetterLine,
     CertificateRefused,
     DeviceBooting,
     DeviceBusy,
@@ -41,8 +44,8 @@ from device_adapters.errors import (
     ServiceOff,
 )
 from device_adapters.fleet import Fleet
-from device_adapters.http import Http, difference
-from device_adapters.receiver import Receiver
+from device_adapters.http import Http, difference, is_below, place
+from device_adapters.receiver import MAX_POST_BYTES, Receiver
 from device_adapters.websocket import LinePace, WebSockets
 from device_adapters.xapi.messages import (
     PERMISSION_DENIED,
@@ -103,6 +106,8 @@ class Codec:
             },
             "Configuration": {"RoomAnalytics": {"PeopleCountOutOfCall": "On"}, "Time": {"Zone": "Etc/UTC"}},
         }
+        self.meanwhile: dict[str, Callable[[], Awaitable[object]]] = {}  # before its answer leaves
+        self.cookies = ""  # further ones, before the session's
         self._called = asyncio.Event()
 
     # what a test looks at
@@ -133,11 +138,11 @@ class Codec:
     def count(self, people: int) -> None:
         self.tree["Status"]["RoomAnalytics"]["PeopleCount"]["Current"] = str(people)
 
-    async def call_back(self, slot: str = "1", **tree: Json) -> int:
+    async def call_back(self, slot: str = "1", *, serial: str | None = "FOC1", **tree: Json) -> int:
         """Posts to where it was told; the status that it is answered with."""
         told = self.slots[slot]
         (root, body), *_ = tree.items()
-        who = {"Identification": {"SerialNumber": "FOC1"}}
+        who = {} if serial is None else {"Identification": {"SerialNumber": serial}}
         if told["Format"] == "JSON":
             post = json.dumps({root: {**valued(who), **valued(body)}}).encode()
         else:
@@ -162,6 +167,8 @@ class Codec:
                 method, target, _ = head.split(" ", 2)
                 answer = self.answer(method, target, head, body)
                 self._called.set()
+                if (meanwhile := self.meanwhile.pop(self.requests[-1][0], None)) is not None:
+                    await meanwhile()
                 if answer is None:
                     continue
                 if answer == b"":
@@ -189,7 +196,7 @@ class Codec:
                 return http(401)
             session = f"SessionId=s{next(self.begun)}"
             self.sessions[session] = None
-            return http(204, headers=f"Set-Cookie: {session}; Path=/; Secure\r\n")
+            return http(204, headers=f"{self.cookies}Set-Cookie: {session}; Path=/; Secure\r\n")
         if headers.get("Cookie") not in self.sessions and headers.get("Authorization") != basic:
             return http(401)
         if target == "/xmlapi/session/end":
@@ -321,6 +328,11 @@ async def heard(line, wanted: int = 1) -> list[object]:
         while len(trees) < wanted:
             trees += [each.tree for each in await line.hear(FOREVER) if isinstance(each, Feedback)]
     return trees
+
+
+async def until_it_ends(line) -> None:
+    while True:
+        await line.hear(FOREVER)
 
 
 async def refused(device, dial=None) -> DeviceError:
@@ -510,6 +522,43 @@ async def test_a_device_without_sessions_is_shown_the_password_each_time(tmp_pat
             assert await asked(line, get(UPTIME), get(UPTIME)) == ["1000", "1000"]
 
 
+async def test_the_sessions_cookie_is_known_by_its_name(tmp_path):
+    async with codec() as device:
+        device.cookies = "Set-Cookie: lang=en; Path=/\r\nSet-Cookie: SessionId=; Max-Age=0\r\n"
+        async with talking(device.configured(tmp_path)) as line:
+            await asked(line, get(UPTIME))
+        assert device.sessions == {}
+        assert [head.count("Cookie: SessionId=s1\r\n") for head in device.heads] == [0, 1, 1]
+
+
+async def test_an_account_without_the_role_is_told_which_one_and_costs_no_login(tmp_path):
+    async with codec() as device:
+        device.answers["/xmlapi/session/begin"] = [http(403)]
+        error = await refused(device.configured(tmp_path))
+        assert not isinstance(error, PasswordRefused)
+        assert "Admin" in error.mend
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 204 x\r\nSet-Cookie : SessionId=hush\r\n\r\n",
+        b"HTTP/1.1 204 x\r\nSet-Cookie\r\n SessionId=hush\r\n\r\n",
+        b"HTTP/1.1 204 x\r\nSet-Cookie: SessionId=hush\x00\r\n\r\n",
+        b"SessionId=hush\r\n\r\n",
+        b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\nSessionId=hush\r\n",
+        b"HTTP/1.1 200 x\r\nContent-Length: SessionId=hush\r\n\r\n",
+    ],
+)
+async def test_an_answer_that_is_no_http_is_not_quoted(tmp_path, head):
+    async with codec() as device:
+        device.answers["/xmlapi/session/begin"] = [head]
+        error = await refused(device.configured(tmp_path))
+        assert isinstance(error, DeviceTalksNonsense)
+        assert "hush" not in str(error)
+        assert "no HTTP" in str(error)
+
+
 async def test_a_wrong_password_costs_one_login(tmp_path):
     for has_sessions in (True, False):
         async with codec() as device:
@@ -554,7 +603,7 @@ async def test_what_is_not_allowed_is_refused_and_the_line_stands(tmp_path):
     ("answer", "kind"),
     [
         (http(401), PasswordRefused),
-        (http(403), PasswordRefused),
+        (http(403), AdminNeeded),
         (http(404), ServiceOff),
         (http(500), DeviceBooting),
         (http(502), DeviceBooting),
@@ -736,7 +785,7 @@ async def subscribed_until(device, dial, happens):
         await line.hear(FOREVER)
 
 
-@pytest.mark.parametrize("how", ["failed", "forgotten", "taken"])
+@pytest.mark.parametrize("how", ["failed", "forgotten"])
 async def test_a_device_that_does_not_call_back_any_more_is_read_anew(tmp_path, how):
     async with codec() as device, receiving() as receiver:
         dial, found = Http(receiver=receiver, poll_every_s=OFTEN), device.configured(tmp_path)
@@ -744,17 +793,89 @@ async def test_a_device_that_does_not_call_back_any_more_is_read_anew(tmp_path, 
         def happens() -> None:
             if how == "failed":
                 device.slots["1"]["Status"] = "Failed"
-            elif how == "forgotten":
-                del device.slots["1"]
             else:
-                device.slots["1"]["URL"] = "https://tms.example.com/feedback"
+                del device.slots["1"]
 
         with pytest.raises(DeviceUnreachable, match="read anew"):
             await subscribed_until(found, dial, happens)
-        assert ("tms" in str(device.slots)) is (how == "taken")  # what is another's is not taken away
         async with talking(found, dial) as line:
             await asked(line, subscribe(BOOKINGS))
             assert device.slots["1"]["URL"].startswith(receiver.url)
+
+
+TMS = "https://tms:hush@tms.example.com/hush"
+
+
+def taken(url: str = TMS, status: str = "OK") -> dict[str, Any]:
+    return {"Expression": [], "Format": "XML", "Status": status, "URL": url}
+
+
+async def test_what_another_system_takes_is_left_to_it(tmp_path):
+    async with codec() as device, receiving() as receiver:
+        dial, found = Http(receiver=receiver, poll_every_s=OFTEN), device.configured(tmp_path)
+        with pytest.raises(DeviceUnreachable, match="read anew"):
+            await subscribed_until(found, dial, lambda: device.slots.update({"1": taken()}))
+        await polled(found, dial)
+        assert device.slots == {"1": taken()}
+
+
+async def test_what_another_system_took_since_the_last_look_is_not_taken_from_it(tmp_path):
+    async with codec() as device, receiving() as receiver:
+        async with talking(device.configured(tmp_path), Http(receiver=receiver, poll_every_s=SELDOM)) as line:
+            await asked(line, subscribe(BOOKINGS))
+            device.slots["1"] = taken()
+        assert device.slots == {"1": taken()}
+
+
+async def test_another_systems_slot_is_not_overwritten_and_it_is_said_whose_it_is(tmp_path):
+    async with codec() as device, receiving() as receiver:
+        device.slots["1"] = taken()
+        dial, found = Http(receiver=receiver, poll_every_s=SELDOM), device.configured(tmp_path)
+        async with talking(found, dial) as line:
+            assert line.why is None
+            with pytest.raises(BetterLine):
+                await asked(line, subscribe(BOOKINGS))
+        why = await polled(found, dial)
+        assert "https://tms.example.com has its HttpFeedback slot 1" in why
+        assert "hush" not in why
+        assert device.slots == {"1": taken()}
+
+
+@pytest.mark.parametrize("whose", ["ours of before", "given up", "nobody's"])
+async def test_a_slot_that_is_ours_or_dead_is_taken(tmp_path, whose):
+    async with codec() as device, receiving() as receiver:
+        before = {
+            "ours of before": taken(f"{receiver.url}/anything"),
+            "given up": taken(status="Failed"),
+            "nobody's": taken(""),
+        }
+        device.slots["1"] = before[whose]
+        async with talking(device.configured(tmp_path), Http(receiver=receiver, poll_every_s=SELDOM)) as line:
+            await asked(line, subscribe(BOOKINGS))
+            assert device.slots["1"]["URL"].startswith(receiver.url)
+            assert device.slots["1"]["URL"] != f"{receiver.url}/anything"
+        assert device.slots == {}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=40) | st.from_regex(r"\Ahttps?://[a-z@:\[\]%/.0-9]{0,20}\Z"))
+def test_any_address_can_be_judged(address):
+    assert len(place(address)) <= lines.PLACE_CHARACTERS
+    assert not is_below(address, "https://roomd.example.com/feedback")
+
+
+@pytest.mark.parametrize(
+    ("address", "ours"),
+    [
+        ("https://roomd.example.com/feedback/x", True),
+        ("https://ROOMD.example.com:443/feedback/x", True),
+        ("https://roomd.example.com/feedback2/x", False),
+        ("https://roomd.example.com:8443/feedback/x", False),
+        ("https://roomd.example.org/feedback/x", False),
+    ],
+)
+def test_an_address_of_ours_is_known_however_it_is_written(address, ours):
+    assert is_below(address, "https://roomd.example.com/feedback") is ours
 
 
 async def test_a_restart_that_lost_session_and_registration_is_noticed_at_once(tmp_path):
@@ -793,7 +914,106 @@ async def test_posts_that_cannot_be_read_or_heard_break_the_line(tmp_path, monke
         assert device.sessions == {}
 
 
+async def test_the_longest_post_is_heard_between_two_others(tmp_path):
+    async with codec() as device, receiving() as receiver:
+        dial = Http(receiver=receiver, poll_every_s=SELDOM)
+        async with talking(device.configured(tmp_path), dial) as line:
+            await asked(line, subscribe(PEOPLE))
+            for length in (1, MAX_POST_BYTES - 1000, 1):
+                assert await device.call_back(Status={"RoomAnalytics": {"Text": "x" * length}}) == 200
+            assert len(await heard(line, 3)) == 3
+
+
+async def test_a_post_that_overtakes_an_answer_is_not_followed_by_what_was_before(tmp_path):
+    async with codec() as device, receiving() as receiver:
+        dial = Http(receiver=receiver, poll_every_s=OFTEN)
+        async with talking(device.configured(tmp_path), dial) as line:
+            await asked(line, subscribe(PEOPLE), get(PEOPLE))
+            device.count(4)  # which it does not tell
+
+            async def meanwhile() -> None:
+                device.count(5)
+                await device.call_back(Status={"RoomAnalytics": {"PeopleCount": {"Current": "5"}}})
+
+            device.meanwhile["/getxml?location=/Status/RoomAnalytics/PeopleCount"] = meanwhile
+            for tree in await heard(line, 2):
+                assert tree == {"Status": {"RoomAnalytics": {"PeopleCount": {"Current": "5"}}}}
+
+
+async def test_a_device_that_does_not_say_whose_posts_they_are_is_looked_at(tmp_path):
+    async with codec() as device, receiving() as receiver:
+        dial, found = Http(receiver=receiver, poll_every_s=SELDOM), device.configured(tmp_path)
+        people = {"RoomAnalytics": {"PeopleCount": {"Current": "5"}}}
+        async with talking(found, dial) as line:
+            await asked(line, subscribe(PEOPLE))
+            assert await device.call_back(Status=people, serial=None) == 200
+            with pytest.raises(BetterLine):
+                await line.hear(FOREVER)
+        assert device.slots == {}
+        assert "serial number" in await polled(found, dial)
+
+
 # ── being looked at ──
+
+
+async def polled(device, dial) -> str:
+    """Why it is looked at in the next conversation, which it is from its beginning."""
+    async with talking(device, dial) as line:
+        why = str(line.why)
+        assert why.startswith("polling every ")
+        await asked(line, subscribe(BOOKINGS))
+        assert line.why == why
+    return why
+
+
+async def test_it_is_said_that_and_why_a_device_is_looked_at(tmp_path):
+    async with codec() as device:
+        found = device.configured(tmp_path)
+        assert "[feedback]" in await polled(found, Http(poll_every_s=SELDOM))
+        assert "cannot listen" in await polled(
+            found, Http(receiver=Receiver(host="127.0.0.1", port=0), poll_every_s=SELDOM)
+        )
+
+
+async def test_after_some_time_a_device_that_was_looked_at_may_call_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "POLL_FOR_S", 4 * OFTEN)
+    async with codec() as device, receiving() as receiver:
+        dial, found = Http(receiver=receiver, poll_every_s=OFTEN), device.configured(tmp_path)
+        device.takes = lambda _: False
+        for _ in range(2):  # it does not, the second time
+            with pytest.raises(BetterLine):
+                async with talking(found, dial) as line:
+                    await asked(line, subscribe(BOOKINGS))
+            assert device.slots == {}
+            async with talking(found, dial) as line, asyncio.timeout(5):
+                assert line.why is not None
+                await asked(line, subscribe(BOOKINGS))
+                with pytest.raises(BetterLine, match="again"):
+                    await line.hear(FOREVER)
+        device.takes = lambda _: True
+        async with talking(found, dial) as line:
+            assert line.why is None
+            await asked(line, subscribe(BOOKINGS))
+            assert list(device.slots) == ["1"]
+
+
+async def test_a_device_that_quotes_where_it_should_call_gives_nothing_away(tmp_path):
+    async with codec() as device, receiving() as receiver:
+        dial, found = Http(receiver=receiver, poll_every_s=SELDOM), device.configured(tmp_path)
+        register = device.put
+
+        def quotes(body: bytes) -> bytes:
+            url = (
+                xmltodict.parse(body)["Command"].get("HttpFeedback", {}).get("Register", {}).get("ServerUrl")
+            )
+            return failed("HttpFeedbackRegisterResult", f"Illegal value {url}") if url else register(body)
+
+        device.put = quotes
+        with pytest.raises(BetterLine):
+            async with talking(found, dial) as line:
+                await asked(line, subscribe(BOOKINGS))
+        why = await polled(found, dial)
+        assert f"Illegal value {receiver.url}/…" in why
 
 
 async def test_a_device_that_cannot_call_back_is_looked_at(tmp_path):
@@ -840,8 +1060,12 @@ async def test_a_device_that_takes_no_registration_is_looked_at(tmp_path):
             device.keeps = how != "forgets"
             if how == "forbids":
                 device.answers["HttpFeedback Register"] = [http(403)]
-            dial = Http(receiver=receiver, poll_every_s=OFTEN)
-            async with talking(device.configured(tmp_path), dial) as line:
+            dial, found = Http(receiver=receiver, poll_every_s=OFTEN), device.configured(tmp_path)
+            with pytest.raises(BetterLine):
+                async with talking(found, dial) as line:
+                    await asked(line, subscribe(BOOKINGS))
+            async with talking(found, dial) as line:
+                assert "cannot be told to call back" in str(line.why)
                 calls = (subscribe(BOOKINGS), subscribe(PEOPLE), get(PEOPLE))
                 assert await asked(line, *calls) == [{"Id": 1}, {"Id": 2}, {"Current": "3"}]
                 device.count(7)
@@ -851,19 +1075,24 @@ async def test_a_device_that_takes_no_registration_is_looked_at(tmp_path):
 async def test_a_device_whose_calls_do_not_arrive_is_looked_at(tmp_path):
     async with codec() as device, receiving() as receiver:
         dial, found = Http(receiver=receiver, poll_every_s=OFTEN / 5), device.configured(tmp_path)
-        async with talking(found, dial) as line:
-            await asked(line, subscribe(BOOKINGS), subscribe(PEOPLE))
-            assert list(device.slots) == ["1"]
+
+        async def changes_and_does_not_tell() -> None:
             for people in itertools.count(4):
                 device.count(people)
                 looked = device.names.count("Bookings List")
                 await device.until(lambda looked=looked: device.names.count("Bookings List") > looked)
-                if not device.slots:
-                    break
-            assert await line.hear(0) != ()
-        async with talking(found, dial) as line:  # and it is known the next time
+
+        async with talking(found, dial) as line, asyncio.TaskGroup() as tasks:
             await asked(line, subscribe(BOOKINGS), subscribe(PEOPLE))
-            assert device.slots == {}
+            assert list(device.slots) == ["1"]
+            changing = tasks.create_task(changes_and_does_not_tell())
+            assert len(await heard(line, 2)) >= 2  # what was found is told, and then it ends
+            with pytest.raises(BetterLine, match="nothing arrives"):
+                await until_it_ends(line)
+            changing.cancel()
+        assert device.slots == {}
+        assert "TlsVerify" in await polled(found, dial)  # and it is known the next time
+        assert device.slots == {}
         dial.forget(found.id)
         async with talking(found, dial) as line:
             await asked(line, subscribe(BOOKINGS), subscribe(PEOPLE))
@@ -983,6 +1212,20 @@ async def test_a_link_hears_a_device_that_calls_back_and_one_that_is_looked_at(t
             assert device.slots == {}
 
 
+async def test_a_link_whose_device_does_not_take_a_registration_says_so_and_loses_nothing(tmp_path):
+    async with codec() as device, receiving() as receiver:
+        device.takes = lambda _: False
+        dial = Http(receiver=receiver, poll_every_s=OFTEN)
+        async with hearing(device.configured(tmp_path), dial) as ear:
+            await ear.until_heard(BookingsListed)
+            (connected,) = ear.of(DeviceConnected)
+            assert "cannot be told to call back" in str(connected.transport_why)
+            assert not ear.of(DeviceLost)
+            device.count(5)
+            assert (await ear.until_heard(PeopleCounted)).people == 5
+        assert device.sessions == {}
+
+
 async def test_a_link_whose_registration_is_lost_reads_all_anew(tmp_path):
     async with codec() as device, receiving() as receiver:
         dial = Http(receiver=receiver, poll_every_s=OFTEN)
@@ -1012,7 +1255,7 @@ async def test_the_same_comes_out_as_over_websocket(tmp_path, version):
                 connected, values = ear.of(DeviceConnected)[0], ear.of(CurrentValuesRead)[0]
                 told.append(
                     (
-                        replace(connected, transport="", uptime_s=None),
+                        replace(connected, transport="", transport_why=None, uptime_s=None),
                         values,
                         listed.bookings,
                     )
@@ -1095,3 +1338,52 @@ async def test_too_many_sessions_are_a_busy_device(tmp_path):
         simulated = site.devices[0]
         simulated.fault(sessions_exhausted=True)
         assert isinstance(await refused(configured(simulated, tmp_path)), DeviceBusy)
+
+
+# ── calls over TLS ──
+
+
+@contextlib.asynccontextmanager
+async def receiving_over_tls(directory, authority):
+    identity = authority.issue_cert("127.0.0.1")
+    certificate = directory / "receiver.pem"
+    certificate.write_bytes(identity.private_key_and_cert_chain_pem.bytes())
+    async with Receiver(host="127.0.0.1", port=0, certificate=certificate) as receiver:
+        yield receiver
+
+
+async def test_a_device_calls_back_over_tls_where_it_believes_the_certificate(tmp_path):
+    authority = trustme.CA()
+    async with Site() as site, receiving_over_tls(tmp_path, authority) as receiver:
+        site.trust(authority.cert_pem.bytes().decode())
+        simulated = site.devices[0]
+        assert simulated.config("HttpFeedback", "TlsVerify") == "On"
+        dial = Http(receiver=receiver, poll_every_s=SELDOM)
+        async with hearing(configured(simulated, tmp_path), dial) as ear:
+            await ear.until_heard(BookingsListed)
+            assert ear.of(DeviceConnected)[0].transport_why is None
+            simulated.count_people(6)
+            await ear.until(lambda: any(each.people == 6 for each in ear.of(PeopleCounted)))
+        assert receiver.callers.posts
+        assert not receiver.callers.ill_mannered
+
+
+async def test_a_device_that_does_not_believe_the_certificate_is_looked_at(tmp_path):
+    async with Site() as site, receiving_over_tls(tmp_path, trustme.CA()) as receiver:
+        simulated = site.devices[0]
+        simulated.slots.retry_rest_s = 0.01
+        dial = Http(receiver=receiver, poll_every_s=OFTEN)
+        async with hearing(configured(simulated, tmp_path), dial) as ear:
+            for people in itertools.count(5):
+                await ear.until_heard(BookingsListed, times=len(ear.of(DeviceConnected)) or 1)
+                simulated.count_people(people)
+                await ear.until(lambda people=people: any(e.people == people for e in hears(ear)))
+                if why := ear.of(DeviceConnected)[-1].transport_why:
+                    break
+            assert "TlsVerify" in why
+        assert receiver.callers.ill_mannered
+        assert not receiver.callers.posts
+
+
+def hears(ear):
+    return [*ear.of(PeopleCounted), *ear.of(CurrentValuesRead)]

@@ -7,11 +7,12 @@ import ssl
 
 import pytest
 import trustme
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_adapters import receiver as receivers
-from device_adapters.receiver import Receiver, ReceiverPace, plain, read_post
+from device_adapters.receiver import Nameless, Receiver, ReceiverPace, plain, read_post
 from device_adapters.xapi.messages import Unintelligible
 
 WHO = {"SystemName": {"Value": "Heron"}, "SerialNumber": {"Value": "FOC1"}}
@@ -28,7 +29,7 @@ IN_XML = b"""<Status><Identification><SystemName>Heron</SystemName><SerialNumber
 
 @pytest.mark.parametrize("body", [IN_JSON, IN_XML, b"\xef\xbb\xbf" + IN_JSON, b"\r\n" + IN_XML])
 def test_both_formats_mean_what_websocket_says(body):
-    assert read_post(body) == ("FOC1", COUNTED)
+    assert read_post(body) == ({"FOC1"}, COUNTED)
 
 
 def test_an_event_with_a_number_at_each_level_is_one_without():
@@ -40,7 +41,7 @@ def test_an_event_with_a_number_at_each_level_is_one_without():
         }
     }
     assert read_post(json.dumps(body).encode()) == (
-        "FOC1",
+        {"FOC1"},
         {"Event": {"Bookings": {"Start": {"Id": "webex-7"}}}},
     )
 
@@ -50,7 +51,7 @@ def test_arrays_keep_their_numbers_and_what_is_gone_is_gone():
     body = {"Status": {"Conference": {"Presentation": {"LocalInstance": instances}}}}
     heard = {"LocalInstance": [{"ghost": "True", "id": 2}, {"Source": "5", "id": 3}]}
     assert read_post(json.dumps(body).encode()) == (
-        None,
+        {None},
         {"Status": {"Conference": {"Presentation": heard}}},
     )
     assert plain({"PeoplePresence": {"Value": "", "ghost": "True"}}) == {
@@ -168,6 +169,8 @@ async def test_a_post_is_answered_with_nothing_and_handed_on():
             "unreadable": 0,
             "strangers": 0,
             "impostors": 0,
+            "nameless": 0,
+            "turned_away": 0,
             "ill_mannered": 0,
         }
 
@@ -201,14 +204,48 @@ async def test_another_devices_serial_number_is_refused_and_counted():
                 assert await caller.status(request(url)) == 403
         assert heard == []
         assert receiver.callers.impostors == 1
-        # Where either side knows no number there is nothing to compare.
+        # Where the device did not say its number there is nothing to compare.
         with receiver.expect("", lambda *post: heard.append(post)) as url:
             async with calling(receiver) as caller:
                 assert await caller.status(request(url)) == 200
-        with receiver.expect("FOC2", lambda *post: heard.append(post)) as url:
+        assert len(heard) == 1
+
+
+def two_roots(*serials: object) -> bytes:
+    """A post with a serial number for each root; None leaves it out."""
+    who = [{} if each is None else {"SerialNumber": {"Value": each}} for each in serials]
+    roots = zip(("Status", "Event"), who, strict=False)
+    return json.dumps({root: {"Identification": each, **COUNT} for root, each in roots}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (two_roots("FOC1", "FOC1"), 200),
+        (two_roots(None), 200),
+        (two_roots(4711), 200),
+        (two_roots("FOC1", None), 200),
+        (two_roots(None, "FOC1"), 200),
+        (b"<Event><Bookings/></Event>", 200),
+        (b'{"Status": "x"}', 200),
+        (two_roots("FOC2", "FOC1"), 403),
+        (two_roots("FOC1", "FOC2"), 403),
+        (two_roots("FOC2", None), 403),
+    ],
+)
+async def test_each_root_of_a_post_has_to_say_whose_it_is(body, status):
+    heard = []
+    async with receiving() as receiver:
+        with receiver.expect("FOC1", lambda post, _: heard.append(post)) as url:
             async with calling(receiver) as caller:
-                assert await caller.status(request(url, b"<Event><Bookings/></Event>")) == 200
-        assert len(heard) == 2
+                assert await caller.status(request(url, body)) == status  # an error would end its calls
+        callers = receiver.callers
+        if body == two_roots("FOC1", "FOC1"):
+            assert (callers.posts, len(heard)) == (1, 1)
+            return
+        assert not [each for each in heard if not isinstance(each, Nameless)]
+        assert (callers.posts, callers.impostors, callers.nameless) == (0, status == 403, status == 200)
+        assert len(heard) == (status == 200)  # whom it concerns has to know
 
 
 async def test_what_cannot_be_read_is_handed_on_as_such_and_does_not_stop_the_device():
@@ -296,21 +333,103 @@ async def test_too_many_at_once_are_turned_away_and_nobody_else(monkeypatch):
                 assert await first.status(request(url)) == 200
 
 
-async def test_it_speaks_tls_with_its_own_certificate(tmp_path):
+@contextlib.asynccontextmanager
+async def silent(receiver, number):
+    """So many connections from one address that say nothing; those that are still open."""
+    host, port = "127.0.0.9", int(receiver.url.rsplit(":", 1)[1])
+    lines = [await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0)) for _ in range(number)]
+    try:
+        yield lambda: sum(not reader.at_eof() for reader, _ in lines)
+    finally:
+        for _, writer in lines:
+            writer.close()
+
+
+async def becomes(count, wanted, within_s=5.0):
+    async with asyncio.timeout(within_s):
+        while count() != wanted:  # noqa: ASYNC110 - the other side does it
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_strangers_of_one_address_are_few_and_cost_the_others_nothing(tmp_path, tls):
+    context, certificate = certified(tmp_path)
+    async with receiving(**(certificate if tls else {})) as receiver:
+        with receiver.expect("FOC1", lambda *_: None) as url:
+            async with silent(receiver, 40) as still_open:
+                await becomes(still_open, receivers.MAX_STRANGERS)
+                assert receiver.callers.turned_away == 40 - receivers.MAX_STRANGERS
+                async with calling(receiver, context if tls else None) as caller:
+                    assert await caller.status(request(url)) == 200
+            await asyncio.sleep(0.05)  # those are gone, and forgotten
+            async with silent(receiver, receivers.MAX_STRANGERS) as still_open:
+                await asyncio.sleep(0.05)
+                assert still_open() == receivers.MAX_STRANGERS
+
+
+async def test_who_has_shown_a_secret_is_no_stranger():
+    async with receiving() as receiver, contextlib.AsyncExitStack() as stack:
+        with receiver.expect("FOC1", lambda *_: None) as url:
+            for _ in range(2 * receivers.MAX_STRANGERS):  # as if from behind a proxy
+                caller = await stack.enter_async_context(calling(receiver))
+                assert await caller.status(request(url)) == 200
+        assert receiver.callers.turned_away == 0
+
+
+def certified(directory):
+    """A context that believes a receiver, and the options that make it that one."""
     authority = trustme.CA()
     identity = authority.issue_cert("127.0.0.1")
-    certificate, key = tmp_path / "receiver.pem", tmp_path / "receiver.key"
+    certificate, key = directory / "receiver.pem", directory / "receiver.key"
     certificate.write_bytes(b"".join(blob.bytes() for blob in identity.cert_chain_pems))
     identity.private_key_pem.write_to_path(str(key))
     context = ssl.create_default_context()
     authority.configure_trust(context)
+    return context, {"certificate": certificate, "key": key}
+
+
+async def calls_over_tls(directory):
+    context, certificate = certified(directory)
     heard = []
-    async with receiving(certificate=certificate, key=key) as receiver:
+    async with contextlib.AsyncExitStack() as stack:
+        receiver = await stack.enter_async_context(receiving(**certificate))
         assert receiver.url.startswith("https://127.0.0.1:")
         with receiver.expect("FOC1", lambda *post: heard.append(post)) as url:
             async with calling(receiver, context) as caller:
                 assert await caller.status(request(url)) == 200
-    assert len(heard) == 1
+                assert await caller.status(request(url) * 2) == 200
+                assert await caller.status(b"") == 200
+            async with calling(receiver, context) as caller:
+                assert await caller.status(request(url[:-1])) == 404
+                assert await caller.end() == b""
+            with pytest.raises(ssl.SSLError):  # it does not know the authority
+                async with calling(receiver, ssl.create_default_context()):
+                    pass
+            async with calling(receiver) as caller:
+                caller.writer.write(request(url))  # no TLS at all
+                assert b"HTTP" not in await caller.end()
+        async with silent(receiver, 3) as still_open:  # in the middle of their handshakes
+            await asyncio.sleep(0.05)
+            assert still_open() == 3
+            assert receiver.callers.ill_mannered == 2
+            ends = asyncio.get_running_loop().time()
+            await stack.aclose()
+            assert asyncio.get_running_loop().time() - ends < 1.0
+            await becomes(still_open, 0)
+    assert len(heard) == 3
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_it_speaks_tls_with_its_own_certificate(tmp_path, run):
+    run(calls_over_tls(tmp_path))
+
+
+async def test_who_is_slow_with_tls_is_dropped(tmp_path):
+    _, certificate = certified(tmp_path)
+    async with receiving(pace=ReceiverPace(greet_within_s=0.05), **certificate) as receiver:
+        async with calling(receiver) as caller:
+            assert await caller.end() == b""
+        assert receiver.callers.ill_mannered == 1
 
 
 async def test_it_listens_only_while_it_is_entered_and_at_the_url_it_is_told():

@@ -126,8 +126,8 @@ async def a_day(site: Site, device: Simulated, listener: Listener, *, polled: bo
 def likeness(events: Sequence[RoomEvent], *, shift: timedelta = timedelta()) -> list[object]:
     """Events with every word of a device's as the number of its first coming, and times moved."""
     words: dict[str, int] = {}
-    constant = {"cause", "platform", "shortcomings", "lacks", "transport_why"}
-    ours = {"device", "asked_at", "transport", "firmware"}
+    constant = {"cause", "platform", "shortcomings", "lacks"}
+    ours = {"device", "asked_at", "transport", "transport_why", "firmware"}
 
     def like(value: object) -> object:
         if isinstance(value, datetime):

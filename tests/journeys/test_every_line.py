@@ -284,9 +284,15 @@ async def test_the_same_day_gives_the_same_facts_on_every_firmware_and_over_ever
             same(state, device.truth())
             senses.setdefault(json.dumps({**state["occupancy"], "since": None}), pair)
             reach = await h.retained(device, what="availability")
-            assert (reach["state"], reach["why"]) == ("available", None), pair
             (heard,) = reach["devices"]
-            assert (heard["transport"], heard["transport_why"]) == (pair.transport, None)
+            assert heard["transport"] == pair.transport
+            if pair.polled:
+                assert reach["state"] == "degraded", pair
+                assert "Answers to messages on its screens are not heard" in reach["why"], pair
+                assert "polling every" in heard["transport_why"]
+                assert "cannot be told to call back" in heard["transport_why"]
+            else:
+                assert (reach["state"], reach["why"], heard["transport_why"]) == ("available", None, None)
             assert pair.version in heard["firmware"]
         assert len(senses) == 1, senses
         await h.delivered()
