@@ -83,6 +83,7 @@ CONFIGURATION_EVERY_LOOKS = 10  # of those at a device that is polled
 UNHEARD_CHANGES = 2  # found by looking, with not one post: it cannot reach us
 LOST_REGISTRATIONS = 2  # the same, by its own account
 MENDS = "; see its `xConfiguration HttpFeedback TlsVerify` and `UseHttpProxy`"
+CALENDAR_ANSWERS_WITHIN_S = 35.0  # a device may ask its calendar before it answers a command
 POLL_FOR_S = 3600.0  # then it may try again to call
 PLACE_CHARACTERS = 200  # of another system's address
 
@@ -834,9 +835,12 @@ class _Web:
         `again` if it does no harm to ask twice where the line breaks before the answer.
         """
         begun_anew = False
+        within_s = self._pace.pong_within_s
+        if not again:
+            within_s = max(within_s, CALENDAR_ANSWERS_WITHIN_S)
         while True:
             status, _, body = await self._request(
-                method, target, self._authorized(), document, within_s=self._pace.pong_within_s, again=again
+                method, target, self._authorized(), document, within_s=within_s, again=again
             )
             match status:
                 case _ if status == _OK:
