@@ -283,6 +283,7 @@ def http(status: int, *headers: str) -> bytes:
     ("begins", "reads", "why"),
     [
         (http(204, "Set-Cookie: SessionId=1"), http(403), "may not read"),
+        (http(403), http(403), "403"),
         (http(404), http(404), "no xAPI over HTTP"),
     ],
 )
