@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
 import signal
@@ -97,6 +98,8 @@ async def run(configuration: Configuration) -> None:
             raise CannotStart(f"{error}; {mend}", transient=True) from error
         except (SchemaTooNew, OSError) as error:
             raise CannotStart(str(error), transient=False) from error
+        gc.collect()
+        gc.freeze()  # what lives as long as the daemon is not looked through again and again
         await daemon.live(stop)
 
 
