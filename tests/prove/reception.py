@@ -18,6 +18,7 @@ from typing import Any, Final
 from tests.prove import promises
 from tests.prove.cloud import FINAL, Cloud
 from tests.prove.promises import Order, Press, Record
+from tests.prove.recorder import publish
 from tests.prove.timeline import LED, Timeline
 from tests.prove.world import World
 from tests.simulator.bookings import Answer
@@ -30,6 +31,8 @@ EVENTUALLY_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.05
 FAR_OFF_MIN: Final = 13 * 60  # from now: what the day has brought is over by then
 LONG_S: Final = 900
+UNDER_WAY_S: Final = 0.3  # a command, to the broker
+FILLER: Final = "prove/filler"
 HEARD_WITHIN_S: Final = 10.0
 REASONS_SHOWN: Final = 3
 NUMBERS: Final = re.compile(r"\S*\d\S*")
@@ -47,6 +50,8 @@ class Reception:
         self.presses: Final[list[Press]] = []
         self.timeline: Final = Timeline(world.site.devices, running=lambda: world.roomd.running)
         self.over = False
+        self._may_give = asyncio.Event()
+        self._may_give.set()
         self.forgotten: Final[set[str]] = set()  # holds
         self.disturbed: Final[set[str]] = set()
         self.wrongs: Final[list[str]] = []
@@ -78,6 +83,7 @@ class Reception:
         """Until the broker has them; while it is away, again and again, as a cloud would."""
         for order in orders:
             while True:
+                await self._may_give.wait()
                 order.copies += times
                 try:
                     await self._cloud.give(
@@ -123,6 +129,20 @@ class Reception:
                 self._final.setdefault(answer["command_id"], answer)
         self._answers_read = len(answers)
         return self._final
+
+    @asynccontextmanager
+    async def silent(self) -> AsyncIterator[None]:
+        """No command is given meanwhile, and the broker has those that were on its disk.
+
+        Ours writes a change down before it acknowledges the next message: killed, it loses its last one.
+        """
+        self._may_give.clear()
+        try:
+            await asyncio.sleep(UNDER_WAY_S)
+            await publish(self.world.broker.port, [(FILLER, b"")] * 2, client_id="filler")
+            yield
+        finally:
+            self._may_give.set()
 
     def forget(self, order: Order) -> None:
         """Of what was lost with a database no end is told."""

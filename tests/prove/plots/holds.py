@@ -198,7 +198,8 @@ async def _broker_goes(r: Reception) -> None:
         await asyncio.sleep(w.luck.uniform(0.5, 2.0))
         await w.line.listen()
     else:
-        await w.mosquitto.kill()
+        async with r.silent():
+            await w.mosquitto.kill()
         w.roomd.thaw()
         await asyncio.sleep(w.luck.uniform(0.2, 1.5))
         await w.mosquitto.start()
