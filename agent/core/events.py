@@ -10,8 +10,11 @@ from agent.core.model import (
     NO_MEETING,
     Ability,
     BookingId,
+    CalendarKind,
+    CalendarPhase,
     CommandId,
     DeviceId,
+    EntryId,
     FeedbackId,
     Meeting,
     MeetingId,
@@ -201,6 +204,60 @@ class BookingsListed:
     asked_at: datetime
     covers_until: datetime
     unreadable: frozenset[BookingId] = frozenset()  # entries with impossible times: there, but not understood
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarEntry:
+    """One entry of a linked calendar that occupies the room, half open; of a series, one occurrence."""
+
+    entry_id: EntryId
+    ical_uid: str | None  # shared by the occurrences of a series
+    starts_at: datetime
+    ends_at: datetime
+    all_day: bool
+    meeting: Meeting
+    join_pending: bool = False  # a keyword asks for a link to join by, and none is there yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarListed:
+    """All that occupies the room in a linked calendar from `covers_from` to `covers_until`: the truth for it.
+
+    Cancelled entries, those that the room declined and those that keep it free are left out.
+    """
+
+    calendar: CalendarKind
+    entries: tuple[CalendarEntry, ...]
+    asked_at: datetime  # before the first page was asked for
+    covers_from: datetime
+    covers_until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarTurned:
+    """A linked calendar can be read for this room, or not; `why` in words with what to do about it."""
+
+    calendar: CalendarKind
+    phase: CalendarPhase
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarOrderTaken:
+    """A linked calendar said yes to what a command asked of it; what it did is still to be seen in it."""
+
+    calendar: CalendarKind
+    command: CommandId
+    entry_id: EntryId | None = None  # of the entry that it made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarOrderRefused:
+    """A linked calendar said no to what a command asked of it; `why` in words."""
+
+    calendar: CalendarKind
+    command: CommandId
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,12 @@ from enum import StrEnum
 from agent.core.model import (
     Booking,
     BookingId,
+    CalendarKind,
+    CalendarState,
     CommandId,
     DeviceId,
     DeviceState,
+    EntryId,
     FeedbackId,
     Hold,
     HoldId,
@@ -97,6 +100,19 @@ class HoldFact:
     surface: Surface | None = None
     answer: str | None = None  # as it stood on the screen
     previous: Hold | None = None  # as it was, where it was extended
+    cause: str | None = None
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarFact:
+    """Something became of a linked calendar, or another one is believed; `cause` in words with its mend."""
+
+    kind: FactKind
+    at: datetime
+    calendar: CalendarKind | None  # None: nobody's word is believed for want of one
+    state: CalendarState | None = None  # of a linked calendar
+    previous: CalendarKind | None = None  # that was believed until now
     cause: str | None = None
     recovered: bool = False
 
@@ -201,15 +217,57 @@ class Release:
     booking: Booking
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListCalendar:
+    """Read this linked calendar of the room soon. Answered with CalendarListed."""
+
+    calendar: CalendarKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookInCalendar:
+    """Book the room as itself. Answered with CalendarOrderTaken or -Refused, like the two below."""
+
+    calendar: CalendarKind
+    command: CommandId
+    request_id: RequestId  # the same for the same command: fit for what keeps a calendar from booking twice
+    starts_at: datetime
+    ends_at: datetime
+    title: str | None
+    organizer: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendInCalendar:
+    """Let this entry end later."""
+
+    calendar: CalendarKind
+    command: CommandId
+    entry_id: EntryId
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseInCalendar:
+    """Decline or delete this entry, whichever the calendar lets the room do."""
+
+    calendar: CalendarKind
+    command: CommandId
+    entry_id: EntryId
+
+
+CalendarRequest = ListCalendar | BookInCalendar | ExtendInCalendar | ReleaseInCalendar
+
 Request = ListBookings | ReadValues | ShowOn | TakeOff | Light | RestoreLight | Wake | Book | Extend | Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """The room after an event, what the cloud is told of it, and what devices are asked for."""
+    """The room after an event, what the cloud is told of it, and what devices and calendars are asked for."""
 
     room: Room
     facts: tuple[Fact, ...] = ()
     requests: tuple[Request, ...] = ()
+    calendar_requests: tuple[CalendarRequest, ...] = ()
     answers: tuple[Answer, ...] = ()  # written in the same transaction as the room and its facts
     ignored: int = 0  # moves that the tables do not know: counted, never followed

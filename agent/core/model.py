@@ -17,6 +17,7 @@ BookingKey = NewType("BookingKey", str)  # ours: one per booking, from its reque
 RequestId = NewType("RequestId", str)  # `BookingRequestUUID`
 BookingId = NewType("BookingId", str)  # `Id` as one device gives it; a reboot may renumber it
 MeetingId = NewType("MeetingId", str)  # what the calendar backend calls it; never ""
+EntryId = NewType("EntryId", str)  # what a linked calendar calls one of its entries; never ""
 CommandId = NewType("CommandId", str)
 HoldId = NewType("HoldId", str)  # chosen by whoever places the hold
 FeedbackId = NewType("FeedbackId", str)  # by which a device tells answers to our messages from others
@@ -95,6 +96,34 @@ class CalendarKind(StrEnum):
     GOOGLE = "google"
 
 
+class CalendarPhase(StrEnum):
+    """Whether a linked calendar of a room can be read."""
+
+    CONNECTING = "connecting"  # linked, and not read yet
+    ACTIVE = "active"
+    DEGRADED = "degraded"  # not read for a while; tried again by itself
+    CREDENTIAL = "operator credential"  # the secret or key is refused: a person must give another
+    CLOCK_SKEW = "clock skew"  # the cloud refuses us for our clock: a person must set it
+    REVOKED = "revoked"  # consent is gone: an administrator must give it again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarState:
+    """What the room knows of one of its linked calendars."""
+
+    kind: CalendarKind  # MICROSOFT or GOOGLE
+    phase: CalendarPhase = CalendarPhase.CONNECTING
+    since: datetime
+    why: str | None = None  # in words, with what to do about it
+    listed_at: datetime | None = None  # when the listing was asked for that came last
+    covers_from: datetime | None = None  # that listing says all from here …
+    covers_until: datetime | None = None  # … to here
+    recovering: bool = True  # a gap lies behind us, and no listing has closed it yet
+    list_at: datetime | None = None  # something changed: list it then
+    asked_at: datetime | None = None  # when a listing was asked for last
+    writes: bool = False  # the site lets us book, extend and release in it
+
+
 class BookingPhase(StrEnum):
     """Where a booking is in its life."""
 
@@ -147,6 +176,9 @@ class Booking:
     meeting: Meeting = NO_MEETING
     all_day: bool = False
     checked_in_at: datetime | None = None
+    entries: Mapping[CalendarKind, EntryId] = field(default_factory=dict)  # by which linked calendars know it
+    join_pending: bool = False  # the calendar says that a link to join by is still to be written into it
+    cause: str | None = None  # why a device says that it is gone, while the calendar has not said so yet
     seen_at: datetime  # when somebody's word last changed it: a listing asked for before that knows less
 
     @property
@@ -346,3 +378,6 @@ class Room:
     occupancy_since: datetime | None = None
     holds: Mapping[FeedbackId, Hold] = field(default_factory=dict)  # with those still to be taken off
     commands: Mapping[CommandId, Command] = field(default_factory=dict)  # begun, or done lately
+    calendars: Mapping[CalendarKind, CalendarState] = field(default_factory=dict)  # linked, the better first
+    believed: CalendarKind | None = None  # the linked calendar whose word the agenda is; None: the devices'
+    heard: Mapping[BookingKey, Booking] | None = None  # as devices say, if another's word may be believed
