@@ -1,0 +1,1 @@
+"""The clients of the cloud calendars, over real sockets."""

@@ -1,0 +1,283 @@
+"""The door to HTTP, against real TLS sockets."""
+
+import asyncio
+import gzip
+import logging
+import ssl
+import traceback
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+
+from cloud_link.calendars.errors import CalendarError, Misconfigured, Throttled, Transient, Unreadable
+from cloud_link.calendars.wire import MAX_BODY_BYTES, Answer, Wire, WirePace, read_origin, retry_after_s
+from tests.clouds.serving import CUT, SILENCE, Request, Response, Serving, nothing, text, tree
+
+pytestmark = pytest.mark.slow
+
+QUICK = WirePace(first_rest_s=0.001, answer_within_s=5.0)
+IMPATIENT = WirePace(first_rest_s=0.001, answer_within_s=0.2)
+
+
+async def echo(request: Request) -> Response:
+    return tree({"method": request.method, "target": request.target, "body": request.body.decode()})
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Serving]:
+    async with Serving(echo) as serving:
+        yield serving
+
+
+@pytest.fixture
+async def wire(service: Serving) -> AsyncIterator[Wire]:
+    async with Wire(service.url, context=service.client_context(), pace=QUICK) as wire:
+        yield wire
+
+
+async def test_asks_with_token_query_and_body(service: Serving, wire: Wire):
+    answer = await wire.ask("POST", "/a", token="t", params={"q": "a b", "r": ["1", "2"]}, json={"x": 1})
+    assert answer.json() == {"method": "POST", "target": "/a?q=a+b&r=1&r=2", "body": '{"x":1}'}
+    assert service.seen[0].headers["authorization"] == "Bearer t"
+    assert service.seen[0].headers["content-type"] == "application/json"
+
+
+async def test_sends_forms(wire: Wire):
+    assert (await wire.ask("POST", "/a", form={"a": "b/c"})).json() == {
+        "method": "POST",
+        "target": "/a",
+        "body": "a=b%2Fc",
+    }
+
+
+async def test_gives_refusals_as_answers(service: Serving, wire: Wire):
+    service.interruptions.append(tree({"error": "no"}, 404))
+    answer = await wire.ask("GET", "/a")
+    assert (answer.status, answer.json()) == (404, {"error": "no"})
+    assert len(service.seen) == 1
+
+
+@pytest.mark.parametrize("status", [429, 423, 503, 500, 504])
+async def test_asks_again_what_may_be_asked_again(service: Serving, wire: Wire, status: int):
+    service.interruptions.append(nothing(status))
+    assert (await wire.ask("GET", "/a")).status == 200
+    assert len(service.seen) == 2
+
+
+@pytest.mark.parametrize(("status", "asked"), [(429, 2), (423, 2), (503, 2), (500, 1), (504, 1)])
+async def test_repeats_a_post_only_if_nothing_was_done(service: Serving, wire: Wire, status: int, asked: int):
+    service.interruptions.append(nothing(status))
+    if asked == 2:
+        assert (await wire.ask("POST", "/a")).status == 200
+    else:
+        with pytest.raises(Transient):
+            await wire.ask("POST", "/a")
+    assert len(service.seen) == asked
+
+
+async def test_repeats_a_post_where_the_caller_says_so(service: Serving, wire: Wire):
+    service.interruptions.append(CUT)
+    assert (await wire.ask("POST", "/a", again=True)).status == 200
+
+
+async def test_waits_as_long_as_told(service: Serving, wire: Wire):
+    service.interruptions.append(nothing(429, Retry_After="1"))
+    await wire.ask("GET", "/a")
+    first, second = service.seen
+    assert second.at - first.at >= 1.0
+
+
+async def test_a_longer_wait_is_the_callers(service: Serving, wire: Wire):
+    service.interruptions.append(nothing(429, Retry_After="600"))
+    with pytest.raises(Throttled) as caught:
+        await wire.ask("GET", "/a")
+    assert caught.value.retry_after_s == 600.0
+    assert len(service.seen) == 1
+
+
+async def test_gives_up_after_so_many_times(service: Serving, wire: Wire):
+    service.interrupt = lambda _: nothing(503)
+    with pytest.raises(Transient) as caught:
+        await wire.ask("GET", "/a")
+    assert type(caught.value) is Transient
+    assert len(service.seen) == QUICK.attempts
+
+
+async def test_a_service_may_say_slow_down_in_other_words(service: Serving):
+    service.interruptions.append(tree({"reason": "rateLimitExceeded"}, 403))
+
+    def throttled(answer: Answer) -> bool:
+        return answer.status == 403 and b"rateLimitExceeded" in answer.body
+
+    async with Wire(service.url, context=service.client_context(), pace=QUICK, throttled=throttled) as wire:
+        assert (await wire.ask("POST", "/a")).status == 200
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://evil.example/a",
+        "https://127.0.0.1:{port}@evil.example/a",
+        "http://127.0.0.1:{port}/a",
+        "https://localhost:{port}/a",
+        "https://user:x@127.0.0.1:{port}/a",
+        "//evil.example/a",
+        "https://127.0.0.1:1/a",
+        "file:///etc/passwd",
+        "https://[::1/a",
+        "",
+    ],
+)
+async def test_follows_no_link_to_elsewhere(service: Serving, wire: Wire, link: str):
+    with pytest.raises(Unreadable):
+        await wire.ask("GET", link.format(port=service.port), token="t")
+    assert not service.seen
+
+
+async def test_follows_a_link_of_its_own(service: Serving, wire: Wire):
+    answer = await wire.ask("GET", f"{service.url}/a?$skiptoken=x%2By&z=%24")
+    assert b"/a?$skiptoken=x%2By&z=%24" in answer.body
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_follows_no_redirect(service: Serving, wire: Wire, status: int):
+    service.interrupt = lambda _: nothing(status, Location="https://evil.example/")
+    with pytest.raises(Unreadable, match="elsewhere"):
+        await wire.ask("POST", "/a", token="t")
+
+
+async def test_takes_no_more_than_it_can_hold(service: Serving, wire: Wire):
+    service.interrupt = lambda _: text("x" * (MAX_BODY_BYTES + 1))
+    with pytest.raises(Unreadable, match="8 MB"):
+        await wire.ask("POST", "/a")
+
+
+async def test_nor_of_what_unpacks_to_more(service: Serving, wire: Wire):
+    packed = gzip.compress(bytes(MAX_BODY_BYTES * 2))
+    service.interrupt = lambda _: Response(headers={"Content-Encoding": "gzip"}, body=packed)
+    with pytest.raises(Unreadable, match="8 MB"):
+        await wire.ask("POST", "/a")
+
+
+async def test_what_cannot_be_unpacked_or_read(service: Serving, wire: Wire):
+    service.interruptions.append(Response(headers={"Content-Encoding": "gzip"}, body=b"nonsense"))
+    with pytest.raises(Unreadable, match="unpacked"):
+        await wire.ask("POST", "/a")
+    service.interruptions.append(text("<html>log in</html>"))
+    with pytest.raises(Unreadable, match="understood"):
+        (await wire.ask("GET", "/a")).json()
+
+
+async def test_a_silent_service_is_left_in_time(service: Serving):
+    async with Wire(service.url, context=service.client_context(), pace=IMPATIENT) as wire:
+        service.interruptions.append(SILENCE)
+        with pytest.raises(Transient, match="in time"):
+            await wire.ask("POST", "/a")
+        assert (await wire.ask("POST", "/a")).status == 200
+
+
+async def test_nobody_there(service: Serving):
+    async with Serving(echo) as gone:
+        pass
+    async with Wire(gone.url, context=service.client_context(), pace=QUICK) as wire:
+        with pytest.raises(Transient, match="out of reach"):
+            await wire.ask("POST", "/a")
+
+
+async def test_a_service_that_is_not_believed(service: Serving):
+    async with Wire(service.url, context=ssl.create_default_context(), pace=QUICK) as wire:
+        with pytest.raises(Misconfigured, match="certificate") as caught:
+            await wire.ask("GET", "/a")
+    assert "ca_file" in caught.value.mend
+    assert not service.seen
+
+
+async def test_a_cut_line_is_asked_anew(service: Serving, wire: Wire):
+    service.interruptions.append(CUT)
+    assert (await wire.ask("GET", "/a")).status == 200
+
+
+async def test_says_nothing_of_what_passes(
+    service: Serving, wire: Wire, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+):
+    caplog.set_level(logging.DEBUG)
+    canary = "canary-of-the-wire"
+    told: list[str] = []
+    for trouble in (CUT, nothing(503), text(canary, 500), text(canary), nothing(302, Location=canary)):
+        service.interrupt = lambda _, trouble=trouble: trouble  # type: ignore[misc]
+        try:
+            answer = await wire.ask("GET", "/a", token=canary, params={"q": canary}, headers={"X": canary})
+            answer.json()
+        except CalendarError as error:
+            told += [*traceback.format_exception(error), repr(error), error.mend]
+        else:
+            pytest.fail("there was trouble")
+    assert len(told) > 10
+    structlog.get_logger().warning("so that something was said")
+    out, err = capfd.readouterr()
+    assert "so that something was said" in out + err
+    logged = "".join(
+        record.getMessage() for record in caplog.records if not record.name.startswith("asyncio")
+    )
+    assert canary not in "".join([*told, out, err, logged])
+    assert canary not in repr(Answer(status=200, headers={}, body=canary.encode()))
+
+
+async def test_cancelled_it_lets_go(service: Serving, wire: Wire):
+    service.interruptions.append(SILENCE)
+    asking = asyncio.get_running_loop().create_task(wire.ask("GET", "/a"))
+    await service.until_seen(1)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "10"}, 10.0),
+        ({"retry-after": " 0 "}, 0.0),
+        ({"retry-after": "99999999999999999999"}, 86400.0),
+        ({"retry-after": "Sat, 21 Nov 2026 09:00:30 GMT", "date": "Sat, 21 Nov 2026 09:00:00 GMT"}, 30.0),
+        ({"retry-after": "Sat, 21 Nov 2026 08:00:30 GMT", "date": "Sat, 21 Nov 2026 09:00:00 GMT"}, 0.0),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "1.5"}, None),
+        ({"retry-after": "²"}, None),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_how_long_to_wait(headers: dict[str, str], seconds: float | None):
+    assert retry_after_s(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://Graph.Microsoft.com", "https://graph.microsoft.com:443"),
+        ("https://graph.microsoft.com:443/", "https://graph.microsoft.com:443"),
+        ("http://localhost:80", "http://localhost:80"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_origins(url: str, origin: str):
+    assert read_origin(url) == origin
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://graph.microsoft.com",
+        "http://localhost.evil.example",
+        "ftp://localhost",
+        "https://a@graph.microsoft.com",
+        "https://graph.microsoft.com/v1.0",
+        "https://graph.microsoft.com:99999",
+        "graph.microsoft.com",
+        "",
+    ],
+)
+def test_no_origins(url: str):
+    with pytest.raises(Misconfigured):
+        read_origin(url)

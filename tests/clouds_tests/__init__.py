@@ -1,0 +1,1 @@
+"""Other people's clients judge the stand-ins for the clouds."""
