@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -436,9 +436,7 @@ def soon(seconds: float) -> str:
 
 
 @asynccontextmanager
-async def reception(
-    world: World, *goings_on: Custom, rooms: Iterable[Device] = ()
-) -> AsyncIterator[Reception]:
+async def reception(world: World, *goings_on: Custom) -> AsyncIterator[Reception]:
     """In every room one of these goes on, again and again; afterwards it is judged."""
     there = Reception(world)
     watching = world.crew.start(there.timeline.run(), name="timeline")
@@ -447,7 +445,7 @@ async def reception(
             _again_and_again(there, goings_on[number % len(goings_on)], device),
             name=f"reception-{device.room}",
         )
-        for number, device in enumerate(tuple(rooms) or world.site.devices)
+        for number, device in enumerate(world.site.devices)
         if goings_on
     ]
     try:
@@ -456,11 +454,11 @@ async def reception(
         if tasks:
             await asyncio.wait(tasks, timeout=EVENTUALLY_S)
         await there.conclude()
+        world.tally.wrongs += there.judge()
     finally:
         for task in (*tasks, watching):
             task.cancel()
         await asyncio.wait((*tasks, watching))
-        world.tally.wrongs += there.judge()
         world.note(there.summary())
         there.write(world.directory / "roomd" / "reception.txt")
 
