@@ -40,28 +40,38 @@ class Unreadable(Transient):
     default_mend = "check that no proxy or portal answers in the service's place"
 
 
-class CredentialWrong(CalendarError):
+class IntegrationError(CalendarError):
+    """All rooms of the service are out of reach until a person acts."""
+
+
+class CredentialWrong(IntegrationError):
     """Our secret, certificate or key is not taken: an operator must bring another; nothing is forgotten."""
 
     default_mend = "bring a new secret, certificate or key"
 
 
-class ClockSkewed(CalendarError):
+class ClockSkewed(IntegrationError):
     """What we sign is not valid at the service's time of day: set our clock; nothing is forgotten."""
 
     default_mend = "set this machine's clock (NTP)"
 
 
-class Revoked(CalendarError):
+class Revoked(IntegrationError):
     """The site's administrator took the consent back: stop, and forget what belongs to it if it stays so."""
 
     default_mend = "an administrator must consent again"
 
 
-class Misconfigured(CalendarError):
+class Misconfigured(IntegrationError):
     """What the configuration says cannot work: no tenant of that name, say; nothing is forgotten."""
 
     default_mend = "mend the calendar's settings in the configuration"
+
+
+class RoomsDenied(CalendarError):
+    """We may not read the list of rooms; those whose address is known may still be read."""
+
+    default_mend = "grant the permission to read the list of rooms"
 
 
 class Refused(CalendarError):

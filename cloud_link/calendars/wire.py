@@ -94,6 +94,7 @@ class Wire:
         self.origin = read_origin(origin)
         self._pace = pace or WirePace()
         self._throttled = throttled
+        self._rests: dict[str, float] = {}  # loop time, by lane
         self._client = httpx.AsyncClient(
             verify=context or ssl.create_default_context(),
             proxy=proxy,
@@ -117,7 +118,7 @@ class Wire:
         """Close the connections that are kept open."""
         await self._client.aclose()
 
-    async def ask(
+    async def ask(  # noqa: PLR0913 - all that a request may have
         self,
         method: str,
         url: str,
@@ -128,11 +129,13 @@ class Wire:
         form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         again: bool | None = None,
+        lane: str | None = None,
     ) -> Answer:
         """What the service answers, be it a refusal (4xx); asked again where that helps.
 
-        `url` is a path, or a link that the service gave; Unreadable if that leads to another origin. `again`:
-        whether to repeat what may have been done already; as the method suggests, unless said otherwise.
+        `url` is a path, or a link that the service gave; Unreadable if that leads elsewhere. `again`: may be
+        repeated although it may have been done already; as the method suggests, unless said otherwise.
+        `lane`: whose patience is tried (a mailbox); if one in it is told to wait, all others in it do, too.
         Throttled or Transient when it was asked often enough, with the service's own `retry_after_s`.
         """
         target = self._target(url)
@@ -165,10 +168,37 @@ class Wire:
                 wait_jitter=self._pace.first_rest_s,
             ):
                 with attempt:
-                    return await self._once(request)
+                    return await self._in_lane(lane, request)
         except _NotDone as error:
             raise error.seen from None
         raise AssertionError  # an attempt returns or raises
+
+    def rest_s(self, lane: str) -> float:
+        """Seconds for which nothing more may be asked in this lane; 0 if it may."""
+        rest_s = self._rests.get(lane, 0.0) - asyncio.get_running_loop().time()
+        if rest_s <= 0:
+            self._rests.pop(lane, None)
+        return max(rest_s, 0.0)
+
+    def rest(self, lane: str, seconds: float) -> None:
+        """Ask nothing more in this lane for so long: the service said so."""
+        until = asyncio.get_running_loop().time() + seconds
+        self._rests[lane] = max(self._rests.get(lane, 0.0), until)
+
+    async def _in_lane(self, lane: str | None, request: httpx.Request) -> Answer:
+        if lane is None:
+            return await self._once(request)
+        while (rest_s := self.rest_s(lane)) > 0:
+            if rest_s > self._pace.patience_s:
+                throttled = Throttled(f"{self.origin} said: slow down", retry_after_s=rest_s)
+                raise _NotDone(throttled)
+            await asyncio.sleep(rest_s)
+        try:
+            return await self._once(request)
+        except _NotDone as error:
+            if error.retry_after_s is not None:
+                self.rest(lane, error.retry_after_s)
+            raise
 
     def _target(self, url: str) -> str:
         if url.startswith("/") and not url.startswith("//"):
