@@ -296,7 +296,7 @@ def refused(
     if about is About.SUBSCRIPTION and error.code in _NOT_REACHED:
         return Refused(
             f"Graph did not reach the receiver, or refused the subscription ({shown})",
-            mend="let Microsoft reach the receiver's public address over HTTPS, with a certificate of a public CA",
+            mend="let Microsoft reach the receiver's public address over HTTPS, with a public certificate",
         )
     return Refused(f"Graph refused ({shown})")
 
