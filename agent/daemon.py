@@ -271,8 +271,8 @@ class _Daemon:
 
     # ── what is heard
 
-    def _ask(self, request: Request) -> None:
-        self._fleet.ask(request)
+    def _ask(self, request: Request) -> bool:
+        return self._fleet.ask(request)
 
     async def _deliver(self, room: RoomId, events: Sequence[RoomEvent]) -> None:
         await self._pipeline.deliver(room, events)

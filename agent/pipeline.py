@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from agent.clock import Clock
-from agent.core.events import ClockStepped, ClockStruck, RoomEvent
-from agent.core.facts import Request, Step
+from agent.core.events import ClockStepped, ClockStruck, OrderRefused, RoomEvent
+from agent.core.facts import Book, Extend, Release, Request, Step
 from agent.core.model import Policy, Room, RoomId
 from agent.core.step import next_deadline, step
 
@@ -24,7 +24,7 @@ BETWEEN_RECORDS_S = 0.008  # while much is heard: a transaction costs about as m
 LOOK_EVERY_S = 0.25  # at the clock, for deadlines and for jumps
 
 Record = Callable[[Sequence[Step]], Awaitable[None]]
-Ask = Callable[[Request], None]
+Ask = Callable[[Request], bool]  # whether the device was there to be asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +115,17 @@ class Pipeline:
                 recorded_at_s = loop.time()
                 for taken in steps:
                     for request in taken.requests:
-                        self._ask(request)
+                        if not self._ask(request) and isinstance(request, Book | Extend | Release):
+                            self._refuse(taken.room.id, request)
             if closing:
                 return
+
+    def _refuse(self, room: RoomId, request: Book | Extend | Release) -> None:
+        """Nobody was asked, and the core does not ask again: a booking that comes late is worse than none."""
+        why = "the device was not connected at that moment; give it again"
+        refused = OrderRefused(device=request.device, command=request.command, why=why)
+        self._held += 1
+        self._inbox.put_nowait(_Heard(self._clock.now(), room, (refused,)))
 
     def _take(self, first: _Heard) -> tuple[list[Step], bool]:
         """Move the rooms by all that waits in the inbox. Second: whether nothing more will come."""
@@ -144,13 +152,16 @@ class Pipeline:
                 self._move(room, event, now, steps)
             return
         self._struck = False
+        struck: list[RoomId] = []
         while self._deadlines and self._deadlines[0][0] <= now:
             due, room = heapq.heappop(self._deadlines)
             if self._due.get(room) == due:
                 self._due[room] = None
-                self._move(room, event, now, steps)
-                if self._due[room] is None:
-                    self._plan(self._rooms[room])
+                struck.append(room)
+        for room in struck:  # once each: a deadline that stays due must not hold up everybody else
+            self._move(room, event, now, steps)
+            if self._due[room] is None:
+                self._plan(self._rooms[room])
 
     def _move(self, room_id: RoomId, event: RoomEvent, now: datetime, steps: list[Step]) -> None:
         before = self._rooms[room_id]

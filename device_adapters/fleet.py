@@ -75,11 +75,13 @@ class Fleet:
             self._group = None
             self._tasks.clear()
 
-    def ask(self, request: Request) -> None:
-        """Ask a device, without waiting; dropped if it is not connected, as each connect brings a listing."""
+    def ask(self, request: Request) -> bool:
+        """Ask a device, without waiting; dropped if it is not connected, as each connect brings a listing.
+
+        Whether it was asked.
+        """
         link = self._links.get(request.device)
-        if link is not None:
-            link.ask(request)
+        return link is not None and link.ask(request)
 
     def phases(self) -> Mapping[Phase, int]:
         """How many devices are in each phase."""

@@ -145,10 +145,12 @@ class Link:
         self._screens = Screens(banner=device.banner)  # it goes on showing while there is no conversation
         self._told: tuple[str, str] | None = None  # what was told of it last: that it is heard, or why not
 
-    def ask(self, request: Request) -> None:
-        """Ask the device, if it is connected; else drop it: each connect lists, and the core asks anew."""
-        if self._talk is not None:
-            self._talk.ask(request)
+    def ask(self, request: Request) -> bool:
+        """Ask the device, if it is connected; else drop it: each connect lists, and the core asks anew.
+
+        Whether it was asked.
+        """
+        return self._talk is not None and self._talk.ask(request)
 
     async def run(self) -> None:
         """For ever; ends only by being cancelled."""
@@ -337,10 +339,13 @@ class Talk:
         self._deaf_s = 0.0  # how long we did not listen
         self._probe_at = self._reread_at = float("inf")
 
-    def ask(self, request: Request) -> None:
-        """Pass on what the core asks for; a listing on its way is asked for again when it has come."""
+    def ask(self, request: Request) -> bool:
+        """Pass on what the core asks for; a listing on its way is asked for again when it has come.
+
+        Whether the device is asked: not before it has said who it is.
+        """
         if self._identity is None:
-            return  # the greeting will list and read
+            return False  # the greeting will list and read
         match request:
             case ListBookings() if not self._makeup.books:
                 pass  # there is nothing to list
@@ -352,13 +357,14 @@ class Talk:
                 if self._reading is None:
                     self._read_sensors()
             case _ if self._greeting:
-                pass  # the core does not know yet that there is somebody to ask
+                return False  # the core does not know yet that there is somebody to ask
             case _:
                 light_mode, at = self._translator.light_mode, self._around.clock()
                 now = self._carrying_out.take_up(request, self._makeup, light_mode=light_mode, at=at)
                 self._do(now)
                 if now.events:  # nothing comes by itself: what is soon answered ends the wait for news
                     self._send(_Purpose.PROBE, requests.UPTIME)
+        return True
 
     # ── the greeting ──
 

@@ -50,13 +50,15 @@ from agent.core.orders import (
     ShowMessage,
 )
 
+MINUTE = timedelta(minutes=1)  # in whole ones of which devices are told how long a booking lasts
 LONGEST_HOLD = timedelta(hours=24)
 LONGEST_TEXT = 255  # characters; no message of any firmware takes more
 MOST_ANSWERS = 5
+ANSWERS_WITHIN = timedelta(seconds=35)  # a device says yes or no, or nobody waits for it any more
 SEEN_WITHIN = timedelta(seconds=90)  # what a device said yes to shows in its bookings by then
 BOOKED_WITHIN = timedelta(seconds=120)  # after the device's own patience for the calendar's answer
 LONGEST_PATIENCE = timedelta(seconds=300)  # of a device that waits for the calendar's answer
-REMEMBER_DONE = timedelta(hours=1)  # a command that is repeated later is known to the inbox
+REMEMBER_DONE = timedelta(minutes=2)  # a command that is repeated later is known to the inbox
 
 Result = Mapping[str, str | None]
 
@@ -118,6 +120,8 @@ def _place_hold(step: Step, event: CommandGiven, order: PlaceHold, now: datetime
     if other is not None:
         raise _NotDone(_in_the_way(other))
     before = standing(step.room, order.hold)
+    if order.book and before is not None and before.request_id is not None:
+        raise _NotDone(f"hold {order.hold} is booked as well: cancel it and release its booking first")
     result = {"hold_id": order.hold, "starts_at": starts_at.isoformat(), "ends_at": order.ends_at.isoformat()}
     name = name_message(step.room, event.command, policy)
     request_id: RequestId | None = None
@@ -180,10 +184,9 @@ def _show_message(step: Step, event: CommandGiven, order: ShowMessage, now: date
     _fit_to_show(step.room, order)
     if not timedelta() < order.duration <= LONGEST_HOLD:
         raise _NotDone("its duration is not between nothing and 24 hours")
-    until = now + order.duration
     for hold in step.room.holds.values():
         begun = hold.phase in {HoldPhase.DUE, HoldPhase.SHOWN} and hold.ends_at > now
-        if begun and not hold.plain and set(hold.surfaces) & set(order.surfaces):
+        if begun and not hold.plain and _meet(step.room, hold.surfaces, order.surfaces):
             raise _NotDone(_in_the_way(hold))
     for hold in tuple(step.room.holds.values()):
         if hold.plain and hold.live:
@@ -196,11 +199,15 @@ def _show_message(step: Step, event: CommandGiven, order: ShowMessage, now: date
             id=event.command,
             status=AnswerStatus.ACCEPTED,
             at=now,
-            errand=Errand.MESSAGE,
-            give_up_at=until,
+            errand=Errand.MESSAGE,  # given up when its hold is over
             feedback_id=name,
         ),
     )
+
+
+def _meet(room: Room, some: tuple[Surface, ...], others: tuple[Surface, ...]) -> bool:
+    """Whether any device would show both on one surface."""
+    return any(set(surfaces_on(d, some)) & set(surfaces_on(d, others)) for d in room.devices.values())
 
 
 def _clear_message(step: Step, event: CommandGiven, surfaces: tuple[Surface, ...], now: datetime) -> Step:
@@ -225,11 +232,13 @@ def _book_room(
     *,
     result: Result | None = None,
 ) -> Step:
-    ends_at = order.starts_at + order.duration
+    # As a device is told it: by it the booking is known again where nothing else names it.
+    starts_at = order.starts_at.replace(microsecond=0)
+    ends_at = starts_at - (-order.duration // MINUTE) * MINUTE
     if order.duration <= timedelta() or ends_at <= now:
         raise _NotDone("its end is not after its start and after now")
     for booking in step.room.bookings.values():
-        if booking.live and booking.starts_at < ends_at and order.starts_at < booking.ends_at:
+        if booking.live and booking.starts_at < ends_at and starts_at < booking.ends_at:
             raise _NotDone(_booked(booking))
     device = next(iter(_booking_devices(step.room)), None)
     if device is None:
@@ -239,7 +248,7 @@ def _book_room(
     asked = BookingRequested(
         device=device.id,
         request_id=request_id,
-        starts_at=order.starts_at,
+        starts_at=starts_at,
         ends_at=ends_at,
         title=order.title,
     )
@@ -248,7 +257,7 @@ def _book_room(
         device=device.id,
         command=event.command,
         request_id=request_id,
-        starts_at=order.starts_at,
+        starts_at=starts_at,
         ends_at=ends_at,
         title=order.title,
         organizer=order.organizer,
@@ -336,6 +345,9 @@ def _find_booking(room: Room, name: str, now: datetime) -> tuple[Booking, Device
     if len({b.key for b in found}) > 1:
         raise _NotDone(f"{name} names several bookings: " + ", ".join(b.key for b in found))
     booking = found[0]
+    for command in room.commands.values():
+        if command.booking == booking.key and command.status is AnswerStatus.ACCEPTED:
+            raise _NotDone(f"command {command.id} about this booking is under way: wait for its answer")
     for device in _booking_devices(room):
         if device.id in booking.booking_ids:
             return booking, device.id
@@ -409,7 +421,7 @@ def hear_back(room: Room, event: OrderTaken | OrderRefused, *, now: datetime, po
             return _note(looked, replace(command, taken=True))
         case OrderRefused(why=why):
             if command.errand is Errand.BOOKING:
-                failed = BookingFailed(device=event.device, request_id=command.request_id, cause="declined")
+                failed = BookingFailed(device=event.device, request_id=command.request_id, cause="config")
                 step = correlate(room, failed, now=now, policy=policy)
                 booking = _booking_of(step.room, command)
                 if booking is not None and booking.phase is BookingPhase.CONFIRMED:
@@ -445,15 +457,15 @@ def next_conclusion(room: Room) -> datetime | None:
 
 def left(command: Command, now: datetime) -> Command:
     """A command when the agent starts: nothing waits for what a clock that was set back puts far off."""
-    if command.status is not AnswerStatus.ACCEPTED or command.errand is Errand.MESSAGE:
-        return replace(command, at=min(command.at, now))
     latest = now + LONGEST_PATIENCE + BOOKED_WITHIN
     give_up_at = None if command.give_up_at is None else min(command.give_up_at, latest)
     return replace(command, at=min(command.at, now), give_up_at=give_up_at)
 
 
 def shifted(command: Command, by: timedelta) -> Command:
-    """A command after the clock jumped: what is waited for is waited for as long."""
+    """A command after the clock jumped: what is waited for is waited for as long; an answer stays."""
+    if command.status is not AnswerStatus.ACCEPTED:
+        return command
     give_up_at = None if command.give_up_at is None else command.give_up_at + by
     return replace(command, at=command.at + by, give_up_at=give_up_at)
 
@@ -492,9 +504,15 @@ def _conclude_booking(step: Step, command: Command, facts: tuple[Fact, ...], now
             return _finish(step, command, AnswerStatus.FAILED, now, reason="the booking is over")
     if not _given_up(command, now):
         return step
-    if command.taken and command.errand is not Errand.BOOKING:
+    if command.taken and command.errand is not Errand.BOOKING and _looked_since(step.room, command):
         return _finish(step, command, AnswerStatus.FAILED, now, reason="the device agreed and did not do it")
     return _finish(step, command, AnswerStatus.UNKNOWN, now, reason="no answer came from the device in time")
+
+
+def _looked_since(room: Room, command: Command) -> bool:
+    """Whether the device has listed its bookings since it said yes, which it does within the time it has."""
+    states = [room.devices[device] for device in command.devices if device in room.devices]
+    return any(s.listed_at is not None and s.listed_at > command.at + ANSWERS_WITHIN for s in states)
 
 
 def _given_up(command: Command, now: datetime) -> bool:

@@ -32,6 +32,7 @@ from agent.core.model import (
     RoomId,
 )
 
+OTHERS_STAY = timedelta(minutes=2)  # somebody else's prompt, for all that is known after a gap
 UPTIME_TOLERANCE = timedelta(seconds=60)  # uptime is read seconds late
 DRIFT = 1e-4  # of two clocks against each other, at most
 
@@ -100,7 +101,7 @@ def _unheard(state: DeviceState, now: datetime) -> DeviceState:
         asked_at=None,
         list_at=None,
         listed_at=_past(state.listed_at, now),
-        others_until=None,
+        others_until=_perhaps_still(state.others_until, now),
         booted_at=_past(state.booted_at, now),
     )
 
@@ -123,6 +124,11 @@ def _past(instant: datetime | None, now: datetime) -> datetime | None:
     return None if instant is None else min(instant, now)
 
 
+def _perhaps_still(others_until: datetime | None, now: datetime) -> datetime | None:
+    """Somebody else's prompt after a gap, in which nobody heard whether it was cleared."""
+    return None if others_until is None else min(others_until, now + OTHERS_STAY)
+
+
 def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: datetime) -> Step:
     booted_at = before.booted_at if event.uptime_s is None else now - timedelta(seconds=event.uptime_s)
     books = Ability.BOOKINGS not in event.lacks
@@ -141,7 +147,7 @@ def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: dat
         booking_timeout=timedelta(seconds=event.booking_timeout_s),
         lacks=event.lacks,
         surfaces=event.surfaces,
-        others_until=None,
+        others_until=_perhaps_still(before.others_until, now),
         recovering=books,
         asked_at=now if books else None,  # whoever connects lists: the listing is on its way
         list_at=None,
@@ -208,7 +214,8 @@ def _restarted(before: DeviceState, booted_at: datetime, now: datetime) -> bool:
 
 
 def _after_restart(state: DeviceState) -> DeviceState:
-    return replace(state, renumbered=True)  # `webex-7` may be another booking now
+    # `webex-7` may be another booking now, and its screen is empty.
+    return replace(state, renumbered=True, others_until=None)
 
 
 def _with(room: Room, device: DeviceState) -> Room:

@@ -356,6 +356,7 @@ class PromptAnswered:
     device: DeviceId
     feedback_id: FeedbackId | None
     option: int
+    surface: Surface | None = None  # on which; firmware before 26.1 does not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

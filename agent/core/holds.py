@@ -33,6 +33,7 @@ from agent.core.facts import (
     Wake,
 )
 from agent.core.model import (
+    BookingPhase,
     CommandId,
     DeviceId,
     DevicePhase,
@@ -54,7 +55,9 @@ LAPSES_AFTER = timedelta(seconds=3600)  # no device shows anything longer by its
 RENEW_BEFORE = timedelta(seconds=120)  # that is over
 OVERDUE = timedelta(seconds=15)  # a device that has not answered by then is asked again
 SHOW_AGAIN_AFTER = timedelta(seconds=30)  # something cleared it
+REFUSED_AGAIN_AFTER = timedelta(seconds=60)  # a renewal was refused: what is shown is soon to lapse
 SHOW_AGAIN = 2  # times at most: whoever dismisses it a third time has read it
+MOST_RESTS = 64  # of `OVERDUE`: a light that cannot be put right is tried every quarter of an hour
 TAKE_OFF_TRIES = 3  # a device that refuses as often has nothing to take off, or cannot
 REPLACES_WITHIN = timedelta(seconds=3)  # a device says by then that what was renewed took the old one's place
 LAPSE_IS_NEAR = timedelta(seconds=5)  # what is cleared so near its end was cleared by that
@@ -243,11 +246,13 @@ def see(step: Step, event: ScreenEvent, *, now: datetime, policy: Policy) -> Ste
     if hold is None:
         return _stray(step, event, device, policy)
     match event:
-        case PromptAnswered(option=option):
+        case PromptAnswered(option=option, surface=where):
             if not 1 <= option <= len(hold.answers):
                 return replace(step, ignored=step.ignored + 1)
             answered = replace(hold, answer=hold.answers[option - 1]) if hold.live else hold
-            return turn(step, answered, Turn.ANSWERED, now, around=Circumstances(device=event.device))
+            return turn(
+                step, answered, Turn.ANSWERED, now, around=Circumstances(device=event.device, surface=where)
+            )
         case MessageShown(surface=surface):
             return _shown(step, hold, event.device, surface, now)
         case MessageTakenOff(surface=surface):
@@ -296,17 +301,38 @@ def _renewal_refused(showing: Showing) -> bool:
     return showing.phase is ShowingPhase.REFUSED and showing.told
 
 
-def pass_time(step: Step, *, now: datetime) -> Step:
-    """Begin and end what the clock says, at the times that were ordered, however late it is told."""
-    for key in tuple(step.room.holds):
-        hold = step.room.holds[key]
+def begin(step: Step, *, now: datetime) -> Step:
+    """Begin what the clock says."""
+    for hold in tuple(step.room.holds.values()):
         if hold.phase is HoldPhase.PLACED and hold.starts_at <= now:
             step = turn(step, hold, Turn.BEGUN, now)
-            hold = step.room.holds[key]
-        if hold.live and hold.ends_at <= now:
-            around = Circumstances(at=hold.ends_at, recovered=now > hold.ends_at + LATE)
-            step = turn(step, hold, Turn.EXPIRED, now, around=around)
     return step
+
+
+def expire(step: Step, *, now: datetime) -> Step:
+    """End what the clock says, at the times that were ordered, however late it is told."""
+    for hold in tuple(step.room.holds.values()):
+        if hold.live and hold.ends_at <= now:
+            late = now > hold.ends_at + LATE
+            begun_at = _taken_over_at(step.room, hold) if late else None
+            sign = Turn.EXPIRED if begun_at is None else Turn.BOOKING_STARTED
+            around = Circumstances(at=begun_at or hold.ends_at, recovered=late)
+            step = turn(step, hold, sign, now, around=around)
+    return step
+
+
+def _taken_over_at(room: Room, hold: Hold) -> datetime | None:
+    """When a meeting began in the middle of the hold, and nobody was there to notice."""
+    if hold.plain or hold.phase not in {HoldPhase.DUE, HoldPhase.SHOWN}:
+        return None
+    starts = (
+        b.starts_at
+        for b in room.bookings.values()
+        if b.phase in {BookingPhase.CONFIRMED, BookingPhase.STARTED, BookingPhase.ENDED}
+        and (hold.request_id is None or b.request_id != hold.request_id)
+        and hold.starts_at < b.starts_at < hold.ends_at
+    )
+    return min(starts, default=None)
 
 
 def heed(step: Step, facts: tuple[Fact, ...], *, now: datetime) -> Step:
@@ -316,8 +342,10 @@ def heed(step: Step, facts: tuple[Fact, ...], *, now: datetime) -> Step:
             for hold in tuple(step.room.holds.values()):
                 own = hold.request_id is not None and hold.request_id == fact.booking.request_id
                 begun = hold.phase in {HoldPhase.DUE, HoldPhase.SHOWN}
-                if begun and not hold.plain and not own and fact.booking.starts_at > hold.starts_at:
-                    step = turn(step, hold, Turn.BOOKING_STARTED, now)
+                meant = begun and not hold.plain and not own and fact.at < hold.ends_at
+                if meant and fact.booking.starts_at > hold.starts_at:
+                    around = Circumstances(at=fact.at, recovered=fact.recovered or now > fact.at + LATE)
+                    step = turn(step, hold, Turn.BOOKING_STARTED, now, around=around)
     return step
 
 
@@ -469,6 +497,8 @@ def _show_at(hold: Hold, showing: Showing) -> datetime | None:
             if showing.cleared > SHOW_AGAIN or showing.asked_at is None:
                 return None
             return showing.asked_at + SHOW_AGAIN_AFTER
+        case ShowingPhase.REFUSED if _renewal_refused(showing) and showing.asked_at is not None:
+            return showing.asked_at + REFUSED_AGAIN_AFTER
         case ShowingPhase.REFUSED | ShowingPhase.LEAVING:
             return None
         case _:
@@ -476,7 +506,8 @@ def _show_at(hold: Hold, showing: Showing) -> datetime | None:
 
 
 def _again_at(showing: Showing) -> datetime:
-    return AT_ONCE if showing.asked_at is None else showing.asked_at + OVERDUE
+    rest = OVERDUE * min(2**showing.refused, MOST_RESTS)
+    return AT_ONCE if showing.asked_at is None else showing.asked_at + rest
 
 
 def _kept_from(room: Room, device: DeviceState, surface: Surface, policy: Policy) -> bool:
@@ -516,7 +547,13 @@ def _show(step: Step, task: _Task, now: datetime, policy: Policy) -> Step:
         )
     # What was shown before may stay longer than what is asked for now, should this one not come.
     latest = until if until is None or before.until is None else max(until, before.until)
-    asked = replace(before, phase=ShowingPhase.ASKED, asked_at=now, until=latest, anew=before.told)
+    asked = replace(
+        before,
+        phase=ShowingPhase.ASKED,
+        asked_at=now,
+        until=latest,
+        anew=before.told and before.phase is not ShowingPhase.CLEARED,
+    )
     return _set(_send(step, *requests), step.room.holds[hold.feedback_id], asked)
 
 
@@ -563,7 +600,8 @@ def _displayed(
     step: Step, event: PromptDisplayed, device: DeviceState, now: datetime, policy: Policy
 ) -> Step:
     """A prompt came up. Of ours those stay that a hold wants; before anybody else's ours stands back."""
-    if event.feedback_id in step.room.holds:
+    ours = None if event.feedback_id is None else step.room.holds.get(event.feedback_id)
+    if ours is not None and (ours.live or any(s.device == device.id for s in ours.showings)):
         return step
     if event.feedback_id is not None and agent_of(event.feedback_id) == policy.agent:
         return _send(step, _off_screen(device.id, event.feedback_id))
@@ -598,8 +636,8 @@ def _refused(step: Step, hold: Hold, device: DeviceId, surface: Surface, why: st
     match showing.phase:
         case ShowingPhase.LEAVING:
             refused = replace(showing, refused=showing.refused + 1, why=why)
-            if refused.refused >= TAKE_OFF_TRIES:
-                return _drop(step, hold, showing)
+            if refused.refused >= TAKE_OFF_TRIES and showing.until is not None:
+                return _drop(step, hold, showing)  # it lapses by itself; a light never does
             return _set(step, hold, refused)
         case ShowingPhase.ASKED:
             step = _set(step, hold, replace(showing, phase=ShowingPhase.REFUSED, why=why))

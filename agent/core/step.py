@@ -37,7 +37,7 @@ from agent.core.events import (
     UseSensed,
 )
 from agent.core.facts import BookingFact, FactKind, Step
-from agent.core.holds import bring, greet, heed, next_turn, pass_time, see
+from agent.core.holds import begin, bring, expire, greet, heed, next_turn, see
 from agent.core.holds import shifted as shifted_hold
 from agent.core.model import Booking, DevicePhase, DeviceState, Policy, Room
 from agent.core.occupancy import forget_silent, next_weighing, sense, weigh
@@ -96,8 +96,9 @@ def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Ste
 
 def _follow(taken: Step, now: datetime, policy: Policy) -> Step:
     """What an event means to holds and commands: whatever it was, their time may have come with it."""
-    followed = pass_time(taken, now=now)
+    followed = begin(taken, now=now)
     followed = heed(followed, taken.facts, now=now)
+    followed = expire(followed, now=now)
     followed = conclude(followed, taken.facts, now=now)
     return bring(followed, now=now, policy=policy)
 

@@ -354,7 +354,12 @@ class Translator:
     def _prompt_answered(self, value: object) -> None:
         for body in _bodies(value):
             option = OPTION.cast(body.get("OptionId"))
-            answered = PromptAnswered(device=self.device, feedback_id=_feedback_id(body), option=option)
+            answered = PromptAnswered(
+                device=self.device,
+                feedback_id=_feedback_id(body),
+                option=option,
+                surface=_surface(body.get("Origin")),
+            )
             self._events.append(answered)
 
     def _prompt_cleared(self, value: object) -> None:

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from agent.clock import Clock
 from agent.core.devices import furnish
-from agent.core.events import BookingRequested, BookingsListed, DeviceConnected, PeopleCounted
+from agent.core.events import BookingRequested, BookingsListed, CommandGiven, DeviceConnected, PeopleCounted
 from agent.core.facts import FactKind, Request, Step
-from agent.core.model import Policy, RoomId
+from agent.core.model import AnswerStatus, CommandId, Policy, RoomId
+from agent.core.orders import BookRoom, ShowMessage
 from agent.pipeline import INBOX_HOLDS, TOGETHER_AT_MOST, Pipeline
 from tests.agent.core.story import CODEC, R1, device
 
@@ -24,14 +25,17 @@ class Road:
         self.written: list[Step] = []
         self.batches: list[int] = []
         self.asked: list[Request] = []
+        self.there = True  # the device, when it is asked
         self.disk = asyncio.Event()
         self.disk.set()
         self.changed = asyncio.Condition()
         clock = Clock(wall=lambda: self.wall_s, steady=lambda: self.steady_s)
         room = furnish(None, FJORD, (device(),), now=clock.now())
-        self.pipeline = Pipeline(
-            [room], policy=Policy(), clock=clock, record=self.record, ask=self.asked.append
-        )
+        self.pipeline = Pipeline([room], policy=Policy(), clock=clock, record=self.record, ask=self.ask)
+
+    def ask(self, request: Request) -> bool:
+        self.asked.append(request)
+        return self.there
 
     async def record(self, steps: Sequence[Step]) -> None:
         await self.disk.wait()
@@ -158,3 +162,33 @@ async def test_a_slow_disk_makes_devices_wait_and_loses_nothing():
         assert not talk.done(), "the inbox is bounded"
         road.disk.set()
     assert len(road.kinds()) == many
+
+
+async def test_an_order_for_which_the_device_was_not_there_is_refused_and_not_kept_for_later():
+    road = Road()
+    async with asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(road.pipeline.run(), name="pipeline")
+        await road.pipeline.deliver(FJORD, [connected()])
+        road.there = False
+        order = BookRoom(starts_at=road.now(), duration=timedelta(minutes=30))
+        await road.pipeline.deliver(FJORD, [CommandGiven(command=CommandId("c1"), order=order)])
+        await road.until(FactKind.BOOKING_FAILED)
+        run.cancel()
+    answers = [answer for taken in road.written for answer in taken.answers]
+    assert [answer.status for answer in answers] == [AnswerStatus.ACCEPTED, AnswerStatus.FAILED]
+    assert "not connected" in (answers[-1].reason or "")
+
+
+async def test_a_deadline_that_stays_due_holds_up_nobody():
+    road = Road()
+    message = ShowMessage(text="Lunch", duration=timedelta(hours=1))
+    async with asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(road.pipeline.run(), name="pipeline")
+        clock = tasks.create_task(road.pipeline.watch_the_clock(), name="clock")
+        await road.pipeline.deliver(FJORD, [CommandGiven(command=CommandId("c1"), order=message)])
+        road.wall_s -= 5.0
+        await asyncio.sleep(0.6)
+        await road.pipeline.deliver(FJORD, [connected()])
+        await road.until(FactKind.DEVICE_CONNECTED)
+        run.cancel()
+        clock.cancel()

@@ -263,7 +263,7 @@ def test_a_hold_is_shown_at_once_and_taken_off_at_its_end() -> None:
     day.until("09:15")
     assert (day.fact.kind, day.fact.at, day.fact.cause) == (ENDED, at("09:15"), "expired")
     day.tells(ENDED).asks(TakeOff)
-    assert not day.hold.showings
+    assert not any(each.showings for each in day.room.holds.values())
     day.until("10:00")
     assert not day.room.holds
 
@@ -421,7 +421,7 @@ def test_its_end_reaches_a_device_that_was_away_then() -> None:
     day = Screens().connected().ordered("09:00", hold(on=(Surface.SCREEN, Surface.LED)), "done")
     day.asks(ShowOn, Light).then("09:10", DeviceLost(device=CODEC, why="gone"))
     day.until("09:15").tells(PLACED, SHOWN, SHOWN, ENDED).connected("09:15:30").asks(TakeOff, RestoreLight)
-    assert not day.hold.showings
+    assert not any(each.showings for each in day.room.holds.values())
 
 
 def test_a_light_is_put_right_however_late_the_device_comes_back() -> None:
@@ -629,3 +629,139 @@ def test_nothing_is_wanted_after_the_end() -> None:
     day = Screens().connected().ordered("09:00", hold(), "done")
     assert wanted(day.room, at("09:14:59"))
     assert not wanted(day.room, at("09:15"))
+
+
+# ── found by reading ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_message_that_waits_is_not_given_up_by_a_clock_that_is_set_back() -> None:
+    message = ShowMessage(text="Lunch", duration=timedelta(minutes=30))
+    day = Screens().ordered("09:00", message, "accepted")
+    day.now -= timedelta(seconds=3)
+    day.then("08:59:57", ClockStepped(by=timedelta(seconds=-3))).until("09:29:59")
+    assert day.answer.status is AnswerStatus.ACCEPTED
+    day.until("09:30:01")
+    assert day.answer.status is AnswerStatus.FAILED
+
+
+def test_a_booking_is_asked_for_in_the_seconds_and_minutes_of_devices() -> None:
+    day = Screens().connected()
+    odd = BookRoom(
+        starts_at=at("10:00:07") + timedelta(microseconds=12),
+        duration=timedelta(minutes=29, seconds=1),
+    )
+    day.ordered("09:00", odd, "accepted")
+    asked = next(request for request in day.asked if isinstance(request, Book))
+    (booking,) = day.room.bookings.values()
+    assert (asked.starts_at, asked.ends_at) == (at("10:00:07"), at("10:30:07"))
+    assert (booking.starts_at, booking.ends_at) == (asked.starts_at, asked.ends_at)
+
+
+def test_one_booking_is_changed_by_one_command_at_a_time() -> None:
+    day = Screens().connected().ordered("09:00", book(), "accepted")
+    day.then("09:00:10", created(day))
+    longer = ExtendBooking(booking=M1, by=timedelta(minutes=15))
+    day.ordered("09:01", longer, "accepted").ordered("09:01:01", longer, "refused")
+    assert "command c2 about this booking is under way" in (day.answer.reason or "")
+    day.ordered("09:01:02", ReleaseBooking(booking=M1), "refused")
+
+
+def test_a_renewal_that_is_refused_is_tried_again() -> None:
+    day = Screens().connected().ordered("09:00", hold(ends="11:30"), "done").tells(PLACED, SHOWN).asks(ShowOn)
+    day.obedient = False
+    day.until("09:58").asks(ShowOn)
+    no = MessageRefused(device=CODEC, surface=Surface.SCREEN, feedback_id=day.feedback_id, why="busy")
+    day.then("09:58:01", no).tells()
+    day.obedient = True
+    day.until("09:59").asks(ShowOn).until("11:29").asks(ShowOn).tells()
+
+
+def test_a_light_is_put_right_however_often_the_device_refuses() -> None:
+    day = Screens().connected().ordered("09:00", hold(on=(Surface.LED,)), "done").asks(Light)
+    day.obedient = False
+    no = MessageRefused(device=CODEC, surface=Surface.LED, feedback_id=day.feedback_id, why="busy")
+    day.until("09:15")
+    for minute in range(20):
+        day.then(f"09:{15 + minute}:30", no)
+    assert len([request for request in day.asked if isinstance(request, RestoreLight)]) < 10
+    day.then("09:40", LightModeRead(device=CODEC, mode="Manual"))
+    day.obedient = True
+    day.connected("09:50")
+    restored = [request for request in day.asked if isinstance(request, RestoreLight)]
+    assert restored[-1].mode == "Auto"
+    assert not any(each.showings for each in day.room.holds.values())
+
+
+def test_what_a_device_agreed_to_and_nobody_has_looked_for_is_unknown() -> None:
+    day = Screens().connected().ordered("09:00", book(), "accepted")
+    day.then("09:00:10", created(day)).ordered("09:01", ReleaseBooking(booking=M1), "accepted")
+    day.then("09:01:01", OrderTaken(device=CODEC, command=CommandId("c2")))
+    day.then("09:01:02", DeviceLost(device=CODEC, why="gone")).until("09:03")
+    assert day.answer.status is AnswerStatus.UNKNOWN
+
+
+def test_a_booked_hold_is_not_placed_anew_over_its_own_booking() -> None:
+    day = Screens().connected().ordered("09:00", hold("09:10", ends="09:30", book=True), "accepted")
+    day.then("09:00:05", created(day))
+    day.ordered("09:01", hold("09:10", ends="09:30", book=True), "refused")
+    assert "release its booking first" in (day.answer.reason or "")
+
+
+def test_a_meeting_that_began_while_nobody_was_there_ends_the_hold_at_its_start() -> None:
+    day = Screens().connected()
+    meeting = BookingsListed(
+        device=CODEC,
+        bookings=(listed("webex-1", M1, "09:30", "10:30"),),
+        asked_at=at("08:10"),
+        covers_until=DAY + timedelta(days=2),
+    )
+    day.then("08:10", meeting).ordered("09:00", hold(ends="10:00"), "done").tells(PLACED, SHOWN)
+    day.obedient = False
+    day.restarts("10:05")
+    again = DeviceConnected(
+        device=CODEC, product="p", serial="s", firmware="ce26.4.1", transport="websocket", uptime_s=90_000
+    )
+    day.then("10:05", again)
+    listing = BookingsListed(
+        device=CODEC,
+        bookings=(listed("webex-1", M1, "09:30", "10:30"),),
+        asked_at=at("10:05"),
+        covers_until=DAY + timedelta(days=2),
+    )
+    day.then("10:05:01", listing).until("10:06")
+    ended = [fact for fact in day.told if isinstance(fact, HoldFact) and fact.kind is ENDED]
+    assert [(fact.cause, fact.recovered) for fact in ended] == [("booking_started", True)]
+    assert ended[0].at == at("09:30")
+
+
+def test_an_ended_hold_that_comes_up_late_is_taken_off() -> None:
+    day = (
+        Screens().connected().ordered("09:00", hold(), "done").ordered("09:01", CancelHold(hold=KARI), "done")
+    )
+    day.asks(ShowOn, TakeOff)
+    day.then("09:02", PromptDisplayed(device=CODEC, feedback_id=day.feedback_id)).asks(TakeOff)
+
+
+def test_dismissed_right_after_it_came_back_it_counts_as_dismissed() -> None:
+    day = Screens().connected().ordered("09:00", hold(ends="09:15"), "done").asks(ShowOn)
+    cleared = PromptCleared(device=CODEC, feedback_id=day.feedback_id)
+    day.then("09:01", cleared).until("09:01:30").asks(ShowOn).then("09:01:31", cleared)
+    day.until("09:02:01").asks(ShowOn).then("09:02:02", cleared).until("09:14").asks()
+
+
+def test_somebody_elses_prompt_is_remembered_over_a_restart() -> None:
+    theirs = FeedbackId("parking")
+    day = Screens().connected().then("08:59", PromptDisplayed(device=CODEC, feedback_id=theirs))
+    day.ordered("09:00", hold(), "done").asks().restarts("09:00:10")
+    day.connected("09:00:20", uptime_s=90_020).asks()
+    day.until("09:05").asks(ShowOn)  # nobody heard whether it was cleared meanwhile: not for ever
+
+
+def test_the_answer_says_on_which_surface_it_was_given() -> None:
+    day = Screens().connected().ordered("09:00", hold(), "done")
+    day.then(
+        "09:01",
+        PromptAnswered(device=CODEC, feedback_id=day.feedback_id, option=1, surface=Surface.CONTROLLER),
+    )
+    answered = next(f for f in day.told if isinstance(f, HoldFact) and f.kind is ANSWERED)
+    assert answered.surface is Surface.CONTROLLER

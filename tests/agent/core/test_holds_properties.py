@@ -16,6 +16,7 @@ from agent.core.events import (
     BookingFailed,
     BookingsListed,
     CallsCounted,
+    ClockStepped,
     ClockStruck,
     CommandGiven,
     DeviceConnected,
@@ -107,6 +108,7 @@ class World:
     room: Room = field(init=False)
     boxes: dict[DeviceId, Box] = field(default_factory=lambda: {d: Box(d) for d in (CODEC, PANEL)})
     clock_s: float = 0.0
+    stepped_s: float = 0.0  # of it the clock jumped
     orders: dict[CommandId, Order] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     facts: list[HoldFact] = field(default_factory=list)
@@ -159,13 +161,24 @@ class World:
                     if box.connected:
                         self.happen(PromptCleared(device=box.id, feedback_id=name, surface=surface))
 
+    def step_the_clock(self, by_s: float) -> None:
+        """The wall clock jumps, and with it no device's own."""
+        self.clock_s += by_s
+        self.stepped_s += by_s
+        for box in self.boxes.values():
+            box.on = {
+                surface: (name, None if until_s is None else until_s + by_s)
+                for surface, (name, until_s) in box.on.items()
+            }
+        self.happen(ClockStepped(by=timedelta(seconds=by_s)))
+
     def connect(self, box: Box, *, rebooted: bool = False) -> None:
         if rebooted:
             lit = box.on.get(Surface.LED)  # a configuration: it survives
             box.on = {Surface.LED: lit} if lit is not None else {}
         box.connected = True
         box.asked.clear()
-        uptime_s = 30 if rebooted else 86_400 + int(self.clock_s)
+        uptime_s = 30 if rebooted else 86_400 + int(self.clock_s - self.stepped_s)
         connected = DeviceConnected(
             device=box.id,
             product="Cisco Room Bar",
@@ -331,6 +344,7 @@ Kind = Literal[
     "call",
     "refuse",
     "restart",
+    "step",
     "wait",
 ]
 Deed = tuple[Kind, int, int]
@@ -421,6 +435,8 @@ def _do(world: World, deed: Deed) -> None:  # noqa: C901 one line for each thing
             box.refuses = not box.refuses
         case "restart":
             world.restart()
+        case "step":
+            world.step_the_clock((-3.0, -600.0, 5.0, 3600.0)[two % 4])
         case "wait":
             world.wait((one + 1) * (two + 1) * 2.0)
 
