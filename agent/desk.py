@@ -15,8 +15,17 @@ import structlog
 
 from agent.core.commands import answer_of
 from agent.core.events import CommandGiven, RoomEvent
-from agent.core.model import CommandId, Room, RoomId
-from agent.core.orders import FINAL_ANSWERS, Answer, AnswerStatus
+from agent.core.model import CommandId, DevicePhase, Room, RoomId
+from agent.core.orders import (
+    FINAL_ANSWERS,
+    Answer,
+    AnswerStatus,
+    BookRoom,
+    ExtendBooking,
+    PlaceHold,
+    ReleaseBooking,
+    Resync,
+)
 from cloud_link import commands
 from cloud_link.commands import Command, Refused, Replay, Rules
 from cloud_link.envelope import answer_body
@@ -30,6 +39,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+CONNECTS_WITHIN_S = 15.0  # after a start: an order that needs a device waits so long for the first one
+LOOK_EVERY_S = 0.05
+NEEDS_A_DEVICE = (BookRoom, ExtendBooking, ReleaseBooking, Resync)
 TAKEN_WITHIN = timedelta(minutes=1)  # whoever stands at the machine does not mean an hour later
 
 Deliver = Callable[[RoomId, Sequence[RoomEvent]], Awaitable[None]]
@@ -65,6 +77,7 @@ class Desk:
         self._deliver = deliver
         self._send_again = send_again
         self._now = now
+        self._patient_until_s = asyncio.get_running_loop().time() + CONNECTS_WITHIN_S
         self._waiting: dict[CommandId, asyncio.Queue[Answer]] = {}
 
     def hearing(self, database: Database) -> Hearing:
@@ -81,8 +94,21 @@ class Desk:
         if command.room is None or isinstance(command.order, Replay):
             await self._send_again(command)
             return
+        order = command.order
+        if isinstance(order, NEEDS_A_DEVICE) or (isinstance(order, PlaceHold) and order.book):
+            await self._until_connected(command.room)
         given = CommandGiven(command=command.id, order=command.order, requested_by=command.requested_by)
         await self._deliver(command.room, (given,))
+
+    async def _until_connected(self, room: RoomId) -> None:
+        """Right after a start devices are on their way; refusing what was sent meanwhile would lose it."""
+        loop = asyncio.get_running_loop()
+        while loop.time() < self._patient_until_s:
+            known = self._rooms().get(room)
+            phases = set() if known is None else {device.phase for device in known.devices.values()}
+            if DevicePhase.CONNECTED in phases or DevicePhase.UNHEARD not in phases:
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def interrupted(self, unfinished: Unfinished) -> Answer | None:
         """What a room's own state says of a command that the last life had begun."""

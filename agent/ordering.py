@@ -33,7 +33,7 @@ EXITS = {  # by the final answer's status
     "refused": os.EX_DATAERR,
     "expired": os.EX_TEMPFAIL,
     "failed": os.EX_PROTOCOL,
-    "unknown": os.EX_TEMPFAIL,
+    "unknown": os.EX_IOERR,  # and not "try again": it may have been done
 }
 
 RoomArgument = Annotated[str, typer.Argument(metavar="ROOM", help="The room's id.")]
@@ -70,7 +70,7 @@ def hold(  # noqa: PLR0913, PLR0917 - one option for each word of the contract
         list[str] | None,
         typer.Option("--answer", "-a", help="Something to press; up to five times.", metavar="TEXT"),
     ] = None,
-    on: OnOption = "screen",
+    on: OnOption = "",
     wake: Annotated[bool, typer.Option("--wake", help="Wakes devices that stand by.")] = False,
     book: Annotated[bool, typer.Option("--book", help="Books the room for that time as well.")] = False,
     hold_id: Annotated[
@@ -82,7 +82,7 @@ def hold(  # noqa: PLR0913, PLR0917 - one option for each word of the contract
     as_json: JsonOption = False,
 ) -> None:
     """Keep a room for somebody for a while, and say so on its screens."""
-    if (extend or cancel) and (text or title or answer or starting or book):
+    if (extend or cancel) and (text or title or answer or starting or on or wake or book):
         fail("--extend and --cancel go with --id, and --extend with --for or --until, only", os.EX_USAGE)
     if extend and cancel:
         fail("either --extend or --cancel", os.EX_USAGE)
@@ -106,11 +106,12 @@ def hold(  # noqa: PLR0913, PLR0917 - one option for each word of the contract
                 "title": title or None,
                 "starts_at": starts_at.isoformat() if starting else None,
                 "ends_at": ends_at.isoformat(),
-                "surfaces": surfaces(on),
+                "surfaces": surfaces(on or "screen"),
                 "answers": answer or [],
                 "wake": wake,
                 "book": book,
             }
+            await order.note_absence()
             booked = " and booked" if book else ""
             words = f"held{booked} from {order.clock(starts_at)} until {order.clock(ends_at)}, hold {id_}"
             await order.give("hold.place", arguments, words)
@@ -318,11 +319,20 @@ class _Orders:
         else:
             print(f"{self._room}: {answer['status']}: {answer['reason']}", file=sys.stderr)
 
+    async def note_absence(self) -> None:
+        """Say so where nothing will be seen yet."""
+        if not self._as_json and (await self._picture())["availability"]["state"] in {
+            "unavailable",
+            "unknown",
+        }:
+            note = f"{self._room}: none of its devices is reached; its screens say it when one is"
+            print(note, file=sys.stderr)
+
     async def standing_hold(self) -> str:
         """The hold that stands in the room."""
         hold = (await self._state())["hold"]
         if hold is None:
-            fail(f"{self._room}: no hold stands", os.EX_DATAERR)
+            fail(f"{self._room}: no hold stands now; name a later one with --id", os.EX_DATAERR)
         return str(hold["hold"])
 
     async def booking(self, name: str) -> Json:
@@ -344,8 +354,11 @@ class _Orders:
         return "; known are\n" + "\n".join(f"  {each['key']}  {self.named(each)}" for each in state["agenda"])
 
     async def _state(self) -> Json:
+        return dict((await self._picture())["state"])
+
+    async def _picture(self) -> Json:
         rooms = [room async for picture in ask(self._socket, "picture") for room in picture["rooms"]]
-        found = next((room["state"] for room in rooms if room["room"] == self._room), None)
+        found = next((room for room in rooms if room["room"] == self._room), None)
         if found is None:
             known = ", ".join(room["room"] for room in rooms) or "none"
             fail(f"{self._room}: no such room; there are {known}", os.EX_DATAERR)

@@ -19,7 +19,8 @@ from cloud_link.envelope import ANSWERS, Postage, answer_body, nameless_answer_b
 from cloud_link.outbox import Posted
 
 REMEMBERED_FOR: Final = timedelta(days=1)  # beyond its expiry: no broker brings it again after that
-REMEMBERED_AT_MOST: Final = 10_000  # commands; a kilobyte each until they are answered, less thereafter
+REMEMBERED_AT_MOST: Final = 50_000  # commands; a kilobyte each until they are answered, less thereafter
+REMEMBERED_AT_LEAST: Final = timedelta(hours=1)  # even where there are so many: whoever repeats does it soon
 PRUNED_TOGETHER: Final = 1000
 
 
@@ -227,15 +228,21 @@ def unfinished(tx: Connection) -> list[Unfinished]:
 # ── room ──────────────────────────────────────────────────────────────────────────────────────────
 
 
+_FORGET_EXPIRED: Final = (
+    "DELETE FROM inbox WHERE place IN (SELECT place FROM inbox WHERE state = 'answered' "
+    "AND expires_ms < ? ORDER BY expires_ms LIMIT ?)"
+)
+_FORGET_OLDEST: Final = (
+    "DELETE FROM inbox WHERE place IN (SELECT place FROM inbox WHERE state = 'answered' "
+    "AND received_ms < ? ORDER BY place LIMIT ?)"
+)
+
+
 def prune(tx: Connection, *, now: Moment) -> int:
     """Forgets what is answered and cannot come again, and the postage of what has left. How many went."""
     before_ms = now.wall_ms - int(REMEMBERED_FOR.total_seconds() * 1000)
     tx.execute("DELETE FROM postage WHERE place NOT IN (SELECT place FROM outbox)")
-    return tx.execute(
-        "DELETE FROM inbox WHERE place IN (SELECT place FROM inbox WHERE state = 'answered' "
-        "AND expires_ms < ? ORDER BY expires_ms LIMIT ?)",
-        (before_ms, PRUNED_TOGETHER),
-    ).rowcount
+    return tx.execute(_FORGET_EXPIRED, (before_ms, PRUNED_TOGETHER)).rowcount
 
 
 def _has_room(tx: Connection, now: Moment) -> bool:
@@ -243,12 +250,11 @@ def _has_room(tx: Connection, now: Moment) -> bool:
     count = int(tx.execute("SELECT count(*) FROM inbox").fetchone()[0])
     if count < REMEMBERED_AT_MOST:
         return True
-    gone = tx.execute(
-        "DELETE FROM inbox WHERE place IN (SELECT place FROM inbox WHERE state = 'answered' "
-        "AND expires_ms < ? ORDER BY expires_ms LIMIT ?)",
-        (now.wall_ms, PRUNED_TOGETHER),
-    ).rowcount
-    return gone > 0
+    lately_ms = now.wall_ms - int(REMEMBERED_AT_LEAST.total_seconds() * 1000)
+    return any(
+        tx.execute(forget, (before_ms, PRUNED_TOGETHER)).rowcount
+        for forget, before_ms in ((_FORGET_EXPIRED, now.wall_ms), (_FORGET_OLDEST, lately_ms))
+    )
 
 
 # ── answers on their way ──────────────────────────────────────────────────────────────────────────

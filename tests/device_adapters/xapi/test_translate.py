@@ -405,7 +405,8 @@ def prompt_event(name, body):
 @pytest.mark.parametrize("option", [2, "2"])
 def test_an_answer_is_a_number_on_every_line(option):
     body = {"FeedbackId": OURS, "OptionId": option, "Origin": "Controller", "PeripheralId": "aa:bb"}
-    assert prompt_event("Response", body) == (PromptAnswered(device=D, feedback_id=OURS, option=2),)
+    answered = PromptAnswered(device=D, feedback_id=OURS, option=2, surface=Surface.CONTROLLER)
+    assert prompt_event("Response", body) == (answered,)
 
 
 @pytest.mark.parametrize("option", [0, 6, "x", None, {}])
