@@ -64,6 +64,7 @@ class WebexCloud(Serving):
         self.client_id: Final = "C" + uuid.uuid4().hex
         self.client_secret: Final = uuid.uuid4().hex
         self.refresh_token: str = "first-refresh-token"
+        self.access_lasts_s: float = ACCESS_LASTS_S
         self.workspaces: Final[dict[str, Json]] = {}
         self.devices: Final[dict[str, Json]] = {}
         self.statuses: Final[dict[str, Json]] = {}  # by device: a tree from the root, without "Status"
@@ -98,6 +99,11 @@ class WebexCloud(Serving):
     def key_url(self) -> str:
         """Where the region's public keys are."""
         return f"{self.url}/jwks"
+
+    @property
+    def keys(self) -> bytes:
+        """The region's public keys, as they are shown there."""
+        return json.dumps({"keys": [self._public()]}).encode()
 
     def add_workspace(self, name: str, *, calendar: Json | None = None, **more: object) -> str:
         """A workspace's id; `calendar` as in `{"type": "microsoft", "emailAddress": …}`."""
@@ -263,7 +269,7 @@ class WebexCloud(Serving):
         if (method, path) == ("POST", "/v1/access_token"):
             return self._give_token(_said(request) or {})
         if (method, path) == ("GET", "/jwks"):
-            return tree({"keys": [self._public()]})
+            return tree(json.loads(self.keys))
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if token not in self._access or token in self.faults.expired or self.faults.gone:
             return self._error(
@@ -277,7 +283,8 @@ class WebexCloud(Serving):
                 found = [
                     one
                     for one in self.workspaces.values()
-                    if chosen in (None, one["calendar"]["type"]) and named in (None, one["displayName"])
+                    if (chosen is None or chosen == one["calendar"]["type"])
+                    and named in (None, one["displayName"])
                 ]
                 return self._listed(request, query, found)
             case "GET", ["v1", "workspaces", one]:
@@ -324,7 +331,7 @@ class WebexCloud(Serving):
         return tree(
             {
                 "access_token": self.give_access(),
-                "expires_in": ACCESS_LASTS_S,
+                "expires_in": self.access_lasts_s,
                 "refresh_token": self.refresh_token,
                 "refresh_token_expires_in": REFRESH_LASTS_S,
                 "token_type": "Bearer",
