@@ -308,3 +308,25 @@ async def test_the_outbox_shows_answers_as_it_shows_events(tmp_path: Path):
         assert json.loads(shown.payload)["command_id"] == said()["command_id"]
 
     await on_disk(tmp_path, story)
+
+
+async def test_where_there_is_no_room_what_was_answered_long_ago_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(inbox, "REMEMBERED_AT_MOST", 10)
+
+    def story(disk: Disk) -> None:
+        for nth in range(10):
+            assert isinstance(
+                inbox.keep(disk.tx, command(f"c{nth}", payload=lasting(f"c{nth}")), recorded=moment()), Kept
+            )
+        disk.answer(*(answer(AnswerStatus.DONE, f"c{nth}") for nth in range(3)))
+        assert isinstance(inbox.keep(disk.tx, command("soon"), recorded=moment(59)), Turned)
+        assert isinstance(inbox.keep(disk.tx, command("later"), recorded=moment(61)), Kept)
+        assert len(disk.waiting()) == 8
+
+    await on_disk(tmp_path, story)
+
+
+def lasting(id_: str) -> bytes:
+    return payload(id_, minutes=24 * 60)
