@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 from msgspec import Struct
 from msgspec.json import schema_components
 
-from agent.core.facts import BookingFact, DeviceFact, Fact, FactKind, HoldFact, OccupancyFact
+from agent.core.facts import BookingFact, CalendarFact, DeviceFact, Fact, FactKind, HoldFact, OccupancyFact
 from agent.core.model import (
     AgentId,
     Booking,
@@ -21,9 +21,12 @@ from agent.core.model import (
     BookingKey,
     BookingPhase,
     CalendarKind,
+    CalendarPhase,
+    CalendarState,
     DeviceId,
     DevicePhase,
     DeviceState,
+    EntryId,
     FeedbackId,
     Hold,
     HoldId,
@@ -63,7 +66,7 @@ DOCS: Final = Path(__file__).parents[1] / "docs"  # in a checkout; an installed 
 ASYNCAPI_FILE: Final = "asyncapi.json"
 SCHEMA_FILE: Final = "events.schema.json"
 CONTRACT_VERSION: Final = (
-    "1.2.0"  # the middle number counts additions; a change of meaning is a v2 in the topics
+    "1.3.0"  # the middle number counts additions; a change of meaning is a v2 in the topics
 )
 HEALTH_EXPIRES_AFTER_S: Final = 180  # three periods
 
@@ -349,6 +352,7 @@ BOARD: Final = DeviceState(
     booted_at=NINE - timedelta(hours=27),
     listed_at=NINE - timedelta(minutes=4),
 )
+ENTRY: Final = EntryId("AAMkAGI2TG93AAA=")
 BOOKING: Final = Booking(
     key=BookingKey("01jnb8f2q6"),
     phase=BookingPhase.CONFIRMED,
@@ -377,6 +381,13 @@ HOLD: Final = Hold(
     surfaces=(Surface.SCREEN,),
     answers=("I'm here", "Release it"),
 )
+MAILBOX: Final = CalendarState(
+    kind=CalendarKind.MICROSOFT,
+    phase=CalendarPhase.ACTIVE,
+    since=NINE - timedelta(hours=20),
+    listed_at=NINE - timedelta(minutes=4),
+    recovering=False,
+)
 SOMEBODY: Final = Occupancy(people=3, presence=True, in_use=True, in_call=False, sharing=False)
 NOBODY: Final = Occupancy(people=0, presence=False, in_use=False, in_call=False, sharing=False)
 
@@ -389,6 +400,10 @@ def _example_facts() -> tuple[Fact, ...]:
 
     def device(kind: FactKind, phase: DevicePhase, cause: str | None = None) -> DeviceFact:
         return DeviceFact(kind=kind, at=NINE, device=replace(BOARD, phase=phase), cause=cause)
+
+    def calendar(kind: FactKind, phase: CalendarPhase, why: str | None = None) -> CalendarFact:
+        state = replace(MAILBOX, phase=phase, why=why)
+        return CalendarFact(kind=kind, at=NINE, calendar=MAILBOX.kind, state=state, cause=why)
 
     moved = replace(BOOKING, ends_at=NINE + timedelta(hours=1))
     renamed = replace(BOOKING, meeting=replace(BOOKING.meeting, title="Budget, second round"))
@@ -445,6 +460,24 @@ def _example_facts() -> tuple[Fact, ...]:
             device=replace(BOARD, shortcomings=(no_feature,)),
             cause=no_feature,
         ),
+        calendar(FactKind.CALENDAR_CONNECTED, CalendarPhase.ACTIVE),
+        calendar(
+            FactKind.CALENDAR_DEGRADED,
+            CalendarPhase.CREDENTIAL,
+            "the client secret has expired: make a new one for the app, and put it into the secret file",
+        ),
+        calendar(
+            FactKind.CALENDAR_REVOKED,
+            CalendarPhase.REVOKED,
+            "the app has no consent in this tenant: an administrator must give it again",
+        ),
+        CalendarFact(
+            kind=FactKind.CALENDAR_SWITCHED,
+            at=NINE,
+            calendar=CalendarKind.MICROSOFT,
+            state=MAILBOX,
+            previous=CalendarKind.HYBRID,
+        ),
     )
 
 
@@ -454,7 +487,9 @@ def _examples() -> dict[str, Document]:
     room = Room(
         id=ROOM,
         devices={BOARD.id: BOARD},
-        bookings={BOOKING.key: BOOKING},
+        calendars={MAILBOX.kind: MAILBOX},
+        believed=MAILBOX.kind,
+        bookings={BOOKING.key: replace(BOOKING, calendar=MAILBOX.kind, entries={MAILBOX.kind: ENTRY})},
         occupancy=SOMEBODY,
         occupancy_since=NINE,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from agent.core.model import BookingPhase, CalendarKind, DevicePhase, Surface
+from agent.core.model import BookingPhase, CalendarKind, CalendarPhase, DevicePhase, Surface
 from agent.core.orders import AnswerStatus
 
 # Names and meanings hold still: additions are free, a change of meaning needs `v2`. What is not known is null
@@ -102,6 +102,19 @@ Reach = Annotated[
 ]
 
 
+CalendarReach = Annotated[
+    CalendarPhase,
+    Meta(
+        description=(
+            "`connecting` (linked, and not read yet), `active`, `degraded` (not read for a while; tried anew "
+            "by itself), `operator credential` (the cloud refuses the secret or key: a person must give "
+            "another), `clock skew` (the agent's clock is wrong: a person must set it), `revoked` (consent "
+            "is gone: an administrator must give it again)."
+        )
+    ),
+]
+
+
 class ClockState(StrEnum):
     """Whether the agent's wall clock was in step with the world's."""
 
@@ -112,8 +125,9 @@ class ClockState(StrEnum):
 class RoomReach(StrEnum):
     """Whether a room is heard.
 
-    `available`: every device is connected and well configured. `degraded`: some device is not.
-    `unavailable`: no device is connected. `unknown`: none has been reached yet, or the room has none.
+    `available`: every device is connected and well configured, and every linked calendar is active.
+    `degraded`: some device or calendar is not. `unavailable`: no device is connected, or in a room without
+    devices no calendar is active. `unknown`: nothing has been reached yet, or there is nothing.
     """
 
     AVAILABLE = "available"
@@ -167,6 +181,14 @@ class BookingData(Struct, frozen=True, kw_only=True):
         bool, Meta(description="Whether its organizer marked it private: it then has no title.")
     ]
     phase: Phase
+    entry_id: Annotated[
+        str | None,
+        Meta(description="What the linked calendar calls its entry. Null where no linked calendar has it."),
+    ]
+    join_pending: Annotated[
+        bool,
+        Meta(description="Whether the calendar asks, by a keyword, for a link to join by that is not there."),
+    ]
     title: Title
     organizer: Organizer
     attendees: Attendees
@@ -202,9 +224,10 @@ class BookingDeletedData(BookingData, frozen=True, kw_only=True):
         str | None,
         Meta(
             description=(
-                "Why: checked_out, no_show, deleted, declined, duplicate (two were one), … Null if not known."
+                "Why: checked_out, no_show, deleted, declined, duplicate (two were one), not_in_calendar "
+                "(the calendar that is believed does not have it), … Null if not known."
             ),
-            examples=["checked_out", "no_show", "deleted", "declined", "duplicate"],
+            examples=["checked_out", "no_show", "deleted", "declined", "duplicate", "not_in_calendar"],
         ),
     ]
 
@@ -226,6 +249,10 @@ class PreviousBooking(Struct, frozen=True, kw_only=True):
     platform: Annotated[str | None, Meta(description="The platform before.")] | UnsetType = UNSET
     private: Annotated[bool, Meta(description="Whether it was marked private.")] | UnsetType = UNSET
     phase: Phase | UnsetType = UNSET
+    entry_id: Annotated[str | None, Meta(description="The entry id before.")] | UnsetType = UNSET
+    join_pending: (
+        Annotated[bool, Meta(description="Whether a link was asked for and not there.")] | UnsetType
+    ) = UNSET
     title: Title | UnsetType = UNSET
     organizer: Organizer | UnsetType = UNSET
     join: Join | UnsetType = UNSET
@@ -346,6 +373,46 @@ class DeviceReach(DeviceValues, frozen=True, kw_only=True):
     ]
 
 
+# ── calendars ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class CalendarValues(Struct, frozen=True, kw_only=True):
+    """A calendar that is linked to the room, and whether it can be read."""
+
+    calendar: Annotated[Calendar, Meta(description="Which one: `microsoft` or `google`.")]
+    phase: CalendarReach
+    since: Annotated[Time, Meta(description="When it entered this phase.")]
+    listed_at: Annotated[
+        Time | None,
+        Meta(description="When it was read last, all that it covers. Null if it never was, or is revoked."),
+    ]
+    why: Annotated[
+        str | None, Meta(description="Why it cannot be read, and what to do about it. Null while it can.")
+    ]
+
+
+class CalendarData(CalendarValues, frozen=True, kw_only=True):
+    """The linked calendar, and what became of it."""
+
+    cause: Annotated[str | None, Meta(description="Why, and what to do about it, in words.")]
+
+
+class CalendarSwitchedData(Struct, frozen=True, kw_only=True):
+    """Whose word the agenda is from now on, and whose it was."""
+
+    calendar: Annotated[
+        Calendar | None,
+        Meta(description="That is believed now. Null: none that is left has told of a booking."),
+    ]
+    previous: Annotated[
+        Calendar | None, Meta(description="That was believed before. Null: none had told of a booking.")
+    ]
+    cause: Annotated[
+        str | None,
+        Meta(description="Why the other is not believed any more. Null: a better one can be read."),
+    ]
+
+
 # ── the agent's own facts ─────────────────────────────────────────────────────────────────────────
 
 
@@ -406,8 +473,8 @@ class CloudEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
         Meta(
             min_length=1,
             description=(
-                "What it is about: a booking's key, a device's id, the room's id for occupancy, the "
-                "stream of a gap, the agent's id for a reset."
+                "What it is about: a booking's key, a device's id, the room's id for occupancy and for a "
+                "switch of calendars, else the calendar, the stream of a gap, the agent's id for a reset."
             ),
         ),
     ]
@@ -530,7 +597,7 @@ class HoldEnded(CloudEvent, frozen=True, kw_only=True, tag="roomd.hold.ended.v1"
 
 
 class HoldFailed(CloudEvent, frozen=True, kw_only=True, tag="roomd.hold.failed.v1"):
-    """The hold was never seen by anybody."""
+    """The hold could not be shown, or not be booked; `cause` says why."""
 
     data: HoldData
 
@@ -571,6 +638,30 @@ class DeviceMisconfigured(CloudEvent, frozen=True, kw_only=True, tag="roomd.devi
     data: DeviceData
 
 
+class CalendarConnected(CloudEvent, frozen=True, kw_only=True, tag="roomd.calendar.connected.v1"):
+    """A linked calendar of the room can be read."""
+
+    data: CalendarData
+
+
+class CalendarDegraded(CloudEvent, frozen=True, kw_only=True, tag="roomd.calendar.degraded.v1"):
+    """A linked calendar of the room cannot be read now; its last word holds for a while."""
+
+    data: CalendarData
+
+
+class CalendarRevoked(CloudEvent, frozen=True, kw_only=True, tag="roomd.calendar.revoked.v1"):
+    """A linked calendar may not be read any more, until an administrator consents again."""
+
+    data: CalendarData
+
+
+class CalendarSwitched(CloudEvent, frozen=True, kw_only=True, tag="roomd.calendar.switched.v1"):
+    """Another calendar is believed now. Where the two differ, facts with `recovered` follow."""
+
+    data: CalendarSwitchedData
+
+
 class OutboxGap(CloudEvent, frozen=True, kw_only=True, tag="roomd.outbox.gap.v1"):
     """Events were dropped: which numbers of which stream, and why."""
 
@@ -607,6 +698,10 @@ RoomFactEvent = (
     | DeviceRebooted
     | DeviceUpgraded
     | DeviceMisconfigured
+    | CalendarConnected
+    | CalendarDegraded
+    | CalendarRevoked
+    | CalendarSwitched
 )
 AgentFactEvent = OutboxGap | OutboxReset
 Event = RoomFactEvent | AgentFactEvent
@@ -711,10 +806,13 @@ class RoomAvailability(Struct, frozen=True, kw_only=True):
     state: RoomReach
     since: Annotated[
         Time | None,
-        Meta(description="The last change of any device of the room. Null for a room without devices."),
+        Meta(description="The last change of any device or linked calendar. Null for a room without any."),
     ]
     why: Annotated[str | None, Meta(description="What is wrong, in words. Null while available.")]
     devices: Annotated[tuple[DeviceReach, ...], Meta(description="Every configured device of the room.")]
+    calendars: Annotated[
+        tuple[CalendarValues, ...], Meta(description="Every linked calendar of the room, the better first.")
+    ]
 
 
 class RoomOccupancy(OccupancyValues, frozen=True, kw_only=True):

@@ -15,11 +15,13 @@ from msgspec import UNSET, UnsetType
 from msgspec.json import Encoder
 
 from agent.core.agenda import agenda
-from agent.core.facts import BookingFact, DeviceFact, Fact, FactKind, HoldFact, OccupancyFact
+from agent.core.facts import BookingFact, CalendarFact, DeviceFact, Fact, FactKind, HoldFact, OccupancyFact
 from agent.core.model import (
     AgentId,
     Booking,
     BookingKey,
+    CalendarPhase,
+    CalendarState,
     DevicePhase,
     DeviceState,
     Hold,
@@ -244,6 +246,10 @@ EVENTS: Final[Mapping[FactKind | AgentFactKind, Callable[..., contract.CloudEven
     FactKind.DEVICE_REBOOTED: contract.DeviceRebooted,
     FactKind.DEVICE_UPGRADED: contract.DeviceUpgraded,
     FactKind.DEVICE_MISCONFIGURED: contract.DeviceMisconfigured,
+    FactKind.CALENDAR_CONNECTED: contract.CalendarConnected,
+    FactKind.CALENDAR_DEGRADED: contract.CalendarDegraded,
+    FactKind.CALENDAR_REVOKED: contract.CalendarRevoked,
+    FactKind.CALENDAR_SWITCHED: contract.CalendarSwitched,
     AgentFactKind.OUTBOX_GAP: contract.OutboxGap,
     AgentFactKind.OUTBOX_RESET: contract.OutboxReset,
 }
@@ -262,7 +268,14 @@ def seal(
 ) -> Envelope:
     """The fact as it will be sent, however often."""
     subject: str
-    data: contract.BookingData | contract.OccupancyData | contract.DeviceData | contract.HoldData
+    data: (
+        contract.BookingData
+        | contract.OccupancyData
+        | contract.DeviceData
+        | contract.HoldData
+        | contract.CalendarData
+        | contract.CalendarSwitchedData
+    )
     match fact:
         case BookingFact():
             subject, data = fact.booking.key, _booking_data(fact, privacy)
@@ -272,6 +285,8 @@ def seal(
             subject, data = fact.device.id, _device_data(fact)
         case HoldFact():
             subject, data = fact.hold.id, _hold_data(fact)
+        case CalendarFact():
+            subject, data = _calendar_fact(fact, room)
         case _:
             assert_never(fact)
     kind = fact.kind.value
@@ -416,6 +431,7 @@ OccupancyShape = TypeVar("OccupancyShape", bound=contract.OccupancyValues)
 HoldShape = TypeVar("HoldShape", bound=contract.HoldValues)
 STANDING = frozenset({HoldPhase.DUE, HoldPhase.SHOWN})
 DeviceShape = TypeVar("DeviceShape", bound=contract.DeviceValues)
+CalendarShape = TypeVar("CalendarShape", bound=contract.CalendarValues)
 
 
 @lru_cache(maxsize=256)  # what arrives together has the same moment, and all of it is recorded at one
@@ -475,6 +491,8 @@ def _booking(
         platform=meeting.platform,
         private=private,
         phase=booking.phase,
+        entry_id=booking.entry_id,
+        join_pending=booking.join_pending,
         title=title and privacy(PrivateField.TITLE, title, booking=key, private=private),
         organizer=organizer and privacy(PrivateField.ORGANIZER, organizer, booking=key, private=private),
         attendees=None,
@@ -507,6 +525,8 @@ def _previous(before: Booking, now: Booking, privacy: Privacy) -> contract.Previ
         platform=_changed(was.platform, is_.platform),
         private=_changed(was.private, is_.private),
         phase=_changed(before.phase, now.phase),
+        entry_id=_changed(before.entry_id, now.entry_id),
+        join_pending=_changed(before.join_pending, now.join_pending),
         title=told(PrivateField.TITLE, was.title, is_.title),
         organizer=told(PrivateField.ORGANIZER, was.organizer, is_.organizer),
         join=told(PrivateField.JOIN, was.join, is_.join),
@@ -581,6 +601,28 @@ def _device(shape: Callable[..., DeviceShape], device: DeviceState, **more: obje
     )
 
 
+def _calendar_fact(
+    fact: CalendarFact, room: RoomId
+) -> tuple[str, contract.CalendarData | contract.CalendarSwitchedData]:
+    if fact.kind is FactKind.CALENDAR_SWITCHED or fact.state is None:
+        switched = contract.CalendarSwitchedData(
+            calendar=fact.calendar, previous=fact.previous, cause=fact.cause
+        )
+        return room, switched
+    return fact.state.kind, _calendar(contract.CalendarData, fact.state, cause=fact.cause)
+
+
+def _calendar(shape: Callable[..., CalendarShape], calendar: CalendarState, **more: object) -> CalendarShape:
+    return shape(
+        calendar=calendar.kind,
+        phase=calendar.phase,
+        since=_time(calendar.since),
+        listed_at=_time_or_none(calendar.listed_at),
+        why=calendar.why,
+        **more,
+    )
+
+
 # ── the latest of a room ──────────────────────────────────────────────────────────────────────────
 
 
@@ -609,25 +651,45 @@ def availability(room: Room) -> bytes:
     """Whether the room is heard, and what is wrong if it is not."""
     devices = room.devices.values()
     reach = room_reach(room)
+    calendars = room.calendars.values()
+    changed_at = (*(device.since for device in devices), *(calendar.since for calendar in calendars))
     troubles = [f"{device.id}: {trouble}" for device in devices for trouble in _troubles(device)]
-    if not devices:
+    troubles += [
+        f"{calendar.kind} calendar: {calendar.why or calendar.phase}"
+        for calendar in calendars
+        if calendar.phase is not CalendarPhase.ACTIVE
+    ]
+    if not devices and not calendars:
         troubles = ["no device is configured for this room"]
     return _encode(
         contract.RoomAvailability(
             room=room.id,
             state=reach,
-            since=_time_or_none(max((device.since for device in devices), default=None)),
+            since=_time_or_none(max(changed_at, default=None)),
             why="; ".join(troubles) or None,
             devices=tuple(
                 _device(contract.DeviceReach, device, why=device.why, transport_why=device.transport_why)
                 for device in devices
             ),
+            calendars=tuple(_calendar(contract.CalendarValues, calendar) for calendar in calendars),
         )
     )
 
 
 def room_reach(room: Room) -> RoomReach:
-    """Whether a room is heard, from what its devices are."""
+    """Whether a room is heard, from what its devices and linked calendars are."""
+    calendars = {calendar.phase for calendar in room.calendars.values()}
+    reach = _reach_of_devices(room)
+    if not room.devices and calendars:
+        if CalendarPhase.ACTIVE in calendars:
+            return RoomReach.AVAILABLE if len(calendars) == 1 else RoomReach.DEGRADED
+        return RoomReach.UNKNOWN if calendars == {CalendarPhase.CONNECTING} else RoomReach.UNAVAILABLE
+    if reach is RoomReach.AVAILABLE and not calendars <= {CalendarPhase.ACTIVE}:
+        return RoomReach.DEGRADED
+    return reach
+
+
+def _reach_of_devices(room: Room) -> RoomReach:
     phases = {device.phase for device in room.devices.values()}
     if phases <= {DevicePhase.UNHEARD}:
         return RoomReach.UNKNOWN

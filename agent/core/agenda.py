@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.core.model import Ability, Booking, BookingPhase, CalendarKind, DevicePhase, DeviceState, Room
+from agent.core.model import (
+    Ability,
+    Booking,
+    BookingPhase,
+    CalendarKind,
+    CalendarPhase,
+    DevicePhase,
+    DeviceState,
+    Room,
+)
 
 GRANTED = frozenset({BookingPhase.CONFIRMED, BookingPhase.STARTED})
 
@@ -32,13 +41,17 @@ def agenda(room: Room, *, now: datetime) -> Agenda:
     )
     granted = [b for b in bookings if b.phase in GRANTED]
     begun = {b.key for b in granted if b.phase is BookingPhase.STARTED or b.starts_at <= now}
+    linked = None if room.believed is None else room.calendars.get(room.believed)
+    devices_listed_at = max((d.listed_at for d in room.devices.values() if d.listed_at), default=None)
     return Agenda(
         bookings=bookings,
         current=next((b for b in granted if b.key in begun), None),
         next=next((b for b in granted if b.key not in begun), None),
-        believed=next((b.calendar for b in reversed(granted) if b.calendar), None),
-        as_of=max((d.listed_at for d in room.devices.values() if d.listed_at), default=None),
-        fresh=any(_tells(device) for device in room.devices.values()),
+        believed=room.believed or next((b.calendar for b in reversed(granted) if b.calendar), None),
+        as_of=devices_listed_at if room.believed is None else linked.listed_at if linked else None,
+        fresh=any(_tells(device) for device in room.devices.values())
+        if room.believed is None
+        else linked is not None and linked.phase is CalendarPhase.ACTIVE and not linked.recovering,
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import assert_never
 
-from agent.core.correlation import correlate
+from agent.core.belief import hear
 from agent.core.events import (
     BookingFailed,
     BookingRequested,
@@ -252,7 +252,7 @@ def _book_room(
         ends_at=ends_at,
         title=order.title,
     )
-    requested = correlate(step.room, asked, now=now, policy=policy)
+    requested = hear(step.room, asked, now=now, policy=policy)
     book = Book(
         device=device.id,
         command=event.command,
@@ -417,12 +417,12 @@ def hear_back(room: Room, event: OrderTaken | OrderRefused, *, now: datetime, po
         return replace(step, ignored=1)
     match event:
         case OrderTaken():
-            looked = correlate(room, BookingsTouched(device=event.device), now=now, policy=policy)
+            looked = hear(room, BookingsTouched(device=event.device), now=now, policy=policy)
             return _note(looked, replace(command, taken=True))
         case OrderRefused(why=why):
             if command.errand is Errand.BOOKING:
                 failed = BookingFailed(device=event.device, request_id=command.request_id, cause="config")
-                step = correlate(room, failed, now=now, policy=policy)
+                step = hear(room, failed, now=now, policy=policy)
                 booking = _booking_of(step.room, command)
                 if booking is not None and booking.phase is BookingPhase.CONFIRMED:
                     return step  # it was booked all the same

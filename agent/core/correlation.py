@@ -160,15 +160,15 @@ def strike(step: Step, *, now: datetime, policy: Policy, recovered: bool = False
         )
         match booking.phase:
             case BookingPhase.REQUESTED | BookingPhase.PENDING:
-                step = _advance(step, booking, Sign.OVERDUE, now, recovered=in_gap)
+                step = advance(step, booking, Sign.OVERDUE, now, recovered=in_gap)
             case BookingPhase.STARTED:
-                step = _advance(step, booking, Sign.ENDED, now, at=booking.ends_at, recovered=in_gap)
+                step = advance(step, booking, Sign.ENDED, now, at=booking.ends_at, recovered=in_gap)
             case _:
-                step = _advance(step, booking, Sign.STARTED, now, at=booking.starts_at, recovered=in_gap)
+                step = advance(step, booking, Sign.STARTED, now, at=booking.starts_at, recovered=in_gap)
                 started = step.room.bookings[booking.key]
                 if (over := _clock_speaks_at(step.room, started)) is not None and over <= now:
-                    step = _advance(step, started, Sign.ENDED, now, at=booking.ends_at, recovered=in_gap)
-    step = replace(step, room=_forget(step.room, now))
+                    step = advance(step, started, Sign.ENDED, now, at=booking.ends_at, recovered=in_gap)
+    step = replace(step, room=forget(step.room, now))
     for device in step.room.devices.values():
         due = next_listing(step.room, device, policy)
         if due is not None and due <= now:
@@ -236,9 +236,9 @@ def _requested(step: Step, event: BookingRequested, now: datetime, policy: Polic
     if known is None:
         booking = _new(step.room, sighting, event.starts_at, event.ends_at, now, policy)
         booking = replace(booking, requested_on=event.device, requested_at=now)
-        return _advance(step, booking, Sign.REQUESTED, now, first=True)
+        return advance(step, booking, Sign.REQUESTED, now, first=True)
     if known.request_id is None and event.request_id is not None and known.live:
-        return _keep(step, replace(known, request_id=event.request_id, requested_on=event.device))
+        return keep(step, replace(known, request_id=event.request_id, requested_on=event.device))
     return replace(step, ignored=step.ignored + 1)
 
 
@@ -260,7 +260,7 @@ def _created(step: Step, event: BookingCreated, now: datetime, policy: Policy) -
         # Only a listing says whether what nobody asked for here is private: its title waits for that.
         unasked = replace(sighting, meeting=None) if event.request_id is None else sighting
         booking = _new(step.room, unasked, event.starts_at, event.ends_at, now, policy)
-        step = _advance(step, booking, _sign_of(booking), now, first=True)
+        step = advance(step, booking, _sign_of(booking), now, first=True)
         return step if unasked is sighting else _look_again(step, event.device, now + SETTLE)
     if known.requested_on is None:
         sighting = replace(sighting, meeting=None)
@@ -282,7 +282,7 @@ def _failed(step: Step, event: BookingFailed, now: datetime) -> Step:
     if event.request_id is not None:
         waiting = [b for b in waiting if b.request_id == event.request_id]
     if len(waiting) == 1:
-        return _advance(step, waiting[0], Sign.REFUSED, now, cause=event.cause)
+        return advance(step, waiting[0], Sign.REFUSED, now, cause=event.cause)
     # Which one it was cannot be told, so nothing is: the listing will show.
     return _look_again(replace(step, ignored=step.ignored + 1), event.device, now + SETTLE)
 
@@ -314,7 +314,7 @@ def _told(
         known = replace(known, booking_ids={**known.booking_ids, event.device: event.booking_id})
     if event.meeting_id is not None and known.meeting_id is None:
         known = replace(known, meeting_id=event.meeting_id)
-    return _advance(step, replace(known, seen_at=now), sign, now, at=at, cause=cause)
+    return advance(step, replace(known, seen_at=now), sign, now, at=at, cause=cause)
 
 
 def _checked_in(step: Step, event: BookingCheckedIn, now: datetime) -> Step:
@@ -325,11 +325,12 @@ def _checked_in(step: Step, event: BookingCheckedIn, now: datetime) -> Step:
     if known.checked_in_at is not None:
         return replace(step, ignored=step.ignored + 1)
     booking = replace(known, checked_in_at=now)
-    step = _keep(step, booking)
-    return _tell(step, _check_in(booking, now)) if _told_of(booking) else step
+    step = keep(step, booking)
+    return tell(step, check_in(booking, now)) if told_of(booking) else step
 
 
-def _check_in(booking: Booking, now: datetime) -> BookingFact:
+def check_in(booking: Booking, now: datetime) -> BookingFact:
+    """That somebody confirmed the booking on a device."""
     return BookingFact(kind=FactKind.BOOKING_CHECKED_IN, at=booking.checked_in_at or now, booking=booking)
 
 
@@ -359,7 +360,7 @@ def _listed(step: Step, event: BookingsListed, now: datetime, policy: Policy) ->
             booking = _new(
                 step.room, _sight(event.device, listed), listed.starts_at, listed.ends_at, now, policy
             )
-            step = _advance(step, booking, _sign_of(booking), now, first=True, recovered=recovered)
+            step = advance(step, booking, _sign_of(booking), now, first=True, recovered=recovered)
     if device is not None:
         closed = replace(
             step.room.devices[event.device],
@@ -383,24 +384,24 @@ def _vanished(
         return step, False
     if known.phase in UNANSWERED_PHASES:
         device = step.room.devices.get(event.device)
-        if device is None or event.asked_at < _asked_for_at(known) + device.booking_timeout:
+        if device is None or event.asked_at < asked_for_at(known) + device.booking_timeout:
             return step, False
-        return _advance(step, known, Sign.OVERDUE, now, recovered=recovered), False
+        return advance(step, known, Sign.OVERDUE, now, recovered=recovered), False
     if known.ends_at <= now + (CLOCKS_DIFFER if known.phase is BookingPhase.STARTED else ZERO):
         if known.phase is BookingPhase.CONFIRMED:
-            step = _advance(step, known, Sign.STARTED, now, at=known.starts_at, recovered=recovered)
+            step = advance(step, known, Sign.STARTED, now, at=known.starts_at, recovered=recovered)
         known = step.room.bookings[known.key]
-        return _advance(step, known, Sign.ENDED, now, at=min(known.ends_at, now), recovered=recovered), False
+        return advance(step, known, Sign.ENDED, now, at=min(known.ends_at, now), recovered=recovered), False
     if known.seen_at >= event.asked_at:
         return step, True  # news of it came while the list was under way
     others = {d: b for d, b in known.booking_ids.items() if d != event.device}
     if others and any(
         d in step.room.devices and step.room.devices[d].phase is DevicePhase.CONNECTED for d in others
     ):
-        return _keep(
+        return keep(
             step, replace(known, booking_ids=others)
         ), False  # another device of the room still has it
-    return _advance(step, known, Sign.DELETED, now, cause="deleted", recovered=recovered), False
+    return advance(step, known, Sign.DELETED, now, cause="deleted", recovered=recovered), False
 
 
 def _relisted(
@@ -436,7 +437,7 @@ def _relisted(
     sign = _sign_of(raised)
     if sign is Sign.NAMED:
         return step, False
-    return _advance(step, raised, sign, now, recovered=recovered), False
+    return advance(step, raised, sign, now, recovered=recovered), False
 
 
 def _one_of_twins(step: Step, key: BookingKey, now: datetime, *, recovered: bool) -> Step:
@@ -458,13 +459,13 @@ def _one_of_twins(step: Step, key: BookingKey, now: datetime, *, recovered: bool
         seen_at=max(older.seen_at, younger.seen_at),
     )
     gone = replace(younger, booking_ids={}, meeting_id=None, request_id=None, requested_on=None)
-    step = _advance(step, gone, Sign.DELETED, now, cause="duplicate", recovered=recovered)
-    step = _keep(step, whole)
-    if _told_of(whole) and _told_differently(older, whole):
+    step = advance(step, gone, Sign.DELETED, now, cause="duplicate", recovered=recovered)
+    step = keep(step, whole)
+    if told_of(whole) and _told_differently(older, whole):
         fact = BookingFact(
             kind=FactKind.BOOKING_UPDATED, at=now, booking=whole, previous=older, recovered=recovered
         )
-        step = _tell(step, fact)
+        step = tell(step, fact)
     return step
 
 
@@ -481,7 +482,7 @@ def _given_up(room: Room, event: BookingsListed, known: Booking) -> bool:
     """A device drops a request when its timeout is over; one listed after that, it holds for booked."""
     device = room.devices.get(event.device)
     return (
-        device is not None and event.asked_at >= _asked_for_at(known) + device.booking_timeout + TIMEOUT_GRACE
+        device is not None and event.asked_at >= asked_for_at(known) + device.booking_timeout + TIMEOUT_GRACE
     )
 
 
@@ -507,11 +508,14 @@ def _see(
         known.phase not in {BookingPhase.CONFIRMED, BookingPhase.STARTED}
         and (known.phase, sign) in TRANSITIONS
     ):
-        return _advance(step, booking, sign, now, recovered=recovered)
-    if booking is known:
-        return step
-    step = _keep(step, booking)
-    if not _told_of(known):
+        return advance(step, booking, sign, now, recovered=recovered)
+    return step if booking is known else change(step, known, booking, now, recovered=recovered)
+
+
+def change(step: Step, known: Booking, booking: Booking, now: datetime, *, recovered: bool = False) -> Step:
+    """Keep a booking that was known otherwise, in its phase; tells that it moved, else that it changed."""
+    step = keep(step, booking)
+    if not told_of(known):
         return step
     if (known.starts_at, known.ends_at) != (booking.starts_at, booking.ends_at):
         kind = FactKind.BOOKING_MOVED
@@ -519,25 +523,26 @@ def _see(
             booking = replace(
                 booking, phase=BookingPhase.CONFIRMED, since=now
             )  # put off: it will start again
-            step = _keep(step, booking)
+            step = keep(step, booking)
     elif _told_differently(known, booking):
         kind = FactKind.BOOKING_UPDATED
     else:
         return step
-    return _tell(step, BookingFact(kind=kind, at=now, booking=booking, previous=known, recovered=recovered))
+    return tell(step, BookingFact(kind=kind, at=now, booking=booking, previous=known, recovered=recovered))
 
 
-def _told_of(booking: Booking) -> bool:
+def told_of(booking: Booking) -> bool:
     """Whether the cloud follows it: not before it is requested or confirmed, and no more when it is over."""
     return booking.live and (booking.phase is not BookingPhase.PENDING or booking.requested_at is not None)
 
 
 def _told_differently(known: Booking, booking: Booking) -> bool:
-    return (known.meeting_id, known.booking_id, known.meeting, known.calendar) != (
+    return (known.meeting_id, known.booking_id, known.meeting, known.calendar, known.join_pending) != (
         booking.meeting_id,
         booking.booking_id,
         booking.meeting,
         booking.calendar,
+        booking.join_pending,
     )
 
 
@@ -585,7 +590,7 @@ def _new(
 ) -> Booking:
     identity = seen.request_id or seen.meeting_id or seen.booking_id or ""
     return Booking(
-        key=_key(room, identity, starts_at, now),
+        key=name_booking(room, identity, starts_at, now),
         phase=BookingPhase.REQUESTED,  # replaced by the move that follows
         since=now,
         seen_at=now,
@@ -600,7 +605,7 @@ def _new(
     )
 
 
-def _key(room: Room, identity: str, starts_at: datetime, now: datetime) -> BookingKey:
+def name_booking(room: Room, identity: str, starts_at: datetime, now: datetime) -> BookingKey:
     """A short name that no other booking of this room has: ids are reused, so the moment goes into it."""
     said = f"{room.id}\n{identity}\n{starts_at.isoformat()}\n{now.isoformat()}"
     keys = (BookingKey("b-" + _digest(f"{said}\n{turn}", 8).hex()) for turn in count())
@@ -657,7 +662,7 @@ def _sign_of(booking: Booking) -> Sign:
     return Sign.NAMED
 
 
-def _advance(
+def advance(
     step: Step,
     booking: Booking,
     sign: Sign,
@@ -671,26 +676,29 @@ def _advance(
     """Move a booking by the table, tell what the table says; what it does not know is counted and left."""
     move = TRANSITIONS.get((None if first else booking.phase, sign))
     if move is None:
-        return replace(_keep(step, booking), ignored=step.ignored + 1)
+        return replace(keep(step, booking), ignored=step.ignored + 1)
     moved = replace(booking, phase=move.to, since=now)
-    step = _keep(step, moved)
-    if move.tells is None or not (first or sign is Sign.IDENTIFIED or _told_of(booking)):
+    step = keep(step, moved)
+    if move.tells is None or not (first or sign is Sign.IDENTIFIED or told_of(booking)):
         return step
     fact = BookingFact(kind=move.tells, at=at or now, booking=moved, cause=cause, recovered=recovered)
-    step = _tell(step, fact)
-    unheard_of = sign is Sign.IDENTIFIED and not first and not _told_of(booking)
-    return _tell(step, _check_in(moved, now)) if unheard_of and moved.checked_in_at else step
+    step = tell(step, fact)
+    unheard_of = sign is Sign.IDENTIFIED and not first and not told_of(booking)
+    return tell(step, check_in(moved, now)) if unheard_of and moved.checked_in_at else step
 
 
-def _keep(step: Step, booking: Booking) -> Step:
+def keep(step: Step, booking: Booking) -> Step:
+    """The step with this booking in its room."""
     return replace(step, room=replace(step.room, bookings={**step.room.bookings, booking.key: booking}))
 
 
-def _tell(step: Step, fact: BookingFact) -> Step:
+def tell(step: Step, fact: BookingFact) -> Step:
+    """The step with one fact more."""
     return replace(step, facts=(*step.facts, fact))
 
 
-def _forget(room: Room, now: datetime) -> Room:
+def forget(room: Room, now: datetime) -> Room:
+    """The room without the bookings that have been over for so long that no echo of them comes."""
     kept = {
         key: booking
         for key, booking in room.bookings.items()
@@ -720,13 +728,14 @@ def _with_device(room: Room, device: DeviceState) -> Room:
     return replace(room, devices={**room.devices, device.id: device})
 
 
-def _asked_for_at(booking: Booking) -> datetime:
+def asked_for_at(booking: Booking) -> datetime:
+    """When the request was made, as far as it is known."""
     return booking.requested_at or booking.since
 
 
 def _ladder(booking: Booking, device: DeviceState) -> Iterator[datetime]:
     """When to look for the answer of a request: often where firmware sends none, and when its time is up."""
-    asked = _asked_for_at(booking)
+    asked = asked_for_at(booking)
     if not device.answers_requests or booking.phase is BookingPhase.PENDING:
         yield from (asked + rung for rung in LADDER)
     yield asked + device.booking_timeout

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from agent.core.calendars import link
 from agent.core.commands import left as left_command
 from agent.core.correlation import set_right
 from agent.core.events import (
@@ -24,6 +25,7 @@ from agent.core.model import (
     Ability,
     Booking,
     BookingPhase,
+    CalendarKind,
     Device,
     DeviceId,
     DevicePhase,
@@ -66,13 +68,22 @@ def attend(room: Room, event: DeviceEvent, *, now: datetime) -> Step:
             assert_never(event)
 
 
-def furnish(room: Room | None, room_id: RoomId, devices: tuple[Device, ...], *, now: datetime) -> Room:
-    """The room when the agent starts: its state from disk, with exactly the configured devices.
+def furnish(
+    room: Room | None,
+    room_id: RoomId,
+    devices: tuple[Device, ...],
+    *,
+    calendars: tuple[CalendarKind, ...] = (),
+    writes: Collection[CalendarKind] = (),
+    now: datetime,
+) -> Room:
+    """The room when the agent starts: its state from disk, with exactly the configured devices and calendars.
 
     Nothing was heard while the agent was down: no device counts as connected, every gap is to be closed.
-    The first device is the one whose count of people is believed.
+    The first device is the one whose count of people is believed. `calendars` are the linked ones, the better
+    first; in those of `writes` the site lets us book.
     """
-    room = room or Room(id=room_id)
+    room = link(room or Room(id=room_id), calendars, writes, now=now)
     devices = tuple(sorted(devices, key=lambda device: not device.counts_people))
     states = {
         device.id: _unheard(room.devices[device.id], now)
@@ -84,6 +95,9 @@ def furnish(room: Room | None, room_id: RoomId, devices: tuple[Device, ...], *, 
         room,
         devices=states,
         bookings={key: _left(booking, states, now) for key, booking in room.bookings.items()},
+        heard=None
+        if room.heard is None
+        else {key: _left(booking, states, now) for key, booking in room.heard.items()},
         sensors={device: sensed for device, sensed in room.sensors.items() if device in states},
         occupancy_since=_past(room.occupancy_since, now),
         holds={key: left(hold, states, now) for key, hold in room.holds.items()},

@@ -440,5 +440,15 @@ ScreenEvent = (
     | PromptCleared
     | LightModeRead
 )
-OrderEvent = CommandGiven | OrderTaken | OrderRefused
-RoomEvent = DeviceEvent | BookingEvent | SensorEvent | ScreenEvent | OrderEvent | ClockStruck | ClockStepped
+CalendarEvent = CalendarListed | CalendarTurned
+OrderEvent = CommandGiven | OrderTaken | OrderRefused | CalendarOrderTaken | CalendarOrderRefused
+RoomEvent = (
+    DeviceEvent
+    | BookingEvent
+    | SensorEvent
+    | ScreenEvent
+    | CalendarEvent
+    | OrderEvent
+    | ClockStruck
+    | ClockStepped
+)

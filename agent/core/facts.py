@@ -53,6 +53,10 @@ class FactKind(StrEnum):
     DEVICE_REBOOTED = "device.rebooted"
     DEVICE_UPGRADED = "device.upgraded"
     DEVICE_MISCONFIGURED = "device.misconfigured"
+    CALENDAR_CONNECTED = "calendar.connected"
+    CALENDAR_DEGRADED = "calendar.degraded"
+    CALENDAR_REVOKED = "calendar.revoked"
+    CALENDAR_SWITCHED = "calendar.switched"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +121,7 @@ class CalendarFact:
     recovered: bool = False
 
 
-Fact = BookingFact | OccupancyFact | DeviceFact | HoldFact
+Fact = BookingFact | OccupancyFact | DeviceFact | HoldFact | CalendarFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

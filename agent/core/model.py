@@ -119,6 +119,7 @@ class CalendarState:
     covers_from: datetime | None = None  # that listing says all from here …
     covers_until: datetime | None = None  # … to here
     recovering: bool = True  # a gap lies behind us, and no listing has closed it yet
+    stale: bool = False  # not listed for so long, or revoked, that its word does not count
     list_at: datetime | None = None  # something changed: list it then
     asked_at: datetime | None = None  # when a listing was asked for last
     writes: bool = False  # the site lets us book, extend and release in it
@@ -185,6 +186,12 @@ class Booking:
     def live(self) -> bool:
         """Whether it still stands, asked for or granted."""
         return self.phase in LIVE_PHASES
+
+    @property
+    def entry_id(self) -> EntryId | None:
+        """What the calendar whose word it is calls its entry; else the first that knows it."""
+        own = None if self.calendar is None else self.entries.get(self.calendar)
+        return own or next(iter(self.entries.values()), None)
 
     @property
     def booking_id(self) -> BookingId | None:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from agent.core.belief import hear, through
+from agent.core.calendars import list_calendar, next_reckoning, reckon, turn_calendar
+from agent.core.calendars import shifted as shifted_calendar
 from agent.core.commands import conclude, hear_back, next_conclusion, obey
 from agent.core.commands import shifted as shifted_command
-from agent.core.correlation import correlate, next_strike, set_right, strike
+from agent.core.correlation import next_strike, set_right, strike
 from agent.core.devices import attend
 from agent.core.events import (
     BookingTimeoutRead,
+    CalendarListed,
+    CalendarOrderRefused,
+    CalendarOrderTaken,
+    CalendarTurned,
     CallsCounted,
     ClockStepped,
     ClockStruck,
@@ -49,6 +56,8 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
     Returns the same `room` object if nothing changed. Never raises: what cannot be is ignored and counted.
     """
     taken = _take(room, event, now=now, policy=policy)
+    if room.heard is not None and (taken.room is not room or isinstance(event, ClockStruck)):
+        taken = reckon(taken, now=now)
     return _follow(taken, now, policy) if taken.room.holds or taken.room.commands else taken
 
 
@@ -81,17 +90,23 @@ def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Ste
             return see(Step(room=room), event, now=now, policy=policy)
         case CommandGiven():
             return obey(room, event, now=now, policy=policy)
+        case CalendarTurned():
+            return turn_calendar(room, event, now=now)
+        case CalendarListed():
+            return list_calendar(room, event, now=now)
+        case CalendarOrderTaken() | CalendarOrderRefused():
+            return Step(room=room, ignored=1)
         case OrderTaken() | OrderRefused():
             return hear_back(room, event, now=now, policy=policy)
         case ClockStruck():
-            struck = strike(Step(room=room), now=now, policy=policy)
+            struck = through(room, lambda view: strike(Step(room=view), now=now, policy=policy), now=now)
             weighed = weigh(forget_silent(struck.room, now=now), now=now)
             return replace(struck, room=weighed.room, facts=struck.facts + weighed.facts)
         case ClockStepped(by=by):
             shifted = _shifted(room, by, now)
             return Step(room=shifted, facts=_taken_back(room, shifted, now))
         case _:
-            return correlate(room, event, now=now, policy=policy)
+            return hear(room, event, now=now, policy=policy)
 
 
 def _follow(taken: Step, now: datetime, policy: Policy) -> Step:
@@ -105,7 +120,14 @@ def _follow(taken: Step, now: datetime, policy: Policy) -> Step:
 
 def next_deadline(room: Room, policy: Policy) -> datetime | None:
     """When the clock has something to say to this room; derived from its state, so a restart loses none."""
-    due = (next_strike(room, policy), next_weighing(room), next_turn(room, policy), next_conclusion(room))
+    as_heard = room if room.heard is None else replace(room, bookings=room.heard)
+    due = (
+        next_strike(as_heard, policy),
+        next_reckoning(room),
+        next_weighing(room),
+        next_turn(room, policy),
+        next_conclusion(room),
+    )
     return min((instant for instant in due if instant is not None), default=None)
 
 
@@ -154,6 +176,8 @@ def _shifted(room: Room, by: timedelta, now: datetime) -> Room:
         room,
         devices={key: device(state) for key, state in room.devices.items()},
         bookings={key: booking(b) for key, b in room.bookings.items()},
+        heard=None if room.heard is None else {key: booking(b) for key, b in room.heard.items()},
+        calendars={kind: shifted_calendar(state, by, now) for kind, state in room.calendars.items()},
         occupancy_since=moved(room.occupancy_since),
         holds={key: shifted_hold(hold, by) for key, hold in room.holds.items()},
         commands={key: shifted_command(command, by) for key, command in room.commands.items()},

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from agent.core.facts import BookingFact, DeviceFact, Fact, FactKind, OccupancyFact
+from agent.core.facts import BookingFact, CalendarFact, DeviceFact, Fact, FactKind, OccupancyFact
 from agent.core.model import (
     AgentId,
     Booking,
@@ -15,9 +15,12 @@ from agent.core.model import (
     BookingKey,
     BookingPhase,
     CalendarKind,
+    CalendarPhase,
+    CalendarState,
     DeviceId,
     DevicePhase,
     DeviceState,
+    EntryId,
     Meeting,
     MeetingId,
     Occupancy,
@@ -55,6 +58,7 @@ meetings = st.builds(
     ical_uid=maybe_words,
     private=st.booleans(),
 )
+linked = st.sampled_from([CalendarKind.MICROSOFT, CalendarKind.GOOGLE])
 bookings = st.builds(
     Booking,
     key=words.map(BookingKey),
@@ -70,6 +74,17 @@ bookings = st.builds(
     booking_ids=st.dictionaries(words.map(DeviceId), words.map(BookingId), max_size=2),
     meeting=meetings,
     all_day=st.booleans(),
+    entries=st.dictionaries(linked, words.map(EntryId), max_size=2),
+    join_pending=st.booleans(),
+)
+calendars = st.builds(
+    CalendarState,
+    kind=linked,
+    phase=st.sampled_from(CalendarPhase),
+    since=times,
+    why=maybe_words,
+    listed_at=st.none() | times,
+    recovering=st.booleans(),
 )
 occupancies = st.builds(
     Occupancy, people=st.none() | counts, presence=maybe, in_use=maybe, in_call=maybe, sharing=maybe
@@ -121,6 +136,24 @@ facts: st.SearchStrategy[Fact] = st.one_of(
         cause=maybe_words,
         recovered=st.booleans(),
     ),
+    st.builds(
+        CalendarFact,
+        kind=st.sampled_from(
+            [FactKind.CALENDAR_CONNECTED, FactKind.CALENDAR_DEGRADED, FactKind.CALENDAR_REVOKED]
+        ),
+        at=times,
+        calendar=linked,
+        state=calendars,
+        cause=maybe_words,
+    ),
+    st.builds(
+        CalendarFact,
+        kind=st.just(FactKind.CALENDAR_SWITCHED),
+        at=times,
+        calendar=st.none() | st.sampled_from(CalendarKind),
+        previous=st.none() | st.sampled_from(CalendarKind),
+        cause=maybe_words,
+    ),
 )
 gaps = st.builds(
     OutboxGap,
@@ -137,6 +170,8 @@ rooms = st.builds(
     Room,
     id=st.just(FJORD),
     devices=st.lists(devices, max_size=3).map(lambda found: {device.id: device for device in found}),
+    calendars=st.lists(calendars, max_size=2).map(lambda found: {each.kind: each for each in found}),
+    believed=st.none() | linked,
     bookings=st.lists(bookings, max_size=6).map(lambda found: {booking.key: booking for booking in found}),
     occupancy=occupancies,
     occupancy_since=st.none() | times,

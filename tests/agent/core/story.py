@@ -10,19 +10,25 @@ from agent.core.agenda import agenda
 from agent.core.devices import furnish
 from agent.core.events import (
     BookingsListed,
+    CalendarEntry,
+    CalendarListed,
+    CalendarTurned,
     ClockStepped,
     ClockStruck,
     DeviceConnected,
     ListedBooking,
     RoomEvent,
 )
-from agent.core.facts import BookingFact, Fact, FactKind, ListBookings
+from agent.core.facts import BookingFact, CalendarRequest, Fact, FactKind, ListBookings
 from agent.core.model import (
     Booking,
     BookingId,
+    CalendarKind,
+    CalendarPhase,
     Credential,
     Device,
     DeviceId,
+    EntryId,
     Meeting,
     MeetingId,
     Policy,
@@ -77,24 +83,48 @@ def listed(
     )
 
 
+def entry(
+    entry_id: str,
+    starts: str,
+    ends: str,
+    title: str | None = "Planning",
+    *,
+    uid: str | None = None,
+    all_day: bool = False,
+    private: bool = False,
+    join_pending: bool = False,
+) -> CalendarEntry:
+    return CalendarEntry(
+        entry_id=EntryId(entry_id),
+        ical_uid=uid,
+        starts_at=at(starts),
+        ends_at=at(ends),
+        all_day=all_day,
+        meeting=Meeting(title=title, private=private),
+        join_pending=join_pending,
+    )
+
+
 @dataclass(slots=True)
 class Story:
     """A room with its codecs, moved by what happens to it; deadlines strike as they fall due."""
 
     devices: tuple[DeviceId, ...] = (CODEC,)
     policy: Policy = field(default_factory=Policy)
+    calendars: tuple[CalendarKind, ...] = ()
+    writes: tuple[CalendarKind, ...] = ()
     room: Room = field(init=False)
     now: datetime = field(init=False)
     told: list[Fact] = field(default_factory=list)
     asked: list[tuple[datetime, ListBookings]] = field(default_factory=list)
+    asked_calendars: list[tuple[datetime, CalendarRequest]] = field(default_factory=list)
     greeting: list[FactKind] = field(default_factory=list)  # what the last connection made known
     mute: bool = False  # the device does not answer when it is asked for its list
     held: tuple[ListedBooking, ...] | None = None  # what it lists when it is asked; None: what we know
 
     def __post_init__(self) -> None:
         self.now = at("07:00")
-        configured = tuple(device(d) for d in self.devices)
-        self.room = furnish(None, RoomId("fjord"), configured, now=self.now)
+        self.room = self._furnished(None)
 
     def connected(
         self,
@@ -128,8 +158,18 @@ class Story:
         """The agent starts again when its clock, right or wrong, says so; perhaps with other devices."""
         self.devices = devices or self.devices
         self.now = at(clock)
-        self.room = furnish(self.room, self.room.id, tuple(device(d) for d in self.devices), now=self.now)
+        self.room = self._furnished(self.room)
         return self
+
+    def _furnished(self, kept: Room | None) -> Room:
+        return furnish(
+            kept,
+            RoomId("fjord"),
+            tuple(device(d) for d in self.devices),
+            calendars=self.calendars,
+            writes=self.writes,
+            now=self.now,
+        )
 
     def lists(
         self,
@@ -146,6 +186,36 @@ class Story:
             covers_until=DAY + timedelta(days=2),
         )
         return self.then(clock, event, *(tells or ()))
+
+    def reads(
+        self,
+        clock: str,
+        *entries: CalendarEntry,
+        tells: tuple[FactKind, ...] = (),
+        calendar: CalendarKind = CalendarKind.MICROSOFT,
+        asked: str | None = None,
+        days: int = 2,
+    ) -> Story:
+        """The whole listing of a linked calendar comes, of two days, asked for at this moment."""
+        event = CalendarListed(
+            calendar=calendar,
+            entries=entries,
+            asked_at=at(asked or clock),
+            covers_from=DAY,
+            covers_until=DAY + timedelta(days=days),
+        )
+        return self.then(clock, event, *tells)
+
+    def turns(
+        self,
+        clock: str,
+        phase: CalendarPhase,
+        *tells: FactKind,
+        why: str | None = None,
+        calendar: CalendarKind = CalendarKind.MICROSOFT,
+    ) -> Story:
+        """A linked calendar can be read from now on, or cannot."""
+        return self.then(clock, CalendarTurned(calendar=calendar, phase=phase, why=why), *tells)
 
     def then(self, clock: str, event: RoomEvent, *tells: FactKind) -> Story:
         """At this time this happens, and the cloud is told exactly these facts of it."""
@@ -198,6 +268,7 @@ class Story:
         taken = step(self.room, event, now=self.now, policy=self.policy)
         self.room = taken.room
         self.told += taken.facts
+        self.asked_calendars += [(self.now, request) for request in taken.calendar_requests]
         listings = [request for request in taken.requests if isinstance(request, ListBookings)]
         self.asked += [(self.now, request) for request in listings]
         if not self.mute:
@@ -219,7 +290,7 @@ class Story:
                     meeting=b.meeting,
                     from_webex=b.booking_ids[device].startswith("webex-"),
                 )
-                for b in self.room.bookings.values()
+                for b in (self.room.bookings if self.room.heard is None else self.room.heard).values()
                 if b.live and device in b.booking_ids
             ),
             asked_at=self.now,
