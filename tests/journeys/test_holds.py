@@ -286,8 +286,9 @@ async def test_people_at_the_machine_hold_message_and_resync(tmp_path):
         assert (code, json.loads(out)["status"]) == (0, "done")
 
 
-async def test_people_at_the_machine_book_and_give_back(tmp_path):
-    async with house(tmp_path) as h:
+@pytest.mark.parametrize("profile", ["11.14.5.0", "26.4.1"])  # the older one answers no request
+async def test_people_at_the_machine_book_and_give_back(tmp_path, profile):
+    async with house(tmp_path, profile=profile) as h:
         (device,) = h.devices
         await h.heard()
         device.answer = Answer(after_s=0.3)
