@@ -165,6 +165,9 @@ def _better(room: Room, kind: CalendarKind) -> bool:
 def reckon(step: Step, *, now: datetime) -> Step:
     """After whatever happened in a room with linked calendars: who is believed, and what follows from it."""
     step = _wither(step, now)
+    believed = None if step.room.believed is None else step.room.calendars.get(step.room.believed)
+    if believed is not None and believed.stale:
+        step = settle(step, now=now)  # what its last word and the clock say comes before another's word
     step, left = _fall_back(step, now)
     step = settle(step, now=now, recovered=left, cause=NOT_IN_CALENDAR if left else None)
     for state in step.room.calendars.values():

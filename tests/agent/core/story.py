@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from agent.core.model import (
 from agent.core.step import next_deadline, step
 
 CODEC = DeviceId("fjord-codec")
+POLL_EVERY = timedelta(minutes=10)
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 M1, M2, M3 = (MeetingId(f"meeting-{n}") for n in (1, 2, 3))
 R1, R2 = RequestId("request-1"), RequestId("request-2")
@@ -120,6 +121,7 @@ class Story:
     asked_calendars: list[tuple[datetime, CalendarRequest]] = field(default_factory=list)
     greeting: list[FactKind] = field(default_factory=list)  # what the last connection made known
     mute: bool = False  # the device does not answer when it is asked for its list
+    polled: dict[CalendarKind, CalendarListed] = field(default_factory=dict)  # read again every ten minutes
     held: tuple[ListedBooking, ...] | None = None  # what it lists when it is asked; None: what we know
 
     def __post_init__(self) -> None:
@@ -158,6 +160,7 @@ class Story:
         """The agent starts again when its clock, right or wrong, says so; perhaps with other devices."""
         self.devices = devices or self.devices
         self.now = at(clock)
+        self.polled.clear()
         self.room = self._furnished(self.room)
         return self
 
@@ -204,7 +207,9 @@ class Story:
             covers_from=DAY,
             covers_until=DAY + timedelta(days=days),
         )
-        return self.then(clock, event, *tells)
+        self.then(clock, event, *tells)
+        self.polled[calendar] = event
+        return self
 
     def turns(
         self,
@@ -215,6 +220,9 @@ class Story:
         calendar: CalendarKind = CalendarKind.MICROSOFT,
     ) -> Story:
         """A linked calendar can be read from now on, or cannot."""
+        self._run_to(at(clock))
+        if phase is not CalendarPhase.ACTIVE:
+            self.polled.pop(calendar, None)
         return self.then(clock, CalendarTurned(calendar=calendar, phase=phase, why=why), *tells)
 
     def then(self, clock: str, event: RoomEvent, *tells: FactKind) -> Story:
@@ -255,14 +263,30 @@ class Story:
 
     def _run_to(self, instant: datetime) -> None:
         assert instant >= self.now, "stories go forward"
-        while (due := next_deadline(self.room, self.policy)) is not None and due <= instant:
+        while (due := self._next()) is not None and due <= instant:
             self.now = max(self.now, due)
+            if self._poll():
+                continue
             before = self.room
             self._happen(ClockStruck())
             assert self.room is not before or next_deadline(self.room, self.policy) != due, (
                 "a deadline stands still"
             )
         self.now = instant
+
+    def _next(self) -> datetime | None:
+        due = [listing.asked_at + POLL_EVERY for listing in self.polled.values()]
+        deadline = next_deadline(self.room, self.policy)
+        return min(due if deadline is None else (deadline, *due), default=None)
+
+    def _poll(self) -> bool:
+        """Read a calendar anew whose turn it is; it says what it said before."""
+        for kind, listing in self.polled.items():
+            if listing.asked_at + POLL_EVERY <= self.now:
+                self.polled[kind] = replace(listing, asked_at=self.now)
+                self._happen(self.polled[kind])
+                return True
+        return False
 
     def _happen(self, event: RoomEvent) -> None:
         taken = step(self.room, event, now=self.now, policy=self.policy)
