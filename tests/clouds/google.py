@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo
@@ -211,6 +212,16 @@ def write_time(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def make_key() -> rsa.RSAPrivateKey:
+    """A key for a service account."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@cache
+def _first_key() -> rsa.RSAPrivateKey:
+    return make_key()  # takes a while, and any will do
+
+
 Handler = Callable[["Google", Call], Json | None]
 
 
@@ -256,7 +267,7 @@ class Google:
         self.account = "roomd@project.iam.gserviceaccount.com"
         self.faults = Faults()
         self.key_id = secrets.token_hex(20)
-        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.key = _first_key()
         self.delegated = {  # scopes that the customer's administrator has granted to the service account
             "calendar.readonly",
             "admin.directory.resource.calendar.readonly",
@@ -289,7 +300,7 @@ class Google:
         self._syncs: dict[str, tuple[str, str, int]] = {}
         self._numbers: Counter[str] = Counter()
         self._news: asyncio.Queue[tuple[Channel, str]] = asyncio.Queue()
-        self._hook_context = hook_context
+        self.hook_context = hook_context
 
     # ── what tests do
 
@@ -901,7 +912,7 @@ class Google:
             }
             for _ in range(5):
                 try:
-                    status = (await call(channel.address, headers=headers, context=self._hook_context)).status
+                    status = (await call(channel.address, headers=headers, context=self.hook_context)).status
                 except (OSError, TimeoutError):
                     status = 0
                 self.notified.append((channel.id, state, status))
