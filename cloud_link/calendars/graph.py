@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
 from typing import Final, assert_never
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -475,7 +475,7 @@ def entry(said: Event, zone: tzinfo) -> CalendarEntry | None:
             starts_at, ends_at = _instant(said.start, zone), _instant(said.end, zone)
     except (ValueError, OverflowError):
         return None
-    if ends_at <= starts_at:
+    if ends_at < starts_at:
         return None
     private = (said.sensitivity or "normal").lower() != "normal"
     location = said.location.display_name if said.location else None
@@ -605,7 +605,7 @@ def subscription(raw: bytes | msgspec.Raw, *, client_state: str | None = None) -
     until = said.expiration_date_time
     return Subscription(
         id=said.id,
-        address=(found[1] or found[2]).lower(),
+        address=unquote(found[1] or found[2]).lower(),
         url=said.notification_url,
         client_state=client_state,
         expires_at=until.astimezone(UTC) if until.tzinfo else until.replace(tzinfo=UTC),

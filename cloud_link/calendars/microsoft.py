@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -48,6 +49,7 @@ MOST_PAGES = 100
 BATCH = 20  # Graph's own limit
 BATCHES_UNDER_WAY = 4
 PER_MAILBOX = 4  # at once, of one application: Exchange's own limit
+SECRET_BYTES = 48  # of a subscription's; as text half of what Graph takes
 SUBSCRIBED_FOR = timedelta(minutes=4200)  # below the lowest maximum that was ever in force for Outlook
 REFRESH = 401
 _MISSING = 404
@@ -385,6 +387,22 @@ class Microsoft:
             "PATCH", f"/{_quoted(subscription.id)}", json={"expirationDateTime": graph.timestamp(until)}
         )
         return self._made(answer, subscription.client_state)
+
+    async def keep(
+        self, subscription: Subscription, *, lifecycle_url: str, until: datetime
+    ) -> tuple[Subscription, bool]:
+        """Renewed, or if Graph has forgotten it made anew, which is said: then the room is to be listed."""
+        try:
+            return await self.renew(subscription, until=until), False
+        except Gone:
+            anew = await self.subscribe(
+                subscription.address,
+                url=subscription.url,
+                lifecycle_url=lifecycle_url,
+                client_state=subscription.client_state or secrets.token_urlsafe(SECRET_BYTES),
+                until=until,
+            )
+            return anew, True
 
     async def reauthorize(self, subscription: Subscription) -> None:
         """Say that we may still hear of this room, without renewing; not within ten minutes of a renewal."""

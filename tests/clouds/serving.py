@@ -145,6 +145,7 @@ class Serving:
         self._answer = answer
         self._plain = plain
         self._writers: set[asyncio.StreamWriter] = set()
+        self._conversations: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
         self._heard = asyncio.Event()
 
@@ -177,6 +178,7 @@ class Serving:
         self._server.close()
         for writer in tuple(self._writers):
             writer.transport.abort()
+        await asyncio.gather(*self._conversations, return_exceptions=True)
         with contextlib.suppress(OSError):
             await self._server.wait_closed()
 
@@ -188,6 +190,9 @@ class Serving:
                 await self._heard.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        conversation = asyncio.current_task()
+        assert conversation is not None
+        self._conversations.add(conversation)
         self._writers.add(writer)
         self.connections += 1
         try:
@@ -195,6 +200,7 @@ class Serving:
         except (OSError, h11.RemoteProtocolError):
             pass  # they went away, or talk nonsense
         finally:
+            self._conversations.discard(conversation)
             self._writers.discard(writer)
             writer.close()
 
