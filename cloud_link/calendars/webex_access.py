@@ -17,7 +17,8 @@ from cloud_link.calendars.webex_codes import NEW_CODE
 from cloud_link.calendars.wire import Answer, Wire
 
 RENEW_EVERY_S = 20 * 3600.0  # a refresh token lapses when it is not used, so it is used daily
-RENEW_BEFORE_S = 900.0  # the access token's end
+RENEW_BEFORE_S = 900.0  # the access token's end: what is under way must still be taken
+RENEW_BEFORE_SHARE = 0.2  # of a token that does not live long
 KEPT_WITHIN_S = 10.0  # a renewal that was begun may end, also while we stop: its answer cannot be had twice
 LAST_WORDS = 200  # characters of a service's own sentence that are shown
 
@@ -50,6 +51,7 @@ class WebexTokens:
         client_secret: str,
         refresh_token: str,
         keep: Callable[[RenewedGrant], Awaitable[None]],
+        renew_every_s: float = RENEW_EVERY_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`refresh_token` is the last one that was kept, or the activation's."""
@@ -59,6 +61,7 @@ class WebexTokens:
         self._client_secret = client_secret
         self._refresh_token = refresh_token
         self._keep = keep
+        self._renew_every_s = renew_every_s
         self._now = now
         self._access: _Access | None = None
         self._unkept: _Unkept | None = None
@@ -131,10 +134,12 @@ class WebexTokens:
             renewed_at=now,
             lapses_at=None if lapses_in is None else now + timedelta(seconds=lapses_in),
         )
+        lasts = max(said.expires_in, 0.0)
+        before = min(RENEW_BEFORE_S, lasts * RENEW_BEFORE_SHARE)
         access = _Access(
             text=said.access_token,
-            renew_at=asked_at + min(RENEW_EVERY_S, max(said.expires_in - RENEW_BEFORE_S, 0.0)),
-            lapses_at=asked_at + said.expires_in,
+            renew_at=asked_at + min(self._renew_every_s, lasts - before),
+            lapses_at=asked_at + lasts,
         )
         self._unkept = (grant, access)
         await self._settle(self._unkept)

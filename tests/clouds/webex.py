@@ -64,7 +64,6 @@ class WebexCloud(Serving):
         self.client_id: Final = "C" + uuid.uuid4().hex
         self.client_secret: Final = uuid.uuid4().hex
         self.refresh_token: str = "first-refresh-token"
-        self.access_lasts_s: float = ACCESS_LASTS_S
         self.workspaces: Final[dict[str, Json]] = {}
         self.devices: Final[dict[str, Json]] = {}
         self.statuses: Final[dict[str, Json]] = {}  # by device: a tree from the root, without "Status"
@@ -82,6 +81,12 @@ class WebexCloud(Serving):
         self._news: Final = asyncio.Condition()
         self._queue_id: Final = uuid.uuid4().hex
         self._latest_poll = object()
+
+    async def __aexit__(self, *error: object) -> None:
+        self._over.set()
+        async with self._news:
+            self._news.notify_all()  # no poll waits any longer
+        await super().__aexit__(*error)
 
     # ── what tests do with it ──
 
@@ -331,7 +336,7 @@ class WebexCloud(Serving):
         return tree(
             {
                 "access_token": self.give_access(),
-                "expires_in": self.access_lasts_s,
+                "expires_in": ACCESS_LASTS_S,
                 "refresh_token": self.refresh_token,
                 "refresh_token_expires_in": REFRESH_LASTS_S,
                 "token_type": "Bearer",
@@ -408,7 +413,9 @@ class WebexCloud(Serving):
             self._news.notify_all()  # an older poll ends: there is one poller of a queue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_within_s):
-                    await self._news.wait_for(lambda: bool(self._queue) or self._latest_poll is not this)
+                    await self._news.wait_for(
+                        lambda: self._queue or self._latest_poll is not this or self._over.is_set()
+                    )
             told: list[Json] = []
             if self._latest_poll is this:
                 told, self._queue[:] = [*self._queue], []

@@ -160,6 +160,13 @@ async def test_many_who_need_access_cause_one_renewal(cloud, site):
     assert site.kept.tokens == [cloud.refresh_token]
 
 
+async def test_many_who_need_access_that_is_refused_ask_once(cloud, site):
+    cloud.faults.gone = True
+    refused = await asyncio.gather(*(site.tokens.token() for _ in range(20)), return_exceptions=True)
+    assert {type(one) for one in refused} == {Revoked}
+    assert len(cloud.asked("POST", "/v1/access_token")) == 1
+
+
 async def test_a_new_refresh_token_is_kept_before_its_access_is_used(cloud, site):
     asked_when_kept: list[int] = []
 
@@ -241,11 +248,11 @@ async def test_a_wrong_secret_is_the_operators_and_a_dead_refresh_token_the_admi
 
 
 async def test_access_that_is_not_renewed_this_time_is_used_while_it_lasts(cloud, site):
-    cloud.access_lasts_s = 900
-    first = await site.tokens.token()
+    tokens = tokens_of(cloud, site.lines.to(cloud.url), site.kept, renew_every_s=0.0)
+    first = await tokens.token()
     cloud.faults.failures += [("/v1/access_token", HTTPStatus.SERVICE_UNAVAILABLE)] * QUICK.attempts
-    assert await site.tokens.token() == first
-    assert await site.tokens.token() != first
+    assert await tokens.token() == first
+    assert await tokens.token() != first
 
 
 async def test_access_that_is_not_taken_is_renewed_once(cloud, site):
@@ -280,6 +287,14 @@ async def test_all_workspaces_and_devices_are_found_page_by_page():
         assert [one.workspace_id for one in await site.webex.devices()] == rooms
         assert len(await site.webex.devices(workspace_id=rooms[7])) == 1
         assert len(cloud.asked("GET", "/v1/workspaces")) == 3
+
+
+async def test_a_thousand_rooms_with_their_devices_cost_a_handful_of_requests():
+    async with WebexCloud(page=1000) as cloud, activated(cloud) as site:
+        for number in range(1000):
+            cloud.add_device(cloud.add_workspace(f"Room {number}"))
+        assert len(await site.webex.workspaces()) == len(await site.webex.devices()) == 1000
+        assert len(cloud.seen) == 5  # access, and two pages of each
 
 
 async def test_a_workspace_says_whose_calendar_it_has(cloud, site):

@@ -109,6 +109,9 @@ def test_what_is_removed_takes_what_is_below_with_it():
         (("Status", "Call", 1), "gone")
     ]
     assert told(memory.heard(changed({}, full=True))) == [(("Status", "Call", 2, "Status"), "gone")]
+    memory.heard(changed({("Status", "Call", 3, "Status"): "Idle"}))
+    whole = changed({}, removed=(("Status", "Call", 3),), full=True)
+    assert told(memory.heard(whole)) == [(("Status", "Call", 3), "gone")]
     other = StatusChanged(device_id="other", workspace_id=None, at=None, full=True, updated=(), removed=())
     assert memory.heard(other) == ()
 
@@ -228,7 +231,12 @@ async def test_a_health_check_is_answered(ask: str, cloud, site):
         site.told.state = OperationalState.IMPAIRED
         await cloud.say(cloud.health_check() if ask == "message" else cloud.action("healthCheck"))
         await site.eventually(lambda: cloud.app.get("operationalState") == "impaired")
+        for _ in range(3):
+            polls = len(cloud.seen)
+            await cloud.say({"type": "something new"})
+            await site.eventually(lambda polls=polls: len(cloud.seen) > polls)
     assert site.told.observations == []
+    assert len([one for one in cloud.seen if one.method == "PATCH"]) == 2  # switched on, and asked once
 
 
 async def test_a_health_check_that_could_not_be_answered_is_answered_later(cloud, site, bar):
@@ -319,12 +327,25 @@ async def test_a_queue_that_is_gone_is_asked_for_again(cloud, site, bar):
 
 
 async def test_who_is_told_to_poll_later_waits(cloud, site, bar):
-    site_queue = "/xapi/api/organizations"
+    people = cloud.status(bar, {"RoomAnalytics.PeopleCount.Current": 3})
     async with site.listening():
-        cloud.faults.slow_down.append((site_queue, HTTPStatus.TOO_MANY_REQUESTS, 1))
-        await cloud.say(cloud.status(bar, {"RoomAnalytics.PeopleCount.Current": 3}))
+        cloud.faults.slow_down.append(("/xapi/api/organizations", HTTPStatus.TOO_MANY_REQUESTS, 1))
+        await cloud.say(people)
         await site.told.until(lambda: site.told.anew_times == 2)
+        await cloud.say(people)
+        await site.told.until(lambda: len(site.told.observations) == 2)
     assert cloud.rests.broken == []
+
+
+async def test_trouble_that_lasts_is_told_once(cloud, site, bar):
+    left = [tree({}, 502)] * 5
+    cloud.interrupt = lambda request: left.pop() if request.path.endswith("/poll") and left else None
+    with capture_logs() as logs:
+        async with site.listening():
+            await cloud.say(cloud.status(bar, {"RoomAnalytics.PeopleCount.Current": 3}))
+            await site.told.until(lambda: len(site.told.observations) == 1)
+            await site.eventually(lambda: cloud.polling == 1)
+    assert [entry["event"] for entry in logs] == ["webex.queue.lost", "webex.queue.heard_again"]
 
 
 async def test_a_poll_address_on_another_host_is_refused(cloud, site):

@@ -105,7 +105,13 @@ class Site:
 
 
 def tokens_of(
-    cloud: WebexCloud, wire: Wire, kept: Kept, *, refresh_token: str | None = None, secret: str | None = None
+    cloud: WebexCloud,
+    wire: Wire,
+    kept: Kept,
+    *,
+    refresh_token: str | None = None,
+    secret: str | None = None,
+    renew_every_s: float = 3600.0,
 ) -> WebexTokens:
     return WebexTokens(
         wire,
@@ -114,6 +120,7 @@ def tokens_of(
         client_secret=secret or cloud.client_secret,
         refresh_token=refresh_token or cloud.refresh_token,
         keep=kept.keep,
+        renew_every_s=renew_every_s,
     )
 
 
