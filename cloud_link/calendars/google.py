@@ -24,6 +24,7 @@ from cloud_link.calendars.errors import (
     Gone,
     IntegrationError,
     Refused,
+    Throttled,
     Transient,
     Unreadable,
     WritingOff,
@@ -223,12 +224,12 @@ class Google:
             "maxResults": str(EVENTS_AT_ONCE),
             "fields": google_calendar.listing_fields(organizers=self._organizers),
         }
-        return await self._all_events(address, events_path(address), asked)
+        return await self._all_events(address, events_path(address), asked, about=About.ROOM)
 
-    async def _all_events(self, address: str, path: str, asked: Params) -> dict[str, Event]:
+    async def _all_events(self, address: str, path: str, asked: Params, *, about: About) -> dict[str, Event]:
         found: dict[str, Event] = {}
         unreadable = 0
-        async for page in self._pages(Feature.CALENDAR, path, asked, about=About.ROOM):
+        async for page in self._pages(Feature.CALENDAR, path, asked, about=about):
             if page.time_zone:
                 self._zones[address] = page.time_zone
             for raw in page.items:
@@ -305,14 +306,15 @@ class Google:
     async def instances(
         self, address: str, series_id: EntryId, window: Window, zone: tzinfo
     ) -> tuple[CalendarEntry, ...]:
-        """The occurrences of a series that occupy a room in a window, by their start; as `list_room`."""
+        """A series as it occupies a room in a window: its occurrences. Gone if there is no such series."""
         asked = {
             "timeMin": moment(window.starts_at),
             "timeMax": moment(window.ends_at),
             "maxResults": str(EVENTS_AT_ONCE),
             "fields": google_calendar.listing_fields(organizers=self._organizers),
         }
-        events = await self._all_events(address, events_path(address, series_id, "instances"), asked)
+        path = events_path(address, series_id, "instances")
+        events = await self._all_events(address, path, asked, about=About.ENTRY)
         found = [google_calendar.entry(event, zone) for event in events.values() if event.occupies]
         entries = [entry for entry in found if entry and window.overlaps(entry.starts_at, entry.ends_at)]
         return tuple(sorted(entries, key=lambda entry: (entry.starts_at, entry.ends_at, entry.entry_id)))
@@ -371,10 +373,9 @@ class Google:
             answer = await self._ask(
                 Feature.CALENDAR, "POST", events_path(address, "watch"), json=asked, about=About.ROOM
             )
-        except Transient:
-            raise  # nobody knows
-        except CalendarError:
-            await forget(channel.id)
+        except CalendarError as error:
+            if isinstance(error, Throttled) or not isinstance(error, Transient):
+                await forget(channel.id)  # else nobody knows
             raise
         said = answer.read(google_calendar.ChannelSaid)
         made = replace(
@@ -397,14 +398,15 @@ class Google:
     async def stop(self, channel: Channel, *, forget: Forget) -> None:
         """Hear no more of a channel; also if Google has none of that name any more.
 
-        One whose answer never came cannot be stopped, and stays on disk until it must have expired.
+        One whose answer never came cannot be stopped. It is forgotten when its first word has not come
+        either: then it is not there, or cannot reach us.
         """
         if channel.resource_id is not None:
             asked = {"id": channel.id, "resourceId": channel.resource_id}
             path = "/calendar/v3/channels/stop"
             with suppress(Gone):
                 await self._ask(Feature.CALENDAR, "POST", path, json=asked, again=True, about=About.CHANNEL)
-        elif self._now() < channel.asked_at + CHANNEL_LASTS:
+        elif self._now() < channel.asked_at + google_calendar.FIRST_WORD_WITHIN:
             return
         await forget(channel.id)
 

@@ -742,6 +742,9 @@ class Channel:
         )
 
 
+FIRST_WORD_WITHIN: Final = timedelta(minutes=1)  # of a channel's being made; seconds, usually
+
+
 def digest_of(token: str) -> str:
     """What is remembered of a channel's secret."""
     return hashlib.sha256(token.encode()).hexdigest()
@@ -750,7 +753,7 @@ def digest_of(token: str) -> str:
 def replace_at(channel: Channel, *, luck: float) -> datetime:
     """When a channel wants a new one beside it: there is no renewing. `luck` (0 to 1) spreads many."""
     if channel.resource_id is None or channel.expires_at is None:
-        return channel.asked_at
+        return channel.asked_at + FIRST_WORD_WITHIN
     return channel.asked_at + (channel.expires_at - channel.asked_at) * (0.7 + 0.1 * luck)
 
 

@@ -629,14 +629,32 @@ async def test_a_channel_whose_answer_is_lost_is_known_by_its_first_word_and_can
         with pytest.raises(Transient):
             await google.watch(room.address, hook=hook.url, keep=disk.keep, forget=disk.forget)
         [channel] = disk.channels.values()
-        assert google_calendar.replace_at(channel, luck=0.5) == TODAY  # at once
+        assert google_calendar.replace_at(channel, luck=0.5) == TODAY + timedelta(minutes=1)
         await google.stop(channel, forget=disk.forget)
         assert disk.channels == {channel.id: channel}
         hint = await hook.came.get()
         assert channel.admits(hint)
+    async with site.client() as google:  # roomd was started anew
         await google.stop(channel.completed(hint), forget=disk.forget)
-        assert disk.channels == {}
-        assert site.cloud.channels == {}
+    assert disk.channels == {}
+    assert site.cloud.channels == {}
+
+
+async def test_channels_that_never_were_do_not_pile_up(site):
+    room = site.cloud.add_room("Fjord")
+    disk = Disk()
+    async with site.client() as google:
+        await google.list_room(room.address, WINDOW, OSLO)
+        for minutes in range(1, 4):
+            site.cloud.faults.broken = [502]
+            for old in list(disk.channels.values()):
+                await google.stop(old, forget=disk.forget)
+            with pytest.raises(Transient):
+                await google.watch(
+                    room.address, hook="https://roomd.example.com/", keep=disk.keep, forget=disk.forget
+                )
+            assert len(disk.channels) == 1
+            site.cloud.now = lambda minutes=minutes: TODAY + timedelta(minutes=minutes)
 
 
 async def test_a_hook_that_google_does_not_call_leaves_nothing_behind(site):
@@ -809,4 +827,6 @@ async def test_occurrences_of_a_series(site):
     async with site.client() as google:
         listed = await google.list_room(room.address, WINDOW, OSLO)
         assert await google.instances(room.address, EntryId("series"), WINDOW, OSLO) == listed
+        with pytest.raises(Gone):
+            await google.instances(room.address, EntryId("nothing"), WINDOW, OSLO)
     assert [entry.starts_at for entry in listed] == [utc(1, 8), utc(2, 14)]
