@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from agent.core.correlation import (
     CLOCKS_DIFFER,
+    REMEMBER_OVER,
     SETTLE,
     TRANSITIONS,
     Sign,
@@ -19,7 +20,6 @@ from agent.core.correlation import (
     change,
     check_in,
     correlate,
-    forget,
     keep,
     name_booking,
     tell,
@@ -316,7 +316,17 @@ def settle(step: Step, *, now: datetime, recovered: bool = False, cause: str | N
             step = _await(step, booking, word, moment)
         else:
             step = _doubt(step, booking, word, moment)
-    return replace(step, room=forget(step.room, now))
+    return replace(step, room=_forget(step.room, now))
+
+
+def _forget(room: Room, now: datetime) -> Room:
+    """The room without what is long over; what a calendar may raise again keeps its key until its end."""
+    kept = {key: b for key, b in room.bookings.items() if b.live or b.ends_at > now or _just_over(b, now)}
+    return room if len(kept) == len(room.bookings) else replace(room, bookings=kept)
+
+
+def _just_over(booking: Booking, now: datetime) -> bool:
+    return max(booking.since, booking.ends_at) + REMEMBER_OVER > now
 
 
 def _in_order(bookings: Iterable[Booking]) -> dict[BookingKey, None]:

@@ -1,0 +1,747 @@
+"""Whatever was lost, late, doubled or revoked: at rest the agenda is that of the believed calendar."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent import snapshots
+from agent.core.agenda import GRANTED, agenda
+from agent.core.devices import furnish
+from agent.core.events import (
+    BookingCreated,
+    BookingDeleted,
+    BookingEnded,
+    BookingEvent,
+    BookingFailed,
+    BookingMoved,
+    BookingRequested,
+    BookingsListed,
+    BookingStarted,
+    BookingsTouched,
+    CalendarEntry,
+    CalendarListed,
+    CalendarTurned,
+    ClockStepped,
+    ClockStruck,
+    DeviceConnected,
+    DeviceLost,
+    ListedBooking,
+    RoomEvent,
+)
+from agent.core.facts import BookingFact, CalendarFact, Fact, FactKind, ListCalendar
+from agent.core.model import (
+    Booking,
+    BookingId,
+    BookingKey,
+    CalendarKind,
+    CalendarPhase,
+    DeviceId,
+    EntryId,
+    Meeting,
+    MeetingId,
+    Policy,
+    RequestId,
+    Room,
+    RoomId,
+)
+from agent.core.step import next_deadline, step
+from tests.agent.core.story import CODEC, DAY, device
+from tests.agent.core.test_site_properties import Cloud
+
+POLICY = Policy()
+PANEL = DeviceId("fjord-panel")
+MICROSOFT = CalendarKind.MICROSOFT
+SLOT = timedelta(minutes=15)
+POLL_EVERY = timedelta(minutes=10)
+QUIET = timedelta(minutes=47)  # beyond what any lag, listing and freshness needs
+STROKES_AT_ONCE = 4000
+LISTINGS_PER_HOUR = 2  # of the calendar, asked for by the core while nothing happens
+
+
+# ── what may happen ───────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booked:
+    """Somebody books: in the calendar, on a device or only where the device's calendar is."""
+
+    on: int
+    slot: int
+    slots: int
+    asked_on_device: bool
+    in_calendar: bool
+    in_hybrid: bool
+    same_id: bool  # the devices' meeting id is the entry's UID
+    request_heard: bool
+    calendar_first: bool
+    hinted: bool
+    heard: tuple[bool, bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    on: int
+    slot: int
+    heard: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    which: int
+    slots: int
+    hinted: bool
+    heard: tuple[bool, bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    which: int
+    hinted: bool
+    heard: tuple[bool, bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retitled:
+    which: int
+    hinted: bool
+    heard: tuple[bool, bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turned:
+    phase: CalendarPhase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingHeldUp:
+    """A listing is made and does not arrive yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingArrives:
+    """What was held up arrives, the last one first, once or twice."""
+
+    twice: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineCut:
+    on: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineBack:
+    on: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebooted:
+    on: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waited:
+    seconds: int
+    heard: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRestarted:
+    wrong_by_min: int
+    reconnects: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStepsBy:
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockPutRight:
+    pass
+
+
+Happening = (
+    Booked
+    | Declined
+    | Moved
+    | Deleted
+    | Retitled
+    | Turned
+    | ListingHeldUp
+    | ListingArrives
+    | LineCut
+    | LineBack
+    | Rebooted
+    | Waited
+    | AgentRestarted
+    | ClockStepsBy
+    | ClockPutRight
+)
+
+
+# ── the world ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathering:
+    """What was agreed on, and where it stands written."""
+
+    name: str
+    starts_at: datetime
+    ends_at: datetime
+    meeting: MeetingId
+    in_calendar: bool
+    in_hybrid: bool
+    again: int = 0  # how often it was given another title
+
+    @property
+    def title(self) -> str:
+        return self.name + ", again" * self.again
+
+
+@dataclass(slots=True)
+class Codec:
+    id: DeviceId
+    booted_at: datetime
+    connected: bool = False
+    numbers: dict[MeetingId, BookingId] = field(default_factory=dict)
+
+    def number(self, meeting: MeetingId) -> BookingId:
+        return self.numbers.setdefault(meeting, BookingId(f"webex-{len(self.numbers) + 1}"))
+
+    def reboot(self, now: datetime) -> None:
+        self.numbers = dict(zip(self.numbers, reversed(self.numbers.values()), strict=True))
+        self.booted_at = now
+        self.connected = False
+
+
+@dataclass(slots=True)
+class World:
+    """A linked calendar, the devices with theirs, the room that follows both, and a cloud."""
+
+    devices: tuple[DeviceId, ...]
+    time: datetime = DAY + timedelta(hours=7)
+    clock_error: timedelta = timedelta(0)
+    phase: CalendarPhase = CalendarPhase.ACTIVE
+    known: dict[str, Gathering] = field(default_factory=dict)
+    cloud: Cloud = field(default_factory=Cloud)
+    codecs: list[Codec] = field(init=False)
+    room: Room = field(init=False)
+    facts: list[Fact] = field(default_factory=list)
+    held_up: list[CalendarListed] = field(default_factory=list)
+    polled_at: datetime = field(init=False)
+    read: frozenset[str] = frozenset()  # the names in the listings that were taken in
+    keys: dict[str, BookingKey] = field(default_factory=dict)
+    unnamed: set[str] = field(default_factory=set)  # moved, and known to both sides by nothing but times
+    asked: int = 0
+    made: int = 0
+
+    def __post_init__(self) -> None:
+        self.polled_at = self.time
+        self.codecs = [Codec(id=name, booted_at=self.time - timedelta(days=1)) for name in self.devices]
+        self.room = self._furnished(None)
+        self._connect_all()
+
+    @property
+    def now(self) -> datetime:
+        return self.time + self.clock_error
+
+    def live_through(self, happenings: Iterable[Happening]) -> World:
+        for happening in happenings:
+            self._happen(happening)
+        return self
+
+    def come_to_rest(self, phase: CalendarPhase) -> World:
+        self._put_clock_right()
+        self._connect_all()
+        self._turn(phase)
+        self.wait(QUIET)
+        return self
+
+    def wait(self, span: timedelta, *, heard: bool = False) -> None:
+        until = self.time + span
+        turns = sorted(
+            (instant, name)
+            for name, it in self.known.items()
+            for instant in (it.starts_at, it.ends_at)
+            if self.time < instant <= until
+        )
+        for instant, name in turns:
+            self._pass_until(instant)
+            it = self.known[name]
+            ends = instant == it.ends_at
+            if ends:
+                del self.known[name]
+            if it.in_hybrid:
+                for codec in self.codecs:
+                    word = (BookingEnded if ends else BookingStarted)(
+                        device=codec.id, booking_id=codec.number(it.meeting), meeting_id=it.meeting
+                    )
+                    self._say(codec, word, heard=heard)
+        self._pass_until(until)
+
+    # ── what happens ──
+
+    def _happen(self, happening: Happening) -> None:  # noqa: C901  (a call for each)
+        match happening:
+            case Booked():
+                self._book(happening)
+            case Declined():
+                self._decline(happening)
+            case Moved() | Deleted() | Retitled():
+                if self.known:
+                    self._change(happening)
+            case Turned(phase=phase):
+                self._turn(phase)
+            case ListingHeldUp():
+                if self.phase is CalendarPhase.ACTIVE:
+                    self.held_up.append(self._calendar_listing())
+            case ListingArrives(twice=twice):
+                if self.held_up:
+                    listing = self.held_up.pop()
+                    for _ in range(1 + twice):
+                        self._hear(listing)
+            case LineCut(on=on):
+                self._with_codec(on, self._cut)
+            case LineBack(on=on):
+                self._with_codec(on, self._connect)
+            case Rebooted(on=on):
+                self._with_codec(on, self._reboot)
+            case Waited(seconds=seconds, heard=heard):
+                self.wait(timedelta(seconds=seconds), heard=heard)
+            case AgentRestarted(wrong_by_min=minutes, reconnects=reconnects):
+                self._restart(timedelta(minutes=minutes))
+                if reconnects:
+                    self._connect_all()
+            case ClockStepsBy(minutes=minutes):
+                self._step_clock(timedelta(minutes=minutes))
+            case ClockPutRight():
+                self._put_clock_right()
+            case _:
+                assert_never(happening)
+
+    def _book(self, booked: Booked) -> None:
+        in_hybrid = booked.in_hybrid and bool(self.codecs)
+        starts_at = self.time.replace(second=0, microsecond=0) + (1 + booked.slot) * SLOT
+        ends_at = starts_at + booked.slots * SLOT
+        if self._taken(starts_at, ends_at) or not (booked.in_calendar or in_hybrid):
+            return
+        self.made += 1
+        name = f"Meeting {self.made}"
+        codec = self.codecs[booked.on % len(self.codecs)] if self.codecs else None
+        meeting = MeetingId(f"uid-{name}" if booked.same_id else f"meeting-{self.made}")
+        it = Gathering(
+            name=name,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            meeting=meeting,
+            in_calendar=booked.in_calendar,
+            in_hybrid=in_hybrid,
+        )
+        asked_for = RequestId(f"request-{self.made}") if booked.asked_on_device and in_hybrid else None
+        if asked_for is not None and codec is not None:
+            self._ask(codec, asked_for, it, heard=booked.request_heard)
+        self.known[name] = it
+        if booked.hinted and booked.calendar_first:
+            self._hint()
+        if in_hybrid:
+            for teller, heard in zip(self.codecs, booked.heard, strict=False):
+                created = BookingCreated(
+                    device=teller.id,
+                    booking_id=teller.number(meeting),
+                    meeting_id=meeting,
+                    starts_at=starts_at,
+                    ends_at=ends_at,
+                    request_id=asked_for if teller is codec else None,
+                    title=it.title,
+                )
+                self._say(teller, created, heard=heard)
+        if booked.hinted and not booked.calendar_first:
+            self._hint()
+
+    def _taken(self, starts_at: datetime, ends_at: datetime, but: str | None = None) -> bool:
+        return any(
+            it.starts_at < ends_at and starts_at < it.ends_at for it in self.known.values() if it.name != but
+        )
+
+    def _decline(self, declined: Declined) -> None:
+        if not self.codecs:
+            return
+        self.made += 1
+        starts_at = self.time.replace(second=0, microsecond=0) + (1 + declined.slot) * SLOT
+        if self._taken(starts_at, starts_at + SLOT):
+            return
+        codec = self.codecs[declined.on % len(self.codecs)]
+        it = Gathering(
+            name=f"Meeting {self.made}",
+            starts_at=starts_at,
+            ends_at=starts_at + SLOT,
+            meeting=MeetingId("none"),
+            in_calendar=False,
+            in_hybrid=False,
+        )
+        asked_for = RequestId(f"request-{self.made}")
+        self._ask(codec, asked_for, it, heard=True)
+        refusal = BookingFailed(device=codec.id, request_id=asked_for, cause="declined")
+        self._say(codec, refusal, heard=declined.heard)
+
+    def _change(self, change: Moved | Deleted | Retitled) -> None:
+        it = self.known[sorted(self.known)[change.which % len(self.known)]]
+        match change:
+            case Moved(slots=slots):
+                starts_at, ends_at = it.starts_at + slots * SLOT, it.ends_at + slots * SLOT
+                if starts_at <= self.time or self._taken(starts_at, ends_at, it.name):
+                    return
+                it = self.known[it.name] = replace(it, starts_at=starts_at, ends_at=ends_at)
+                if not it.meeting.startswith("uid-"):
+                    self.unnamed.add(it.name)
+            case Deleted():
+                del self.known[it.name]
+            case Retitled():
+                it = self.known[it.name] = replace(it, again=it.again + 1)
+            case _:
+                assert_never(change)
+        if change.hinted:
+            self._hint()
+        if it.in_hybrid:
+            for codec, heard in zip(self.codecs, change.heard, strict=False):
+                self._say(codec, self._word_for(change, codec, it), heard=heard)
+
+    def _word_for(self, change: Moved | Deleted | Retitled, codec: Codec, it: Gathering) -> BookingEvent:
+        number = codec.number(it.meeting)
+        match change:
+            case Moved():
+                return BookingMoved(
+                    device=codec.id,
+                    booking_id=number,
+                    meeting_id=it.meeting,
+                    starts_at=it.starts_at,
+                    ends_at=it.ends_at,
+                )
+            case Deleted():
+                return BookingDeleted(
+                    device=codec.id, booking_id=number, meeting_id=it.meeting, cause="deleted"
+                )
+            case Retitled():
+                return BookingsTouched(device=codec.id)
+            case _:
+                assert_never(change)
+
+    def _restart(self, wrong_by: timedelta) -> None:
+        table = sqlite3.connect(":memory:")
+        table.execute("CREATE TABLE snapshot (room TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT")
+        snapshots.save(table, [self.room])
+        kept = snapshots.load(table)[self.room.id]
+        table.close()
+        assert kept == self.room
+        self.clock_error = wrong_by
+        self.held_up.clear()
+        for codec in self.codecs:
+            codec.connected = False
+        self.room = self._furnished(kept)
+        self._hear(CalendarTurned(calendar=MICROSOFT, phase=CalendarPhase.CONNECTING))
+        self._turn(self.phase)
+
+    def _step_clock(self, by: timedelta) -> None:
+        self.clock_error += by
+        self._hear(ClockStepped(by=by))
+
+    def _put_clock_right(self) -> None:
+        if self.clock_error:
+            self._step_clock(-self.clock_error)
+
+    # ── the calendar ──
+
+    def _turn(self, phase: CalendarPhase) -> None:
+        self.phase = phase
+        why = None if phase is CalendarPhase.ACTIVE else "for a reason"
+        self._hear(CalendarTurned(calendar=MICROSOFT, phase=phase, why=why))
+        self._hint()
+
+    def _hint(self) -> None:
+        if self.phase is CalendarPhase.ACTIVE:
+            self._hear(self._calendar_listing())
+
+    def _calendar_listing(self) -> CalendarListed:
+        today = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return CalendarListed(
+            calendar=MICROSOFT,
+            entries=tuple(
+                CalendarEntry(
+                    entry_id=EntryId(f"entry-{it.name}"),
+                    ical_uid=f"uid-{it.name}",
+                    starts_at=it.starts_at,
+                    ends_at=it.ends_at,
+                    all_day=False,
+                    meeting=Meeting(title=it.title),
+                )
+                for it in self.known.values()
+                if it.in_calendar
+            ),
+            asked_at=self.now,
+            covers_from=today,
+            covers_until=today + timedelta(days=2),
+        )
+
+    # ── devices ──
+
+    def _with_codec(self, on: int, do: object) -> None:
+        if self.codecs and callable(do):
+            do(self.codecs[on % len(self.codecs)])
+
+    def _connect_all(self) -> None:
+        for codec in self.codecs:
+            self._connect(codec)
+
+    def _connect(self, codec: Codec) -> None:
+        if codec.connected:
+            return
+        codec.connected = True
+        connected = DeviceConnected(
+            device=codec.id,
+            product="Room Bar",
+            serial="FOC1",
+            firmware="ce11.27.2.0",
+            transport="websocket",
+            uptime_s=int((self.time - codec.booted_at).total_seconds()),
+            answers_requests=True,
+        )
+        self._hear(connected)
+        self._hear(self._device_listing(codec))
+
+    def _cut(self, codec: Codec) -> None:
+        if codec.connected:
+            codec.connected = False
+            self._hear(DeviceLost(device=codec.id, why="no route to host"))
+
+    def _reboot(self, codec: Codec) -> None:
+        self._cut(codec)
+        codec.reboot(self.time)
+        self._pass_until(self.time + timedelta(seconds=1))
+
+    def _ask(self, codec: Codec, asked_for: RequestId, it: Gathering, *, heard: bool) -> None:
+        request = BookingRequested(
+            device=codec.id,
+            request_id=asked_for,
+            starts_at=it.starts_at,
+            ends_at=it.ends_at,
+            title=it.title,
+        )
+        self._say(codec, request, heard=heard)
+
+    def _say(self, codec: Codec, word: BookingEvent, *, heard: bool) -> None:
+        if codec.connected and heard:
+            self._hear(word)
+
+    def _device_listing(self, codec: Codec) -> BookingsListed:
+        return BookingsListed(
+            device=codec.id,
+            bookings=tuple(
+                ListedBooking(
+                    booking_id=codec.number(it.meeting),
+                    meeting_id=it.meeting,
+                    starts_at=it.starts_at,
+                    ends_at=it.ends_at,
+                    meeting=Meeting(title=it.title),
+                    from_webex=True,
+                )
+                for it in self.known.values()
+                if it.in_hybrid
+            ),
+            asked_at=self.now,
+            covers_until=DAY + timedelta(days=3),
+        )
+
+    # ── the agent ──
+
+    def _furnished(self, kept: Room | None) -> Room:
+        configured = tuple(device(name) for name in self.devices)
+        return furnish(kept, RoomId("fjord"), configured, calendars=(MICROSOFT,), now=self.now)
+
+    def _pass_until(self, instant: datetime) -> None:
+        for _ in range(STROKES_AT_ONCE):
+            due = next_deadline(self.room, POLICY)
+            strikes = None if due is None else due - self.clock_error
+            polls = self.polled_at + POLL_EVERY
+            if strikes is not None and strikes <= min(instant, polls):
+                self.time = max(self.time, strikes)
+                self._hear(ClockStruck())
+            elif polls <= instant:
+                self.time = max(self.time, polls)
+                self.polled_at = self.time
+                self._hint()
+            else:
+                break
+        else:
+            raise AssertionError("the clock storms")
+        self.time = instant
+
+    def _hear(self, event: RoomEvent) -> None:
+        before, stood = self.room, self._granted()
+        taken = step(before, event, now=self.now, policy=POLICY)
+        self.room = taken.room
+        self.facts += taken.facts
+        if isinstance(event, CalendarListed):
+            self.read |= {
+                entry.meeting.title.partition(",")[0] for entry in event.entries if entry.meeting.title
+            }
+        for fact in taken.facts:
+            if isinstance(fact, BookingFact):
+                self.cloud.hear(fact)
+                if fact.kind is FactKind.BOOKING_CONFIRMED:
+                    self._check_confirmed(fact.booking)
+            if isinstance(fact, CalendarFact) and fact.kind is FactKind.CALENDAR_SWITCHED:
+                self._check_switched(before, stood)
+        for listing in taken.requests:
+            codec = next(codec for codec in self.codecs if codec.id == listing.device)
+            if codec.connected:
+                self._hear(self._device_listing(codec))
+        for request in taken.calendar_requests:
+            assert isinstance(request, ListCalendar)
+            self.asked += 1
+            self._hint()
+
+    # ── what must always be so ──
+
+    def _granted(self) -> list[Booking]:
+        return [b for b in agenda(self.room, now=self.now).bookings if b.phase in GRANTED]
+
+    def _check_confirmed(self, booking: Booking) -> None:
+        name = (booking.meeting.title or "").partition(",")[0]
+        known = self.keys.setdefault(name, booking.key)
+        assert known == booking.key or name in self.unnamed, f"{name} has two keys"
+        if self.room.believed is not None and booking.request_id is None:
+            assert name in self.read, f"{name} is confirmed, and the believed calendar never had it"
+
+    def _check_switched(self, before: Room, stood: list[Booking]) -> None:
+        assert before.believed is not self.room.believed, "told, and the same is believed"
+        if self.room.believed is None:
+            assert self._granted() or not stood, "the room was emptied"
+
+    # ── what must be so when all is quiet ──
+
+    def check_that_all_agree(self) -> None:
+        hybrid = [it for it in self.known.values() if it.in_hybrid]
+        match self.phase:
+            case CalendarPhase.ACTIVE:
+                assert self.room.believed is MICROSOFT
+                truth = [it for it in self.known.values() if it.in_calendar]
+            case _ if self.room.believed is None:
+                truth = hybrid
+            case _:
+                assert not hybrid, "devices are heard, and not believed"
+                return
+        said = sorted((it.starts_at, it.ends_at, it.title) for it in truth)
+        assert picture(self._granted()) == said, "the agenda"
+        assert len(agenda(self.room, now=self.now).bookings) == len(said), "something else stands"
+        assert picture(b for b in self.cloud.live() if b.ends_at > self.now) == said, "the cloud's picture"
+        over = [b for b in self.cloud.live() if b.ends_at + timedelta(minutes=3) <= self.now]
+        assert not over, "nobody told the cloud of their end"
+
+    def check_that_nothing_is_news(self) -> None:
+        before = len(self.facts)
+        for codec in self.codecs:
+            self._hear(self._device_listing(codec))
+        self._hint()
+        assert self.facts[before:] == []
+
+    def check_that_the_calendar_is_left_in_peace(self) -> None:
+        self.asked = 0
+        self.wait(timedelta(hours=1))
+        assert self.asked <= LISTINGS_PER_HOUR
+
+
+def picture(bookings: Iterable[Booking]) -> list[tuple[datetime, datetime, str]]:
+    return sorted((b.starts_at, b.ends_at, b.meeting.title or "") for b in bookings)
+
+
+# ── drawing lots ──────────────────────────────────────────────────────────────────────────────────
+
+ON, WHICH, SLOTS_AHEAD = st.integers(0, 1), st.integers(0, 5), st.integers(0, 6)
+YES_OR_NO = st.booleans()
+HEARD = st.tuples(YES_OR_NO, YES_OR_NO)
+PHASES = st.sampled_from(
+    [CalendarPhase.ACTIVE, CalendarPhase.DEGRADED, CalendarPhase.CREDENTIAL, CalendarPhase.REVOKED]
+)
+
+changes: st.SearchStrategy[Happening] = st.one_of(
+    st.builds(
+        Booked,
+        on=ON,
+        slot=SLOTS_AHEAD,
+        slots=st.sampled_from([1, 2, 4]),
+        asked_on_device=YES_OR_NO,
+        in_calendar=st.sampled_from([True, True, False]),
+        in_hybrid=st.sampled_from([True, True, False]),
+        same_id=YES_OR_NO,
+        request_heard=YES_OR_NO,
+        calendar_first=YES_OR_NO,
+        hinted=YES_OR_NO,
+        heard=HEARD,
+    ),
+    st.builds(Declined, on=ON, slot=SLOTS_AHEAD, heard=YES_OR_NO),
+    st.builds(Moved, which=WHICH, slots=st.integers(-2, 3), hinted=YES_OR_NO, heard=HEARD),
+    st.builds(Deleted, which=WHICH, hinted=YES_OR_NO, heard=HEARD),
+    st.builds(Retitled, which=WHICH, hinted=YES_OR_NO, heard=HEARD),
+    st.builds(Waited, seconds=st.sampled_from([1, 3, 20, 70, 300, 1300, 2100]), heard=YES_OR_NO),
+)
+turns: st.SearchStrategy[Happening] = st.one_of(
+    st.builds(Turned, phase=PHASES),
+    st.just(ListingHeldUp()),
+    st.builds(ListingArrives, twice=YES_OR_NO),
+)
+cuts: st.SearchStrategy[Happening] = st.one_of(
+    st.builds(LineCut, on=ON), st.builds(LineBack, on=ON), st.builds(Rebooted, on=ON)
+)
+restarts: st.SearchStrategy[Happening] = st.builds(
+    AgentRestarted, wrong_by_min=st.just(0), reconnects=YES_OR_NO
+)
+clock_steps: st.SearchStrategy[Happening] = st.one_of(
+    st.builds(ClockStepsBy, minutes=st.sampled_from([-180, -60, -1])), st.just(ClockPutRight())
+)
+
+ROOMS = st.sampled_from([(), (CODEC,), (CODEC, PANEL)])
+ALIKE = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def check(devices: tuple[DeviceId, ...], happenings: list[Happening], phase: CalendarPhase) -> None:
+    world = World(devices).live_through(happenings).come_to_rest(phase)
+    world.check_that_all_agree()
+    world.check_that_nothing_is_news()
+    world.check_that_the_calendar_is_left_in_peace()
+
+
+@ALIKE
+@given(devices=ROOMS, happenings=st.lists(st.one_of(changes, turns), max_size=14), phase=PHASES)
+def test_after_outages_revocations_and_late_listings_the_believed_calendar_is_shown(
+    devices, happenings, phase
+):
+    check(devices, happenings, phase)
+
+
+@ALIKE
+@given(
+    devices=ROOMS, happenings=st.lists(st.one_of(changes, turns, cuts, restarts), max_size=14), phase=PHASES
+)
+def test_after_cut_lines_and_restarts_the_believed_calendar_is_shown(devices, happenings, phase):
+    check(devices, happenings, phase)
+
+
+@ALIKE
+@given(
+    devices=ROOMS,
+    happenings=st.lists(st.one_of(changes, turns, cuts, restarts, clock_steps), max_size=14),
+    phase=PHASES,
+)
+def test_after_a_clock_was_wrong_the_believed_calendar_is_shown(devices, happenings, phase):
+    check(devices, happenings, phase)
