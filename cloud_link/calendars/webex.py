@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
 from types import TracebackType
@@ -28,7 +29,14 @@ from cloud_link.calendars.errors import (
 )
 from cloud_link.calendars.tokens import TokenSource
 from cloud_link.calendars.webex_access import reason
-from cloud_link.calendars.webex_codes import NEW_CODE, Activation, read_webex_url
+from cloud_link.calendars.webex_codes import (
+    KEY_URLS,
+    NEW_CODE,
+    Activation,
+    key_url,
+    read_activation,
+    read_webex_url,
+)
 from cloud_link.calendars.webex_rooms import (
     CloudDevice,
     HeardBookings,
@@ -108,6 +116,14 @@ async def fetch_keys(lines: Lines, url: str) -> bytes:
     return answer.body
 
 
+async def activate(
+    lines: Lines, code: str, *, now: datetime, key_urls: Mapping[str, str] = KEY_URLS
+) -> Activation:
+    """What an activation code gives us, verified by its region's keys; CalendarError if it gives nothing."""
+    keys = await fetch_keys(lines, key_url(code, urls=key_urls))
+    return read_activation(code, keys, now=now)
+
+
 class Webex:
     """One integration's view of its organisation. Everything here may raise CalendarError."""
 
@@ -180,11 +196,11 @@ class Webex:
         """Whether a room has a configured and living Hybrid Calendar, asking its devices where that helps."""
         of_it = [device for device in devices if device.workspace_id == workspace.id]
         heard: HeardBookings | None = None
-        if workspace.calendar is not None:
-            for device in of_it:
-                if device.connected and (heard is None or heard.hybrid == 0):
-                    with contextlib.suppress(Refused, Gone, Transient):
-                        heard = await self.heard_bookings(device.id)
+        for device in of_it if workspace.calendar is not None else ():
+            if device.connected and (heard is None or not heard.hybrid):
+                with contextlib.suppress(Refused, Gone, Transient):
+                    new = await self.heard_bookings(device.id)
+                    heard = new if heard is None else heard + new
         return judge_hybrid(workspace, of_it, heard)
 
     @property

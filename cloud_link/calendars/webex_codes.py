@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -32,7 +33,14 @@ DOMAINS = (
 )  # of the services, also the government's
 HERE = ("127.0.0.1", "::1", "localhost")
 ALGORITHMS = ["ES256"]
+SCOPES = (  # that roomd reads workspaces and devices with, and asks devices
+    "spark-admin:workspaces_read",
+    "spark-admin:devices_read",
+    "spark:xapi_statuses",
+    "spark:xapi_commands",
+)
 CLOCKS_APART = timedelta(minutes=5)
+_INDEX = re.compile(r"\[[^\]]*\]")
 NEW_CODE = "activate the integration in Control Hub again and copy the new activation code"
 
 
@@ -127,6 +135,28 @@ def read_activation(code: str, keys: bytes, *, now: datetime) -> Activation:
     if lapses is not None and lapses < now:
         raise Misconfigured(f"the activation code lapsed at {lapses:%Y-%m-%d %H:%M} UTC", mend=NEW_CODE)
     return _activation(claims)
+
+
+def lacking(
+    activation: Activation,
+    *,
+    scopes: Iterable[str] = SCOPES,
+    commands: Iterable[str] = (),
+    statuses: Iterable[str] = (),
+    events: Iterable[str] = (),
+) -> tuple[str, ...]:
+    """What the integration's manifest does not give us of what we want; xAPI names as in `Bookings.List`."""
+    given = activation.access
+    wanted = (("command", commands, given.commands), ("status", statuses, given.statuses))
+    return (
+        *(f"scope {scope}" for scope in scopes if scope not in activation.scopes),
+        *(
+            f"xAPI {kind} {name}"
+            for kind, names, keys in (*wanted, ("event", events, given.events))
+            for name in names
+            if not any(_covers(key, name) for key in keys)
+        ),
+    )
 
 
 def read_action(token: str, keys: bytes, *, org_id: str, app_id: str) -> Action:
@@ -247,6 +277,14 @@ def _activation(claims: _Claims) -> Activation:
         access=XapiAccess(commands=access.commands, statuses=access.statuses, events=access.events),
         refresh_token=claims.refresh_token,
     )
+
+
+def _covers(key: str, name: str) -> bool:
+    """Whether a manifest's key stands for a name: `*` for all below, `[*]` for any of several."""
+    given, asked = (_INDEX.sub("", each).lower().split(".") for each in (key, name))
+    if given[-1] == "*":
+        return asked[: len(given) - 1] == given[:-1]
+    return asked == given
 
 
 def _moment(text: str) -> datetime | None:

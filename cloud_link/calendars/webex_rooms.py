@@ -68,6 +68,13 @@ class HeardBookings:
     hybrid: int  # of them by Hybrid Calendar
     troubles: tuple[str, ...]  # what the device says of bookings that it could not make out
 
+    def __add__(self, other: HeardBookings) -> HeardBookings:
+        return HeardBookings(
+            listed=self.listed + other.listed,
+            hybrid=self.hybrid + other.hybrid,
+            troubles=self.troubles + other.troubles,
+        )
+
 
 class HybridPhase(StrEnum):
     """How sure it is that a room has a living Hybrid Calendar."""
@@ -94,7 +101,7 @@ def judge_hybrid(
 ) -> HybridCalendar:
     """Whether a room has a configured and living Hybrid Calendar.
 
-    `devices` are those of the workspace; `heard` is what one of them lists, None if none could be asked.
+    `devices` are those of the workspace; `heard` is what they list, None if none could be asked.
     """
     phase, why, mend = _judged(workspace, devices, heard)
     return HybridCalendar(phase=phase, kind=workspace.calendar, address=workspace.address, why=why, mend=mend)

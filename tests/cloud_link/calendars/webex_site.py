@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cloud_link.calendars.webex import Lines, OperationalState, Webex
+from cloud_link.calendars.webex import Lines, OperationalState, Webex, activate
 from cloud_link.calendars.webex_access import RenewedGrant, WebexTokens
-from cloud_link.calendars.webex_codes import Action, Activation, read_activation
+from cloud_link.calendars.webex_codes import Action, Activation
 from cloud_link.calendars.webex_messages import Observation
 from cloud_link.calendars.webex_queue import QueuePace, WebexQueue
 from cloud_link.calendars.wire import Wire, WirePace
@@ -133,9 +133,12 @@ def lines_to(cloud: WebexCloud, *, pace: WirePace = QUICK) -> Lines:
 async def activated(cloud: WebexCloud, *, pace: WirePace = QUICK) -> AsyncIterator[Site]:
     """An integration that was activated with a code."""
     code = cloud.sign(cloud.activation())
-    activation = read_activation(code, cloud.keys, now=datetime.now(UTC))
     kept = Kept()
     async with lines_to(cloud, pace=pace) as lines:
+        activation = await activate(
+            lines, code, now=datetime.now(UTC), key_urls={"us-east-2_a": cloud.key_url}
+        )
+        cloud.seen.clear()
         tokens = tokens_of(
             cloud, lines.to(activation.oauth_url), kept, refresh_token=activation.refresh_token
         )
