@@ -205,16 +205,14 @@ class Rest:
     def after(self, said: Said, times: int) -> datetime:
         """The end of the rest after so many of them; not before the service wants to be asked again."""
         rest = min(self.longest, self.first * 2.0 ** min(times, 16)) * (0.5 + said.luck / 2)
-        asked_s = min(max(said.retry_after_s or 0.0, 0.0), LONGEST_RETRY_AFTER_S)
+        asked_s = min(max(0.0, said.retry_after_s or 0.0), LONGEST_RETRY_AFTER_S)
         return said.at + max(rest, timedelta(seconds=asked_s))
 
 
 UNREACHABLE_RESTS: Final = Rest(first=timedelta(seconds=30), longest=timedelta(minutes=15))
 CREDENTIAL_RESTS: Final = Rest(first=timedelta(minutes=5), longest=timedelta(hours=1))
 CLOCK_RESTS: Final = Rest(first=timedelta(minutes=1), longest=timedelta(minutes=10))
-DENIED_RESTS: Final = Rest(
-    first=timedelta(minutes=5), longest=timedelta(hours=1)
-)  # policies take effect late
+DENIED_RESTS: Final = Rest(first=timedelta(minutes=5), longest=timedelta(hours=1))  # policies take time
 THROTTLED_RESTS: Final = Rest(first=timedelta(seconds=20), longest=timedelta(minutes=10))
 
 

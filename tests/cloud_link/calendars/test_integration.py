@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.model import CalendarPhase, RoomId
-from cloud_link.calendars import errors, integration
+from cloud_link.calendars import errors, hints, integration
 from cloud_link.calendars.integration import (
     INTEGRATION_TRANSITIONS,
     READING,
@@ -174,6 +174,11 @@ def test_one_room_that_is_denied_is_that_rooms_trouble():
     assert story.tells[0].why.startswith("ErrorAccessDenied; put the room's mailbox into the scope")
     assert integration.standing(story.it, ROOMS[1]) == (CalendarPhase.ACTIVE, None)
     assert set(integration.not_before(story.it)) == {FJORD}
+    looks = [hints.Look(room=room, since=NINE) for room in ROOMS[:2]]
+    soon = NINE + timedelta(minutes=21)
+    resting = integration.not_before(story.it)
+    assert hints.due(looks, soon, zone=UTC, not_before=resting) == (ROOMS[1],)
+    assert hints.due(looks, resting[FJORD], zone=UTC, not_before=resting) == ROOMS[:2]
     story.at(90, FJORD, Outcome.ANSWERED)
     assert integration.standing(story.it, FJORD) == (CalendarPhase.ACTIVE, None)
     assert integration.not_before(story.it) == {}
@@ -338,6 +343,13 @@ def test_an_outage_is_asked_after_less_and_less_often_whoever_asks():
 def test_the_service_is_not_asked_before_it_wants_to():
     story = Story().active().at(10, TOKEN, Outcome.THROTTLED, retry_after_s=600.0)
     assert integration.not_before(story.it)[FJORD] == NINE + timedelta(minutes=20)
+
+
+@pytest.mark.parametrize("retry_after_s", [float("nan"), float("inf"), -1.0, 0.0, 1e300])
+def test_no_word_of_a_service_stops_us_for_ever(retry_after_s: float):
+    story = Story().active().at(10, TOKEN, Outcome.THROTTLED, retry_after_s=retry_after_s)
+    at = integration.not_before(story.it)[FJORD]
+    assert NINE < at <= NINE + timedelta(days=1, minutes=10)
 
 
 def test_a_directory_that_fails_is_asked_again_later_and_not_for_ever():
