@@ -25,7 +25,7 @@ from agent.core.correlation import (
     tell,
     told_of,
 )
-from agent.core.entries import pair_echoes, pair_entries, pair_words, uid_of
+from agent.core.entries import NOT_IN_CALENDAR, pair_echoes, pair_entries, pair_words, uid_of
 from agent.core.events import BookingEvent, CalendarEntry, CalendarListed
 from agent.core.facts import BookingFact, Fact, FactKind, Step
 from agent.core.model import (
@@ -46,7 +46,6 @@ ANSWERS_WITHIN = timedelta(seconds=60)  # a calendar that a booking was asked of
 CALENDAR_SPEAKS_WITHIN = timedelta(seconds=60)  # after a device gave a request up; then the device is right
 GIVEN_UP_AFTER = timedelta(minutes=5)  # a booking asked of a calendar that is not read any more
 RUNGS = tuple(timedelta(seconds=s) for s in (5, 15, 30, 61))  # looks for the entry of a request
-NOT_IN_CALENDAR = "not_in_calendar"  # the cause that is told: the believed calendar does not have it
 DUPLICATE = "duplicate"
 GRANTED = frozenset({BookingPhase.CONFIRMED, BookingPhase.STARTED})
 
@@ -229,7 +228,8 @@ def take_entries(step: Step, event: CalendarListed, *, now: datetime, recovered:
             new = _lay(_blank(step.room, entry, now), entry, kind, now)
             step = advance(step, new, Sign.IDENTIFIED, now, first=True, recovered=recovered)
         elif echo.phase is not BookingPhase.ENDED or entry.ends_at > echo.ends_at:
-            step = advance(step, _lay(echo, entry, kind, now), Sign.IDENTIFIED, now, recovered=recovered)
+            again = _lay(replace(echo, cause=None), entry, kind, now)
+            step = advance(step, again, Sign.IDENTIFIED, now, recovered=recovered)
     return step
 
 
@@ -259,7 +259,8 @@ def _relisted(
         over = told.phase is BookingPhase.ENDED and entry.ends_at <= told.ends_at
         if (told.phase, Sign.IDENTIFIED) not in TRANSITIONS or entry.ends_at <= now or over:
             return step
-        return advance(step, booking, Sign.IDENTIFIED, now, recovered=recovered)
+        raised = booking if told.live else replace(booking, cause=None)
+        return advance(step, raised, Sign.IDENTIFIED, now, recovered=recovered)
     return step if booking == told else change(step, told, booking, now, recovered=recovered)
 
 
@@ -357,7 +358,7 @@ def _as_devices_say(
             return step
         if booking.phase is BookingPhase.ENDED and word.ends_at <= booking.ends_at:
             return step
-        raised = replace(_as_said(booking, word), phase=booking.phase)
+        raised = replace(_as_said(booking, word), phase=booking.phase, cause=None)
         step = advance(step, raised, Sign.IDENTIFIED, moment.now, recovered=moment.recovered)
         return _pass_time(step, key, word, moment)
     if word is None and booking.phase in UNANSWERED_PHASES and booking.request_id is not None:
@@ -448,7 +449,8 @@ def _close(step: Step, key: BookingKey, moment: _Moment) -> Step:
     booking = step.room.bookings[key]
     if booking.ends_at <= moment.now and booking.phase in GRANTED:
         return _end(step, key, moment)
-    return advance(step, booking, Sign.DELETED, moment.now, cause=moment.cause, recovered=moment.recovered)
+    gone = replace(booking, cause=moment.cause)
+    return advance(step, gone, Sign.DELETED, moment.now, cause=moment.cause, recovered=moment.recovered)
 
 
 def _pass_time(step: Step, key: BookingKey, word: Booking | None, moment: _Moment) -> Step:

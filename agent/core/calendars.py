@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from agent.core.belief import GRANTED, NOT_IN_CALENDAR, looks, next_settling, settle, take_entries
+from agent.core.belief import GRANTED, looks, next_settling, settle, take_entries
+from agent.core.entries import NOT_IN_CALENDAR
 from agent.core.events import CalendarListed, CalendarTurned
 from agent.core.facts import CalendarFact, FactKind, ListCalendar, Step
 from agent.core.model import (

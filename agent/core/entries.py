@@ -8,6 +8,8 @@ from typing import TypeVar
 from agent.core.events import CalendarEntry
 from agent.core.model import Booking, BookingPhase, CalendarKind
 
+NOT_IN_CALENDAR = "not_in_calendar"  # the cause that is told: the believed calendar does not have it
+
 Other = TypeVar("Other")
 Likeness = Callable[[Booking, Other], bool]
 
@@ -59,7 +61,8 @@ def pair_echoes(
 
     def same_times(booking: Booking, entry: CalendarEntry) -> bool:
         titles = (booking.meeting.title, entry.meeting.title)
-        alike = booking.phase is BookingPhase.ENDED or None in titles or titles[0] == titles[1]
+        doubted = booking.phase is BookingPhase.ENDED or booking.cause == NOT_IN_CALENDAR
+        alike = doubted or None in titles or titles[0] == titles[1]
         told_otherwise = calendar in booking.entries or _rivals(booking.meeting.ical_uid, uid_of(entry))
         return alike and not told_otherwise and _same_times(booking, entry)
 
@@ -73,7 +76,8 @@ def pair_words(
 ) -> tuple[tuple[Booking, Booking], ...]:
     """Each booking that a calendar told of with the one that it is as devices tell it.
 
-    One that is `over` is only what it is without doubt: another may have been booked in its place.
+    One that is `over` is only what it is without doubt: another may have been booked in its place, if it is
+    not over only because another calendar did not have it.
     """
 
     def same_meeting(booking: Booking, word: Booking) -> bool:
@@ -89,11 +93,15 @@ def pair_words(
 
     def same_times_and_title(booking: Booking, word: Booking) -> bool:
         titles = {booking.meeting.title, word.meeting.title}
-        return same_times(booking, word) and len(titles) == 1 and (not over or None not in titles)
+        sure = not over or None not in titles
+        return same_times(booking, word) and len(titles) == 1 and sure
+
+    def denied(booking: Booking, word: Booking) -> bool:
+        return same_times(booking, word) and booking.cause == NOT_IN_CALENDAR
 
     left, unmatched = list(devices), list(agenda)
     if over:
-        return tuple(_match(unmatched, left, (same_meeting, same_times_and_title)))
+        return tuple(_match(unmatched, left, (same_meeting, same_times_and_title, denied)))
     return (
         *_match(unmatched, left, (same_meeting, same_times_and_title, same_times)),
         *_match(unmatched, left, (_same_meeting,), single=True),

@@ -616,6 +616,8 @@ class World:
 
     def _check_confirmed(self, booking: Booking) -> None:
         name = (booking.meeting.title or "").partition(",")[0]
+        if not name:
+            return  # only the next listing says what it is called
         known = self.keys.setdefault(name, booking.key)
         assert known == booking.key or name in self.unnamed, f"{name} has two keys"
         if self.room.believed is not None and booking.request_id is None:
