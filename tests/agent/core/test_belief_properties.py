@@ -52,8 +52,8 @@ from agent.core.model import (
     RoomId,
 )
 from agent.core.step import next_deadline, step
+from tests.agent.core import test_site_properties as site
 from tests.agent.core.story import CODEC, DAY, device
-from tests.agent.core.test_site_properties import Cloud
 
 POLICY = Policy()
 PANEL = DeviceId("fjord-panel")
@@ -232,7 +232,7 @@ class World:
     clock_error: timedelta = timedelta(0)
     phase: CalendarPhase = CalendarPhase.ACTIVE
     known: dict[str, Gathering] = field(default_factory=dict)
-    cloud: Cloud = field(default_factory=Cloud)
+    cloud: site.Cloud = field(default_factory=site.Cloud)
     codecs: list[Codec] = field(init=False)
     room: Room = field(init=False)
     facts: list[Fact] = field(default_factory=list)
@@ -747,3 +747,25 @@ def test_after_cut_lines_and_restarts_the_believed_calendar_is_shown(devices, ha
 )
 def test_after_a_clock_was_wrong_the_believed_calendar_is_shown(devices, happenings, phase):
     check(devices, happenings, phase)
+
+
+# ── a calendar that is linked and never read ──────────────────────────────────────────────────────
+
+
+class Unread(site.World):
+    """The site of devices alone, but a calendar is linked, and nobody gets an answer from it."""
+
+    def _furnished(self, kept: Room | None) -> Room:
+        configured = tuple(device(name) for name in self.devices)
+        return furnish(kept, RoomId("fjord"), configured, calendars=(MICROSOFT,), now=self.now)
+
+
+@ALIKE
+@given(
+    devices=site.SITES,
+    happenings=st.lists(st.one_of(site.changes, site.cuts, site.restarts, site.clock_steps), max_size=14),
+)
+def test_a_calendar_that_is_never_read_changes_nothing(devices, happenings):
+    without = site.World(devices).live_through(happenings).come_to_rest()
+    unread = Unread(devices).live_through(happenings).come_to_rest()
+    assert unread.facts == without.facts
