@@ -488,7 +488,7 @@ class Microsoft:
         with contextlib.suppress(Gone):
             answer = await self._write("GET", address, f"{path}?$select=isOrganizer")
             if not answer.read(_Organized).is_organizer:
-                declined = {"comment": "", "sendResponse": True}
+                declined = {"Comment": "", "SendResponse": True}  # written as published, not as in examples
                 with contextlib.suppress(Refused):  # nobody asked for a response, say
                     await self._write("POST", address, f"{path}/decline", json=declined)
                     return

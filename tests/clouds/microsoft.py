@@ -611,7 +611,10 @@ class Microsoft365:
                     return _not_found()
                 if entry.fields["isOrganizer"]:
                     return _error(400, "ErrorInvalidRequest", "You can't respond to this meeting: organizer.")
-                if body.get("sendResponse", True) and not entry.fields["responseRequested"]:
+                if (
+                    body.get("SendResponse", body.get("sendResponse", True))
+                    and not entry.fields["responseRequested"]
+                ):
                     return _error(400, "ErrorInvalidRequest", "The organizer hasn't requested a response.")
                 del mailbox.entries[entry.key]
                 return nothing(HTTPStatus.ACCEPTED)
@@ -669,13 +672,15 @@ class Microsoft365:
         return mailbox.entries.get(found[1]) if found else None
 
     def _book(self, mailbox: Mailbox, body: Json, prefer: str) -> Response:
-        if unknown := set(body) - EVENT_PROPERTIES:
+        if unknown := set(body) - EVENT_PROPERTIES - {"@odata.type"}:
             self.problems.append(f"event: {sorted(unknown)}")
             return _error(400, "RequestBodyRead", f"The property {unknown} does not exist on type event.")
         transaction = body.get("transactionId")
         if transaction not in self._booked:
             times = [_body_time(body[name]) for name in ("start", "end")]
-            own = {name: value for name, value in body.items() if name not in ("start", "end", "subject")}
+            own = {
+                name: body[name] for name in EVENT_PROPERTIES - {"start", "end", "subject"} if name in body
+            }
             key = self.add(mailbox.address, body.get("subject"), *times, **{**own, "isOrganizer": True})
             self._booked[transaction or key] = key
             transaction = transaction or key
@@ -683,11 +688,11 @@ class Microsoft365:
         return tree(self._shown(entry, {}, prefer), HTTPStatus.CREATED)
 
     def _edit(self, mailbox: Mailbox, entry: Entry, body: Json, prefer: str) -> Response:
-        if unknown := set(body) - EVENT_PROPERTIES:
+        if unknown := set(body) - EVENT_PROPERTIES - {"@odata.type"}:
             self.problems.append(f"event: {sorted(unknown)}")
             return _error(400, "RequestBodyRead", f"The property {unknown} does not exist on type event.")
         moved = {f"{name}s": _body_time(body[name]) for name in ("start", "end") if name in body}
-        rest = {name: value for name, value in body.items() if name not in ("start", "end")}
+        rest = {name: value for name, value in body.items() if name in EVENT_PROPERTIES - {"start", "end"}}
         self.change(mailbox.address, entry.key, **moved, **rest)
         return tree(self._shown(entry, {}, prefer))
 
@@ -750,7 +755,7 @@ class Microsoft365:
                 return await self._subscribe(body, prefer, roles)
             case "PATCH", name if name in self.subscriptions:
                 subscription = self.subscriptions[name]
-                if set(body) - {"expirationDateTime", "notificationUrl"}:
+                if set(body) - {"expirationDateTime", "notificationUrl", "@odata.type"}:
                     self.problems.append(f"subscription: {sorted(body)}")
                     return _error(400, "InvalidRequest", "Only expiration and notification URL can change.")
                 wrong = self._expiry(subscription, body)
@@ -771,7 +776,7 @@ class Microsoft365:
         return _error(404, "ResourceNotFound", "The object was not found.")
 
     async def _subscribe(self, body: Json, prefer: str, roles: frozenset[str]) -> Response:
-        if unknown := set(body) - SUBSCRIPTION_PROPERTIES:
+        if unknown := set(body) - SUBSCRIPTION_PROPERTIES - {"@odata.type"}:
             self.problems.append(f"subscription: {sorted(unknown)}")
             return _error(400, "InvalidRequest", f"The property {unknown} does not exist on subscription.")
         missing = {"changeType", "notificationUrl", "resource", "expirationDateTime"} - set(body)
