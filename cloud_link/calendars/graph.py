@@ -232,6 +232,7 @@ class About(StrEnum):
 
     ROOMS = "rooms"  # the list of rooms
     ROOM = "room"  # one room's calendar
+    ENTRY = "entry"  # one entry of it
     SUBSCRIPTION = "subscription"
 
 
@@ -246,6 +247,7 @@ class _GraphRefusal(msgspec.Struct):
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z_.]{0,60}")
 _NO_ROLES = re.compile(r"scp or roles claim|contains no permissions", re.IGNORECASE)
+_MOVE = "move the mailbox to Exchange Online; one on premises cannot be read"
 _NO_MAILBOX = frozenset({"MailboxNotEnabledForRESTAPI", "MailboxNotHostedInExchangeOnline"})
 _NO_USER = frozenset(
     {"ErrorInvalidUser", "ResourceNotFound", "Request_ResourceNotFound", "ErrorNonExistentMailbox"}
@@ -281,14 +283,12 @@ def refused(
     if status == _FORBIDDEN or (status == _UNSIGNED and _no_roles(headers, error)):
         return _denied(about, shown)
     if status == _UNSIGNED:
-        return CredentialWrong(f"Graph does not take the token ({shown})")
-    if about is About.ROOM and (status == _MISSING or error.code in _NO_USER | _NO_MAILBOX):
+        return _untaken(about, shown)
+    if about in (About.ROOM, About.ENTRY):
         if error.code in _NO_MAILBOX:
-            return RoomUnknown(
-                f"the room's mailbox is not in Microsoft 365 ({shown})",
-                mend="move the mailbox to Exchange Online; one on premises cannot be read",
-            )
-        return RoomUnknown(f"no calendar at this address ({shown})")
+            return RoomUnknown(f"the room's mailbox is not in Microsoft 365 ({shown})", mend=_MOVE)
+        if error.code in _NO_USER or (about is About.ROOM and status == _MISSING):
+            return RoomUnknown(f"no calendar at this address ({shown})")
     if status in (_MISSING, _OVER):
         return Gone(f"no longer there ({shown})")
     if status in (_TAKEN, _CHANGED):
@@ -305,6 +305,15 @@ def _no_roles(headers: Mapping[str, str], error: _GraphError) -> bool:
     return bool(_NO_ROLES.search(error.message) or _NO_ROLES.search(headers.get("x-ms-diagnostics", "")))
 
 
+def _untaken(about: About, shown: str) -> CalendarError:
+    """A token that is new and not taken, where it is about one room: a mailbox on premises answers so."""
+    if about is About.ROOMS:
+        return CredentialWrong(
+            f"Graph does not take the token ({shown})", mend="check tenant, client id and cloud"
+        )
+    return RoomDenied(f"the token is not taken for this room ({shown})", mend=_MOVE)
+
+
 def _denied(about: About, shown: str) -> CalendarError:
     match about:
         case About.ROOMS:
@@ -312,7 +321,7 @@ def _denied(about: About, shown: str) -> CalendarError:
                 f"the list of rooms may not be read ({shown})",
                 mend="grant the application permission Place.Read.All and consent to it",
             )
-        case About.ROOM | About.SUBSCRIPTION:
+        case About.ROOM | About.ENTRY | About.SUBSCRIPTION:
             return RoomDenied(
                 f"the room's calendar may not be read ({shown})",
                 mend="grant Calendars.Read for this mailbox: see its application access policy or RBAC scope",

@@ -52,7 +52,6 @@ PER_MAILBOX = 4  # at once, of one application: Exchange's own limit
 SECRET_BYTES = 48  # of a subscription's; as text half of what Graph takes
 SUBSCRIBED_FOR = timedelta(minutes=4200)  # below the lowest maximum that was ever in force for Outlook
 REFRESH = 401
-_MISSING = 404
 OK = range(200, 300)
 
 
@@ -242,9 +241,8 @@ class Microsoft:
             for number, asked in enumerate(batch)
         ]
         async with contextlib.AsyncExitStack() as doors:
-            for lane in sorted(
-                asked.lane for asked in batch
-            ):  # in order: two batches cannot block each other
+            lanes = sorted(asked.lane for asked in batch)  # in order, lest two batches wait for each other
+            for lane in lanes:
                 await doors.enter_async_context(self._at(lane))
             token = await self._tokens.token()
             answer = await self._ask("POST", "/v1.0/$batch", json={"requests": requests}, again=True)
@@ -271,7 +269,7 @@ class Microsoft:
             except CalendarError as error_of_room:
                 return error_of_room
         else:
-            headers = {name.lower(): value for name, value in said.headers.items()}
+            headers = {name.lower(): value for name, value in (said.headers or {}).items()}
             if said.status == REFRESH and asked.attempts == 0:
                 return None  # with a new token
             error = graph.refused(
@@ -345,7 +343,7 @@ class Microsoft:
                 headers={"Prefer": graph.TEXT_BODY},
                 lane=address.lower(),
             )
-        self._check(answer, About.SUBSCRIPTION if answer.status == _MISSING else About.ROOM)
+        self._check(answer, About.ENTRY)
         return read(answer.read(_Described).body.content)
 
     # ── subscriptions ──
@@ -510,7 +508,7 @@ class Microsoft:
                 again=again,
                 lane=address.lower(),
             )
-        self._check(answer, About.SUBSCRIPTION if answer.status == _MISSING else About.ROOM)
+        self._check(answer, About.ENTRY)
         return answer
 
     # ── asking ──
@@ -604,7 +602,7 @@ class _Searched:
 class _BatchItem(msgspec.Struct):
     id: str
     status: int
-    headers: dict[str, str] = {}
+    headers: dict[str, str] | None = None
     body: msgspec.Raw = msgspec.Raw(b"null")
 
 

@@ -44,7 +44,7 @@ from cloud_link.calendars.tokens import Grant, Tokens, client_certificate, clien
 from cloud_link.calendars.window import Window, today_and_tomorrow
 from cloud_link.calendars.wire import Wire, WirePace
 from tests.clouds.microsoft import READ_WRITE, Microsoft365
-from tests.clouds.serving import Request, Response, Serving, nothing, text
+from tests.clouds.serving import CUT, Request, Response, Serving, nothing, text
 
 pytestmark = pytest.mark.slow
 
@@ -233,6 +233,21 @@ async def test_a_token_that_is_never_taken(stand: Stand):
 
     client = Microsoft(await stand.wire(), Stale())
     with pytest.raises(CredentialWrong):
+        await client.rooms()
+    with pytest.raises(CredentialWrong):
+        await client.list_rooms(to_list(FJORD), Heard())
+    with pytest.raises(RoomDenied):  # one room's refusal is never everybody's
+        await client.list_room(FJORD, WINDOW, OSLO)
+
+
+async def test_a_token_that_one_mailbox_does_not_take(stand: Stand, client: Microsoft):
+    bay = "bay@contoso.example"
+    stand.tenant.add_room(bay)
+    stand.tenant.rooms[FJORD].refusal = 401, "", ""
+    heard = Heard()
+    await client.list_rooms(to_list(FJORD, bay), heard)
+    assert heard.errors() == {FJORD: RoomDenied}
+    with pytest.raises(RoomDenied):
         await client.list_room(FJORD, WINDOW, OSLO)
 
 
@@ -672,6 +687,23 @@ async def test_a_room_left_out_of_an_answer_is_asked_for_again(stand: Stand, cli
     assert len(heard.of) == 5
 
 
+async def test_a_network_that_goes_away_ends_it_and_what_was_told_stays(stand: Stand, client: Microsoft):
+    addresses = furnish(stand.tenant, 100)
+    heard = Heard()
+    batches = 0
+
+    def fail(request: Request) -> Response | None:
+        nonlocal batches
+        batches += request.path.endswith("/$batch")
+        return CUT if batches > 1 else None
+
+    stand.service.interrupt = fail
+    with pytest.raises(Transient):
+        await client.list_rooms(to_list(*addresses), heard)
+    assert len(heard.of) == 20
+    assert not heard.errors()
+
+
 async def test_what_is_told_may_take_its_time(stand: Stand, client: Microsoft):
     addresses = furnish(stand.tenant, 90)
     told = 0
@@ -946,6 +978,8 @@ async def test_booked_once_extended_and_released(stand: Stand):
     await client.release(FJORD, made)  # it is gone already
     with pytest.raises(Gone):
         await client.extend(FJORD, made, ends_at=TEN)
+    with pytest.raises(RoomUnknown):  # which is not the same as gone
+        await client.release("nobody@contoso.example", made)
 
 
 async def test_a_booking_whose_answer_was_lost_is_one_booking(stand: Stand):

@@ -1,6 +1,7 @@
 """The door to HTTP, against real TLS sockets."""
 
 import asyncio
+import contextlib
 import gzip
 import logging
 import ssl
@@ -222,6 +223,67 @@ async def test_says_nothing_of_what_passes(
     )
     assert canary not in "".join([*told, out, err, logged])
     assert canary not in repr(Answer(status=200, headers={}, body=canary.encode()))
+
+
+class Proxy:
+    """A way out: opens a tunnel for whoever asks, or refuses."""
+
+    def __init__(self, status: str = "200 OK") -> None:
+        self.asked: list[str] = []
+        self._status = status
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.asked.append(head.splitlines()[0])
+        writer.write(f"HTTP/1.1 {self._status}\r\n\r\n".encode())
+        if self._status.startswith("200"):
+            host, _, port = head.split()[1].partition(":")
+            there, onward = await asyncio.open_connection(host, int(port))
+            await asyncio.gather(self._pass(reader, onward), self._pass(there, writer))
+        writer.close()
+
+    @staticmethod
+    async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while part := await reader.read(4096):
+                writer.write(part)
+                await writer.drain()
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def proxied(service: Serving, proxy: Proxy) -> AsyncIterator[Wire]:
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        way_out = f"http://127.0.0.1:{port}"
+        async with Wire(service.url, context=service.client_context(), proxy=way_out, pace=QUICK) as wire:
+            yield wire
+    finally:
+        server.close()
+
+
+async def test_through_a_proxy_the_service_is_still_itself(service: Serving):
+    proxy = Proxy()
+    async with proxied(service, proxy) as wire:
+        assert (await wire.ask("GET", "/a", token="t")).status == 200
+    assert proxy.asked == [f"CONNECT 127.0.0.1:{service.port} HTTP/1.1"]
+
+
+async def test_a_proxy_that_refuses(service: Serving):
+    async with proxied(service, Proxy("403 Forbidden")) as wire:
+        with pytest.raises(Transient, match="proxy"):
+            await wire.ask("GET", "/a", token="t")
+    assert not service.seen
+
+
+async def test_what_the_environment_says_of_proxies_does_not_count(
+    service: Serving, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with Wire(service.url, context=service.client_context(), pace=QUICK) as wire:
+        assert (await wire.ask("GET", "/a")).status == 200
 
 
 async def test_cancelled_it_lets_go(service: Serving, wire: Wire):
