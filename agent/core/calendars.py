@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from agent.core.belief import GRANTED, looks, next_settling, settle, take_entries
+from agent.core.belief import GRANTED, RUNGS, looks, next_settling, settle, take_entries
 from agent.core.entries import NOT_IN_CALENDAR
 from agent.core.events import CalendarListed, CalendarTurned
 from agent.core.facts import CalendarFact, FactKind, ListCalendar, Step
@@ -20,6 +20,7 @@ from agent.core.model import (
     DevicePhase,
     Room,
 )
+from agent.core.writing import waits_for
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 FRESH_FOR = timedelta(minutes=30)  # a listing is believed so long: two or three polls may fail
@@ -289,8 +290,17 @@ def _next_listing(room: Room, state: CalendarState) -> datetime | None:
     due = [] if state.list_at is None else [state.list_at]
     if room.believed is state.kind and state.listed_at is not None:
         answered = max(state.listed_at, state.asked_at or state.listed_at)
-        due += [instant for instant in looks(room) if instant > answered]
+        due += [
+            instant for instant in (*looks(room), *_looks_for_commands(room, state)) if instant > answered
+        ]
     return min(due, default=None)
+
+
+def _looks_for_commands(room: Room, state: CalendarState) -> Iterator[datetime]:
+    """When a calendar is to be read for what it was ordered to do."""
+    for command in room.commands.values():
+        if waits_for(command, state.kind):
+            yield from (command.at + rung for rung in RUNGS)
 
 
 def shifted(state: CalendarState, by: timedelta, now: datetime) -> CalendarState:

@@ -13,17 +13,31 @@ from agent.core.events import (
     BookingFailed,
     BookingRequested,
     BookingsTouched,
+    CalendarOrderRefused,
+    CalendarOrderTaken,
     CommandGiven,
     OrderRefused,
     OrderTaken,
 )
-from agent.core.facts import Book, BookingFact, Extend, Fact, ListBookings, ReadValues, Release, Step
+from agent.core.facts import (
+    Book,
+    BookInCalendar,
+    BookingFact,
+    Extend,
+    Fact,
+    ListBookings,
+    ReadValues,
+    Release,
+    Step,
+)
 from agent.core.holds import Circumstances, Turn, in_the_way, name_message, place, standing, surfaces_on, turn
 from agent.core.model import (
     Ability,
     AnswerStatus,
     Booking,
     BookingPhase,
+    CalendarKind,
+    CalendarPhase,
     Command,
     CommandId,
     DeviceId,
@@ -48,6 +62,15 @@ from agent.core.orders import (
     ReleaseBooking,
     Resync,
     ShowMessage,
+)
+from agent.core.writing import (
+    ask_to_book,
+    ask_to_extend,
+    ask_to_release,
+    hear_calendar_back,
+    read_soon,
+    written_calendar,
+    written_entry,
 )
 
 MINUTE = timedelta(minutes=1)  # in whole ones of which devices are told how long a booking lasts
@@ -240,10 +263,24 @@ def _book_room(
     for booking in step.room.bookings.values():
         if booking.live and booking.starts_at < ends_at and starts_at < booking.ends_at:
             raise _NotDone(_booked(booking))
+    request_id = _request_id(event.command)
+    calendar = written_calendar(step.room)
+    if calendar is not None:
+        book_there = BookInCalendar(
+            calendar=calendar,
+            command=event.command,
+            request_id=request_id,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            title=order.title,
+            organizer=order.organizer,
+        )
+        waits = _of_calendar(event.command, Errand.BOOKING, calendar, now, BOOKED_WITHIN)
+        step = ask_to_book(step, book_there, now=now)
+        return _begin(step, replace(waits, result=result, request_id=request_id))
     device = next(iter(_booking_devices(step.room)), None)
     if device is None:
         raise _NotDone("no device of the room that can book is connected")
-    request_id = _request_id(event.command)
     # As if somebody had asked on the device: its own word of it, if it has one, is the same request.
     asked = BookingRequested(
         device=device.id,
@@ -284,7 +321,7 @@ def _book_room(
 
 
 def _extend_booking(step: Step, event: CommandGiven, order: ExtendBooking, now: datetime) -> Step:
-    booking, device = _find_booking(step.room, order.booking, now)
+    booking = _find_booking(step.room, order.booking, now)
     if (order.ends_at is None) == (order.by is None):
         raise _NotDone("either a new end or by how much is to be given")
     ends_at = order.ends_at if order.ends_at is not None else booking.ends_at + (order.by or timedelta())
@@ -294,6 +331,12 @@ def _extend_booking(step: Step, event: CommandGiven, order: ExtendBooking, now: 
         overlaps = other.starts_at < ends_at and booking.starts_at < other.ends_at
         if other.live and other.key != booking.key and overlaps:
             raise _NotDone(_booked(other))
+    entry = written_entry(step.room, booking)
+    if entry is not None:
+        step = ask_to_extend(step, event.command, entry, ends_at=ends_at)
+        waits = _of_calendar(event.command, Errand.EXTENSION, entry[0], now, SEEN_WITHIN)
+        return _begin(step, replace(waits, booking=booking.key, ends_at=ends_at))
+    device = _knowing_device(step.room, booking)
     extend = Extend(
         device=device,
         command=event.command,
@@ -307,7 +350,13 @@ def _extend_booking(step: Step, event: CommandGiven, order: ExtendBooking, now: 
 
 
 def _release_booking(step: Step, event: CommandGiven, name: str, now: datetime) -> Step:
-    booking, device = _find_booking(step.room, name, now)
+    booking = _find_booking(step.room, name, now)
+    entry = written_entry(step.room, booking)
+    if entry is not None:
+        step = ask_to_release(step, event.command, entry)
+        waits = _of_calendar(event.command, Errand.RELEASE, entry[0], now, SEEN_WITHIN)
+        return _begin(step, replace(waits, booking=booking.key))
+    device = _knowing_device(step.room, booking)
     release = Release(device=device, command=event.command, booking=booking)
     step = replace(step, requests=(*step.requests, release))
     return _begin(step, _errand(event.command, Errand.RELEASE, booking, device, now, None))
@@ -333,13 +382,22 @@ def _errand(
     )
 
 
-def _find_booking(room: Room, name: str, now: datetime) -> tuple[Booking, DeviceId]:
-    """The booking of this name that stands, and a connected device that knows it."""
-    found = [
-        b
-        for b in room.bookings.values()
-        if b.live and b.ends_at > now and name in {b.key, b.meeting_id, *b.booking_ids.values()}
-    ]
+def _of_calendar(
+    command: CommandId, errand: Errand, calendar: CalendarKind, now: datetime, within: timedelta
+) -> Command:
+    return Command(
+        id=command,
+        status=AnswerStatus.ACCEPTED,
+        at=now,
+        errand=errand,
+        give_up_at=now + within,
+        calendars=(calendar,),
+    )
+
+
+def _find_booking(room: Room, name: str, now: datetime) -> Booking:
+    """The booking of this name that stands, and of which no command is under way."""
+    found = [b for b in room.bookings.values() if b.live and b.ends_at > now and name in _names(b)]
     if not found:
         raise _NotDone(f"no booking {name} stands")
     if len({b.key for b in found}) > 1:
@@ -348,9 +406,23 @@ def _find_booking(room: Room, name: str, now: datetime) -> tuple[Booking, Device
     for command in room.commands.values():
         if command.booking == booking.key and command.status is AnswerStatus.ACCEPTED:
             raise _NotDone(f"command {command.id} about this booking is under way: wait for its answer")
+    return booking
+
+
+def _names(booking: Booking) -> frozenset[str | None]:
+    ids = (*booking.booking_ids.values(), *booking.entries.values())
+    return frozenset({booking.key, booking.meeting_id, *ids})
+
+
+def _knowing_device(room: Room, booking: Booking) -> DeviceId:
     for device in _booking_devices(room):
         if device.id in booking.booking_ids:
-            return booking, device.id
+            return device.id
+    if booking.entries:
+        raise _NotDone(
+            "no device that knows the booking is connected, and its calendar cannot be written in now: "
+            "roomd doctor says whether the site grants it"
+        )
     raise _NotDone("no device that knows the booking is connected")
 
 
@@ -369,13 +441,17 @@ def _booked(booking: Booking) -> str:
 
 def _resync(step: Step, event: CommandGiven, now: datetime) -> Step:
     connected = [d for d in step.room.devices.values() if d.phase is DevicePhase.CONNECTED]
-    if not connected:
-        raise _NotDone("no device of the room is connected")
+    read = [c.kind for c in step.room.calendars.values() if c.phase is CalendarPhase.ACTIVE]
+    if not connected and not read:
+        nor_calendar = ", and no calendar of it is reached" if step.room.calendars else ""
+        raise _NotDone(f"no device of the room is connected{nor_calendar}")
     lists = _booking_devices(step.room)
     devices = {
         **step.room.devices,
         **{device.id: replace(device, asked_at=now, list_at=None) for device in lists},
     }
+    for kind in read:
+        step = read_soon(step, kind, now=now)
     step = replace(
         step,
         room=replace(step.room, devices=devices),
@@ -394,6 +470,7 @@ def _resync(step: Step, event: CommandGiven, now: datetime) -> Step:
             errand=Errand.LISTING,
             give_up_at=now + SEEN_WITHIN,
             devices=tuple(device.id for device in lists),
+            calendars=tuple(read),
         ),
     )
 
@@ -426,6 +503,22 @@ def hear_back(room: Room, event: OrderTaken | OrderRefused, *, now: datetime, po
                 booking = _booking_of(step.room, command)
                 if booking is not None and booking.phase is BookingPhase.CONFIRMED:
                     return step  # it was booked all the same
+            return _finish(step, command, AnswerStatus.FAILED, now, reason=why)
+        case _:
+            assert_never(event)
+
+
+def hear_calendar(room: Room, event: CalendarOrderTaken | CalendarOrderRefused, *, now: datetime) -> Step:
+    """Take in what a linked calendar said to what was asked of it."""
+    step, command = Step(room=room), room.commands.get(event.command)
+    asked = command is not None and event.calendar in command.calendars
+    if command is None or not asked or command.status is not AnswerStatus.ACCEPTED:
+        return replace(step, ignored=1)
+    step = hear_calendar_back(step, _booking_of(room, command), event, now=now)
+    match event:
+        case CalendarOrderTaken():
+            return _note(step, replace(command, taken=True))
+        case CalendarOrderRefused(why=why):
             return _finish(step, command, AnswerStatus.FAILED, now, reason=why)
         case _:
             assert_never(event)
@@ -504,15 +597,17 @@ def _conclude_booking(step: Step, command: Command, facts: tuple[Fact, ...], now
             return _finish(step, command, AnswerStatus.FAILED, now, reason="the booking is over")
     if not _given_up(command, now):
         return step
+    they = "calendar" if command.calendars else "device"
     if command.taken and command.errand is not Errand.BOOKING and _looked_since(step.room, command):
-        return _finish(step, command, AnswerStatus.FAILED, now, reason="the device agreed and did not do it")
-    return _finish(step, command, AnswerStatus.UNKNOWN, now, reason="no answer came from the device in time")
+        return _finish(step, command, AnswerStatus.FAILED, now, reason=f"the {they} agreed and did not do it")
+    return _finish(step, command, AnswerStatus.UNKNOWN, now, reason=f"no answer came from the {they} in time")
 
 
 def _looked_since(room: Room, command: Command) -> bool:
-    """Whether the device has listed its bookings since it said yes, which it does within the time it has."""
-    states = [room.devices[device] for device in command.devices if device in room.devices]
-    return any(s.listed_at is not None and s.listed_at > command.at + ANSWERS_WITHIN for s in states)
+    """Whether whoever was asked has listed its bookings since it said yes, within the time it has."""
+    listed = [room.devices[device].listed_at for device in command.devices if device in room.devices]
+    listed += [room.calendars[kind].listed_at for kind in command.calendars if kind in room.calendars]
+    return any(at is not None and at > command.at + ANSWERS_WITHIN for at in listed)
 
 
 def _given_up(command: Command, now: datetime) -> bool:
@@ -521,7 +616,9 @@ def _given_up(command: Command, now: datetime) -> bool:
 
 def _conclude_listing(step: Step, command: Command, now: datetime) -> Step:
     states = [step.room.devices[device] for device in command.devices if device in step.room.devices]
-    late = [state.id for state in states if state.listed_at is None or state.listed_at < command.at]
+    late = [str(state.id) for state in states if state.listed_at is None or state.listed_at < command.at]
+    linked = [step.room.calendars[kind] for kind in command.calendars if kind in step.room.calendars]
+    late += [f"the {c.kind} calendar" for c in linked if c.listed_at is None or c.listed_at < command.at]
     if not late:
         return _finish(step, command, AnswerStatus.DONE, now)
     if _given_up(command, now):

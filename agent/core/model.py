@@ -338,6 +338,7 @@ class Command:
     errand: Errand | None = None
     give_up_at: datetime | None = None
     devices: tuple[DeviceId, ...] = ()  # that were asked
+    calendars: tuple[CalendarKind, ...] = ()  # linked ones that were asked
     taken: bool = False  # the device said yes; what it did is still to be seen
     request_id: RequestId | None = None
     booking: BookingKey | None = None

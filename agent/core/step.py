@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from agent.core.belief import hear, through
 from agent.core.calendars import list_calendar, next_reckoning, reckon, turn_calendar
 from agent.core.calendars import shifted as shifted_calendar
-from agent.core.commands import conclude, hear_back, next_conclusion, obey
+from agent.core.commands import conclude, hear_back, hear_calendar, next_conclusion, obey
 from agent.core.commands import shifted as shifted_command
 from agent.core.correlation import next_strike, set_right, strike
 from agent.core.devices import attend
@@ -95,7 +95,7 @@ def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Ste
         case CalendarListed():
             return list_calendar(room, event, now=now)
         case CalendarOrderTaken() | CalendarOrderRefused():
-            return Step(room=room, ignored=1)
+            return hear_calendar(room, event, now=now)
         case OrderTaken() | OrderRefused():
             return hear_back(room, event, now=now, policy=policy)
         case ClockStruck():

@@ -37,6 +37,7 @@ from agent.core.model import (
     RoomId,
     Trust,
 )
+from agent.core.orders import Answer
 from agent.core.step import next_deadline, step
 
 CODEC = DeviceId("fjord-codec")
@@ -119,6 +120,7 @@ class Story:
     told: list[Fact] = field(default_factory=list)
     asked: list[tuple[datetime, ListBookings]] = field(default_factory=list)
     asked_calendars: list[tuple[datetime, CalendarRequest]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     greeting: list[FactKind] = field(default_factory=list)  # what the last connection made known
     mute: bool = False  # the device does not answer when it is asked for its list
     polled: dict[CalendarKind, CalendarListed] = field(default_factory=dict)  # read again every ten minutes
@@ -292,6 +294,7 @@ class Story:
         taken = step(self.room, event, now=self.now, policy=self.policy)
         self.room = taken.room
         self.told += taken.facts
+        self.answers += taken.answers
         self.asked_calendars += [(self.now, request) for request in taken.calendar_requests]
         listings = [request for request in taken.requests if isinstance(request, ListBookings)]
         self.asked += [(self.now, request) for request in listings]

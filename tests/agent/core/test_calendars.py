@@ -11,18 +11,32 @@ from agent.core.events import (
     BookingFailed,
     BookingRequested,
     CalendarListed,
+    CalendarOrderRefused,
+    CalendarOrderTaken,
+    CommandGiven,
     DeviceLost,
 )
-from agent.core.facts import BookingFact, CalendarFact, FactKind, ListCalendar
+from agent.core.facts import (
+    BookInCalendar,
+    BookingFact,
+    CalendarFact,
+    ExtendInCalendar,
+    FactKind,
+    ListCalendar,
+    ReleaseInCalendar,
+)
 from agent.core.model import (
     BookingId,
     BookingPhase,
     CalendarKind,
     CalendarPhase,
+    CommandId,
     DeviceId,
+    EntryId,
     MeetingId,
     RequestId,
 )
+from agent.core.orders import AnswerStatus, BookRoom, ExtendBooking, Order, ReleaseBooking, Resync
 from tests.agent.core.story import CODEC, DAY, M1, M2, R1, Story, at, entry, listed
 
 REQUESTED = FactKind.BOOKING_REQUESTED
@@ -522,3 +536,105 @@ def test_a_stranger_to_this_room_is_ignored():
 
 def test_a_listing_is_believed_for_half_an_hour():
     assert timedelta(minutes=30) == FRESH_FOR
+
+
+# ── what commands have a calendar do ──────────────────────────────────────────────────────────────
+
+C1 = CommandId("c1")
+
+
+def written(*devices: DeviceId) -> Story:
+    """A room whose calendar the site lets us write in."""
+    story = Story(devices=devices, calendars=(MICROSOFT,), writes=(MICROSOFT,))
+    for each in devices:
+        story.connected("08:00", device=each).lists("08:00", device=each)
+    return story.reads("08:01", tells=(CONNECTED, SWITCHED))
+
+
+def ordered(order: Order) -> CommandGiven:
+    return CommandGiven(command=C1, order=order)
+
+
+BOOK = BookRoom(starts_at=at("10:00"), duration=timedelta(minutes=30), title="Planning")
+
+
+@pytest.mark.parametrize("devices", [(), (CODEC,)])
+def test_a_room_is_booked_in_its_calendar_before_any_device_and_done_when_it_is_listed(devices):
+    story = written(*devices).then("09:00", ordered(BOOK), REQUESTED)
+    asked_of_it = [it for _, it in story.asked_calendars if isinstance(it, BookInCalendar)]
+    assert [(it.starts_at, it.ends_at, it.title) for it in asked_of_it] == [
+        (at("10:00"), at("10:30"), "Planning")
+    ]
+    assert [answer.status for answer in story.answers] == [AnswerStatus.ACCEPTED]
+    taken = CalendarOrderTaken(calendar=MICROSOFT, command=C1, entry_id=EntryId("e1"))
+    story.then("09:00:02", taken)
+    assert listings(story)[-1] == "09:00:02"
+    story.reads("09:00:05", TEN, tells=(CONFIRMED,))
+    assert story.answers[-1].status is AnswerStatus.DONE
+    assert story.last.booking.request_id == asked_of_it[0].request_id
+
+
+def test_a_calendar_that_refuses_fails_the_command_and_the_request():
+    story = written().then("09:00", ordered(BOOK), REQUESTED)
+    refused = CalendarOrderRefused(calendar=MICROSOFT, command=C1, why="the room declined: it is taken")
+    story.then("09:00:02", refused, FAILED)
+    assert (story.answers[-1].status, story.answers[-1].reason) == (AnswerStatus.FAILED, refused.why)
+
+
+def test_a_booking_that_the_calendar_took_and_never_lists_expires():
+    story = written().then("09:00", ordered(BOOK), REQUESTED)
+    story.then("09:00:02", CalendarOrderTaken(calendar=MICROSOFT, command=C1)).reads("09:00:20").reads(
+        "09:00:59"
+    )
+    story.reads("09:01:00", tells=(EXPIRED,))
+    assert story.answers[-1].status is AnswerStatus.FAILED
+
+
+def test_an_entry_is_extended_and_released_in_the_calendar():
+    story = written(CODEC).reads("09:00", TEN, tells=(CONFIRMED,))
+    story.then("09:01", ordered(ExtendBooking(booking="e1", by=timedelta(minutes=15))))
+    extend = story.asked_calendars[-1][1]
+    assert isinstance(extend, ExtendInCalendar)
+    assert (extend.entry_id, extend.ends_at) == ("e1", at("10:45"))
+    story.reads("09:01:10", entry("e1", "10:00", "10:45"), tells=(MOVED,))
+    assert story.answers[-1].status is AnswerStatus.DONE
+    release = CommandGiven(command=CommandId("c2"), order=ReleaseBooking(booking=story.agenda[0].key))
+    story.then("09:02", release)
+    assert isinstance(story.asked_calendars[-1][1], ReleaseInCalendar)
+    story.reads("09:02:10", tells=(DELETED,))
+    assert story.answers[-1].status is AnswerStatus.DONE
+
+
+def test_a_calendar_that_agrees_and_does_nothing_has_failed():
+    story = written().reads("09:00", TEN, tells=(CONFIRMED,))
+    story.then("09:01", ordered(ReleaseBooking(booking="e1")))
+    story.then("09:01:01", CalendarOrderTaken(calendar=MICROSOFT, command=C1))
+    story.reads("09:02:05", TEN).until("09:02:31")
+    assert story.answers[-1].reason == "the calendar agreed and did not do it"
+
+
+def test_without_leave_to_write_a_device_books_and_a_room_without_one_says_why_not():
+    story = linked().then("09:00", ordered(BOOK), REQUESTED)
+    assert not [it for _, it in story.asked_calendars if isinstance(it, BookInCalendar)]
+    story.reads("09:00:05", TEN, tells=(CONFIRMED,))
+    assert story.answers[-1].status is AnswerStatus.DONE
+    alone = lonely().reads("08:00", TEN, tells=(CONNECTED, SWITCHED, CONFIRMED))
+    alone.then("09:00", ordered(ReleaseBooking(booking="e1")))
+    assert alone.answers[-1].status is AnswerStatus.REFUSED
+    assert "cannot be written in" in (alone.answers[-1].reason or "")
+
+
+def test_a_calendar_out_of_reach_is_not_written_in():
+    story = (
+        written(CODEC)
+        .turns("08:30", CalendarPhase.DEGRADED, DEGRADED)
+        .then("08:31", ordered(BOOK), REQUESTED)
+    )
+    assert not [it for _, it in story.asked_calendars if isinstance(it, BookInCalendar)]
+
+
+def test_a_room_without_devices_is_read_anew_on_command():
+    story = lonely().reads("08:00", tells=(CONNECTED, SWITCHED)).then("09:00", ordered(Resync()))
+    assert listings(story)[-1] == "09:00:00"
+    story.reads("09:00:03")
+    assert story.answers[-1].status is AnswerStatus.DONE
