@@ -165,7 +165,7 @@ def next_listing(
     if look.asked_at is not None:
         return None
     due = [_daily(look, zone, rhythm)]
-    if look.hinted_at is not None and look.hinted_last is not None:
+    if look.hinted_at is not None and look.hinted_last is not None:  # both, or neither
         due.append(min(look.hinted_last + rhythm.quiet, look.hinted_at + rhythm.at_latest))
     if look.listed_at is not None and not look.pushed:
         due.append(look.listed_at + rhythm.poll_soonest + look.luck * _spread(rhythm))
@@ -217,9 +217,14 @@ def due(
         if (at := next_listing(look, zone=zone, not_before=not_before.get(look.room), rhythm=rhythm))
         and at <= now
     ]
-    ready.sort(key=lambda look: (look.hinted_at is None, look.hinted_at or look.listed_at or look.since))
-    ready.sort(key=lambda look: (look.hinted_at is None, look.listed_at is not None))
+    ready.sort(key=_urgency)
     return tuple(look.room for look in ready)
+
+
+def _urgency(look: Look) -> tuple[int, datetime]:
+    if look.hinted_at is not None:
+        return 0, look.hinted_at
+    return (1, look.since) if look.listed_at is None else (2, look.listed_at)
 
 
 def wake_at(

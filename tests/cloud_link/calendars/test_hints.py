@@ -221,6 +221,14 @@ def test_a_clock_that_jumps_takes_the_deadlines_with_it(by: timedelta):
     due = at(look)
     assert due is not None
     assert at(hints.stepped(look, by)) == due + by
+    new = Look(room=FJORD, since=NINE)
+    assert at(hints.stepped(new, by)) == NINE + by
+    busy = fresh()
+    for after in (60, 64):
+        busy = hints.listed(hints.begun(busy, NINE + seconds(after)), luck=0.5)
+    busy = hints.hinted(busy, NINE + seconds(68))
+    assert at(busy) == NINE + seconds(90)
+    assert at(hints.stepped(busy, by)) == NINE + seconds(90) + by
 
 
 # ── all rooms ──

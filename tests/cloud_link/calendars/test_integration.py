@@ -135,6 +135,35 @@ def test_an_old_token_that_still_works_does_not_settle_the_doubt():
     assert story.phase() is Phase.REVOKED
 
 
+def test_while_the_token_is_refused_what_rooms_say_decides_nothing():
+    story = Story().active().at(10, TOKEN, Outcome.REVOKED)
+    story.at(11, DIRECTORY, Outcome.DENIED).all_rooms(11, Outcome.DENIED)
+    assert story.it.since == NINE + timedelta(minutes=10)
+    assert integration.probes(story.it, NINE + timedelta(minutes=17)) == (Probe(door=TOKEN),)
+    story.at(17, DIRECTORY, Outcome.DENIED).all_rooms(17, Outcome.DENIED)
+    assert story.phase() is Phase.DOUBTED
+    story.at(17, TOKEN, Outcome.ANSWERED)
+    assert story.phase() is Phase.CONNECTING
+
+
+def test_a_doubt_about_everything_gives_way_to_a_refused_token():
+    story = Story(rooms=[FJORD]).active().at(10, FJORD, Outcome.DENIED).at(10, DIRECTORY, Outcome.DENIED)
+    story.at(14, TOKEN, Outcome.REVOKED)
+    assert story.phase() is Phase.DOUBTED
+    story.at(16, TOKEN, Outcome.REVOKED)  # the first time of this one was two minutes ago
+    assert story.phase() is Phase.DOUBTED
+    story.at(19, TOKEN, Outcome.REVOKED)
+    assert story.phase() is Phase.REVOKED
+
+
+def test_the_start_is_a_good_one_unless_it_was_revoked_before():
+    fresh = integration.begin(Service.GOOGLE, ROOMS, NINE)
+    assert (fresh.phase, fresh.outcome) == (Phase.CONNECTING, None)
+    off = integration.begin(Service.GOOGLE, ROOMS, NINE, revoked="delegation is gone")
+    assert (off.phase, off.outcome) == (Phase.REVOKED, Outcome.REVOKED)
+    assert integration.standing(off, FJORD)[0] is CalendarPhase.REVOKED
+
+
 def test_what_is_revoked_stays_off_until_somebody_consents():
     story = Story().active().at(10, TOKEN, Outcome.REVOKED).at(16, TOKEN, Outcome.REVOKED)
     story.deeds.clear()
@@ -232,6 +261,25 @@ def test_a_room_that_asks_for_time_gets_it_and_a_denied_one_stays_denied():
     assert integration.not_before(story.it)[FJORD] == NINE + timedelta(days=1, minutes=20)
 
 
+def test_a_room_that_stays_denied_is_asked_less_and_less_often():
+    story, now, rests = Story().active(), 10.0, []
+    for _ in range(8):
+        story.at(now, FJORD, Outcome.DENIED)
+        rests.append((integration.not_before(story.it)[FJORD] - NINE).total_seconds() / 60 - now)
+        now += rests[-1]
+    assert rests == pytest.approx([3.75, 7.5, 15, 30, 45, 45, 45, 45])
+
+
+def test_in_a_doubt_each_is_asked_when_its_own_time_has_come():
+    story = Story(rooms=ROOMS[:2]).active().all_rooms(10, Outcome.DENIED).at(10, DIRECTORY, Outcome.DENIED)
+    second = integration.next_probe(story.it)
+    assert second is not None
+    story.at(17, DIRECTORY, Outcome.DENIED)
+    assert integration.next_probe(story.it) == second  # the rooms have not said so again
+    now = NINE + timedelta(minutes=17)
+    assert {probe.door for probe in integration.probes(story.it, now)} == {Door.ROOM}
+
+
 def test_a_room_that_was_never_read_is_still_connecting():
     story = Story().at(0, ROOMS[1], Outcome.ANSWERED)
     assert story.phase() is Phase.ACTIVE
@@ -298,6 +346,8 @@ def test_a_directory_that_is_switched_off_leaves_the_rooms_alone():
 
 
 def test_one_room_that_is_misconfigured_leaves_the_others_alone():
+    partly = Story().at(0, ROOMS[1], Outcome.ANSWERED).at(1, FJORD, Outcome.MISCONFIGURED)
+    assert partly.phase() is Phase.ACTIVE
     story = Story().active().at(1, FJORD, Outcome.MISCONFIGURED)
     assert story.phase() is Phase.ACTIVE
     assert story.it.rooms[FJORD].phase is RoomPhase.NOT_FOUND
