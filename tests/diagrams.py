@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from agent.core.calendars import TELLS
 from agent.core.correlation import TRANSITIONS
 from agent.core.holds import HOLD_TRANSITIONS
 from agent.core.model import LIVE_HOLDS, LIVE_PHASES
@@ -15,14 +16,14 @@ FILE = Path(__file__).parent.parent / "docs" / "states.md"
 
 HEAD = """# States and their moves
 
-Drawn by `make diagrams` from the tables in `agent/core/correlation.py`, `agent/core/holds.py` and
-`device_adapters/lifecycle.py`; a test fails when this page and the tables differ.
+Drawn by `make diagrams` from the tables in `agent/core/correlation.py`, `agent/core/holds.py`,
+`agent/core/calendars.py` and `device_adapters/lifecycle.py`; a test fails when they and this page differ.
 """
 
 
 def document() -> str:
     """The whole page, as Markdown with Mermaid diagrams."""
-    return "\n".join((HEAD, *_booking(), "", *_hold(), "", *_link(), ""))
+    return "\n".join((HEAD, *_booking(), "", *_hold(), "", *_calendar(), "", *_link(), ""))
 
 
 def _booking() -> Iterable[str]:
@@ -49,6 +50,21 @@ def _hold() -> Iterable[str]:
     for phase in sorted({move.to for move in HOLD_TRANSITIONS.values()} - LIVE_HOLDS):
         yield f"    {phase} --> [*]"
     yield "```"
+
+
+def _calendar() -> Iterable[str]:
+    yield "## A linked calendar of a room\n"
+    yield "It may turn from any to any other; behind the stroke stands the fact that the cloud is told.\n"
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    yield f"    [*] --> {_name(next(iter(TELLS)))}"
+    for phase, fact in TELLS.items():
+        yield f"    any --> {_name(phase)}{f' : / {fact}' if fact else ''}"
+    yield "```"
+
+
+def _name(phase: str) -> str:
+    return phase.replace(" ", "_")
 
 
 def _link() -> Iterable[str]:

@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from agent.core.facts import BookingFact, DeviceFact, Fact, FactKind, OccupancyFact
+from agent.core.facts import BookingFact, CalendarFact, DeviceFact, Fact, FactKind, OccupancyFact
 from agent.core.model import (
     AgentId,
     Booking,
     BookingPhase,
+    CalendarKind,
+    CalendarPhase,
+    CalendarState,
+    DeviceId,
     DevicePhase,
+    EntryId,
     Meeting,
     Occupancy,
     Room,
@@ -379,3 +384,83 @@ def test_health_says_what_became_of_commands():
         "refused": 1,
         "deaf_why": "the broker refuses it (0x87)",
     }
+
+
+# ── linked calendars ──────────────────────────────────────────────────────────────────────────────
+
+
+def mailbox(phase: CalendarPhase = CalendarPhase.ACTIVE, why: str | None = None) -> CalendarState:
+    return CalendarState(
+        kind=CalendarKind.MICROSOFT, phase=phase, since=NINE, why=why, listed_at=NINE, recovering=False
+    )
+
+
+def only_calendars(*states: CalendarState) -> Room:
+    return Room(id=FJORD, calendars={state.kind: state for state in states})
+
+
+def test_a_calendar_fact_is_about_the_calendar_and_says_what_to_do():
+    state = mailbox(CalendarPhase.REVOKED, "consent again")
+    fact = CalendarFact(
+        kind=FactKind.CALENDAR_REVOKED, at=NINE, calendar=state.kind, state=state, cause=state.why
+    )
+    event = said(fact)
+    assert event["subject"] == "microsoft"
+    assert (event["data"]["phase"], event["data"]["cause"]) == ("revoked", "consent again")
+
+
+def test_a_switch_is_about_the_room_and_says_who_is_believed_and_who_was():
+    fact = CalendarFact(
+        kind=FactKind.CALENDAR_SWITCHED,
+        at=NINE,
+        calendar=CalendarKind.HYBRID,
+        previous=CalendarKind.MICROSOFT,
+        cause="consent is gone",
+    )
+    event = said(fact)
+    assert event["subject"] == "fjord"
+    assert event["data"] == {"calendar": "hybrid", "previous": "microsoft", "cause": "consent is gone"}
+
+
+@pytest.mark.parametrize(
+    ("phase", "reach"),
+    [
+        (CalendarPhase.ACTIVE, RoomReach.AVAILABLE),
+        (CalendarPhase.CONNECTING, RoomReach.UNKNOWN),
+        (CalendarPhase.DEGRADED, RoomReach.UNAVAILABLE),
+        (CalendarPhase.REVOKED, RoomReach.UNAVAILABLE),
+    ],
+)
+def test_a_room_without_devices_is_reached_as_its_calendar_is(phase: CalendarPhase, reach: RoomReach):
+    assert room_reach(only_calendars(mailbox(phase))) is reach
+
+
+def test_a_calendar_out_of_reach_degrades_a_room_whose_devices_are_well():
+    heard = replace(
+        only_calendars(mailbox(CalendarPhase.CREDENTIAL, "make a new secret")),
+        devices={DeviceId("board"): replace(device("board"), phase=DevicePhase.CONNECTED)},
+    )
+    told = json.loads(availability(heard))
+    assert told["state"] == "degraded"
+    assert told["why"] == "microsoft calendar: make a new secret"
+    assert [calendar["phase"] for calendar in told["calendars"]] == ["operator credential"]
+
+
+def test_the_state_says_which_calendar_is_believed_as_of_when_and_what_waits_for_a_link():
+    entries = {CalendarKind.MICROSOFT: EntryId("e1")}
+    booked = replace(
+        booking(),
+        calendar=CalendarKind.MICROSOFT,
+        entries=entries,
+        join_pending=True,
+        starts_at=NINE,
+        ends_at=NINE + timedelta(hours=1),
+    )
+    known = replace(only_calendars(mailbox()), believed=CalendarKind.MICROSOFT, bookings={booked.key: booked})
+    told = json.loads(room_state(known, now=NINE, privacy=plain))
+    assert told["calendar"] == {
+        "believed": "microsoft",
+        "listed_at": "2026-03-02T09:00:00.000Z",
+        "fresh": True,
+    }
+    assert [(b["entry_id"], b["join_pending"]) for b in told["agenda"]] == [("e1", True)]
