@@ -23,6 +23,7 @@ from cloud_link.calendars.errors import (
     Conflicting,
     Gone,
     IntegrationError,
+    Misconfigured,
     Refused,
     Throttled,
     Transient,
@@ -696,11 +697,17 @@ class Google:
             self._token_wire,
             self._token_path,
             grant,
-            refused=lambda answer: google_calendar.token_refused(answer.status, answer.body, feature=feature),
+            refused=lambda answer: self._token_refused(answer, feature, user),
             now=self._now,
         )
         self._tokens[feature, user] = made
         return made
+
+    def _token_refused(self, answer: Answer, feature: Feature, user: str) -> CalendarError:
+        error = google_calendar.token_refused(answer.status, answer.body, feature=feature)
+        if user != self._subject and isinstance(error, Misconfigured):
+            return Refused(str(error), mend=error.mend)  # one user who is not there stops nobody else
+        return error
 
     async def _turn(self, user: str) -> None:
         """Wait until a request in this user's name fits into the quota, in the order of asking."""

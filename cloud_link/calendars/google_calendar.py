@@ -320,6 +320,7 @@ SLOW_DOWN: Final = frozenset(
 )
 NOT_ALLOWED: Final = frozenset({"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"})
 NOT_ENABLED: Final = frozenset({"accessNotConfigured", "SERVICE_DISABLED"})
+NO_CALENDAR_USER: Final = "notACalendarUser"  # suspended, or the service is off for them
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z_.]{0,60}")
 _WRONG, _UNSIGNED, _FORBIDDEN, _MISSING, _TAKEN, _OVER, _CHANGED = 400, 401, 403, 404, 409, 410, 412
 _SLOW, _FAILED = 429, 500
@@ -348,6 +349,11 @@ def refused(status: int, body: bytes, *, about: About) -> CalendarError:
         return Throttled(f"Google says: slow down ({shown})")
     if status >= _FAILED:
         return Transient(f"Google failed ({shown})")
+    if any(word.startswith("push.") for word in said):
+        return Refused(
+            f"Google does not call the address for notifications ({shown})",
+            mend="name an https address of a domain that Google can reach, with a public certificate",
+        )
     if status == _UNSIGNED:
         return CredentialWrong(f"Google does not take the token that it gave ({shown})")
     if status == _FORBIDDEN:
@@ -358,11 +364,6 @@ def refused(status: int, body: bytes, *, about: About) -> CalendarError:
         return Gone(f"no longer there ({shown})")
     if status in (_TAKEN, _CHANGED):
         return Conflicting(f"exists already, or was changed meanwhile ({shown})")
-    if any(word.startswith("push.") for word in said):
-        return Refused(
-            f"Google does not call the address for notifications ({shown})",
-            mend="name an https address of a domain that Google can reach, with a public certificate",
-        )
     if status == _WRONG and about is About.DIRECTORY:
         return Misconfigured(f"there is no such customer ({shown})")
     return Refused(f"Google refused ({shown})")
@@ -373,6 +374,11 @@ def _denied(about: About, said: Sequence[str], shown: str) -> CalendarError:
         return Misconfigured(
             f"the API is not switched on in the service account's project ({shown})",
             mend="switch on the Google Calendar API and the Admin SDK API in Google Cloud's console",
+        )
+    if NO_CALENDAR_USER in said and about is not About.USER:
+        return Misconfigured(
+            f"the user in whose name roomd asks has no Google Calendar ({shown})",
+            mend="switch on Google Calendar for this user in the Admin console, or name another",
         )
     if not NOT_ALLOWED.isdisjoint(said):
         return Misconfigured(f"the token's scope does not suffice ({shown})", mend=_DELEGATE)

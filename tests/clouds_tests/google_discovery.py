@@ -186,10 +186,10 @@ def _wrong(wanted: Tree, value: str) -> str | None:
 def bring() -> None:
     """The judges' environment, made where it is missing; if that fails the test is skipped, but not in CI."""
     made = subprocess.run(
-        [ROOT / "scripts" / "google-judges-install"], capture_output=True, text=True, check=False
+        [ROOT / "scripts" / "python-judges", "google"], capture_output=True, text=True, check=False
     )
     if made.returncode:
-        why = f"NOT JUDGED: scripts/google-judges-install failed: {made.stderr.strip()[-500:]}"
+        why = f"NOT JUDGED: scripts/python-judges failed: {made.stderr.strip()[-500:]}"
         if os.environ.get("CI"):
             pytest.fail(why)
         pytest.skip(why)

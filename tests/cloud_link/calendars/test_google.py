@@ -312,19 +312,25 @@ async def test_days_on_which_the_clock_is_changed(site, month, day, hours, nine)
     assert [entry.starts_at for entry in series] == [nine, utc(day + 1, 7 if month == 3 else 8, month=month)]
 
 
-@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])
-async def test_an_all_day_event_is_a_date_of_the_room_wherever_its_calendar_thinks_it_is(site, zone):
+EAST, WEST = "Pacific/Kiritimati", "Pacific/Pago_Pago"
+
+
+@pytest.mark.parametrize(
+    ("place", "zone"), [("Europe/Oslo", EAST), ("Europe/Oslo", "UTC"), (WEST, EAST), (EAST, WEST)]
+)
+async def test_an_all_day_event_is_a_date_of_the_room_wherever_its_calendar_thinks_it_is(site, place, zone):
     room = site.cloud.add_room("Fjord", zone=zone)
-    for first, last, name in ((31, 1, "before"), (1, 2, "today"), (2, 4, "long"), (3, 4, "after")):
-        month = "2025-12" if first == 31 else "2026-01"
-        start, end = {"date": f"{month}-{first:02}"}, {"date": f"2026-01-{last:02}"}
+    here = ZoneInfo(place)
+    window = today_and_tomorrow(datetime(2026, 1, 11, 12, tzinfo=here), here)
+    for first, last, name in ((10, 11, "before"), (11, 12, "today"), (12, 14, "long"), (13, 14, "after")):
+        start, end = {"date": f"2026-01-{first}"}, {"date": f"2026-01-{last}"}
         room.put({"id": name, "summary": name, "start": start, "end": end})
     async with site.client() as google:
         for _ in range(2):
-            entries = await google.list_room(room.address, WINDOW, OSLO)
+            entries = await google.list_room(room.address, window, here)
             assert [(entry.entry_id, entry.starts_at, entry.ends_at) for entry in entries] == [
-                ("today", datetime(2026, 1, 1, tzinfo=OSLO), datetime(2026, 1, 2, tzinfo=OSLO)),
-                ("long", datetime(2026, 1, 2, tzinfo=OSLO), datetime(2026, 1, 4, tzinfo=OSLO)),
+                ("today", datetime(2026, 1, 11, tzinfo=here), datetime(2026, 1, 12, tzinfo=here)),
+                ("long", datetime(2026, 1, 12, tzinfo=here), datetime(2026, 1, 14, tzinfo=here)),
             ]
     assert site.cloud.count("/events") == 3  # the zone is learned once
 
@@ -698,6 +704,8 @@ async def test_a_users_settings_and_vacation(site):
         vacation = await google.vacation(ada)
         assert (vacation.enabled, vacation.starts_at, vacation.ends_at) == (True, None, utc(9, 8))
         assert (await google.vacation(site.cloud.admin)).enabled is False
+        with pytest.raises(Refused, match="does not exist"):
+            await google.setting("nobody@example.com", "timezone")
     assert CANARY.encode() not in b"".join(heard.response.body for heard in site.cloud.heard)
 
 
