@@ -68,6 +68,11 @@ class Cloud(Enum):
         self.graph = graph_origin
         self.lists_rooms = lists_rooms
 
+    @property
+    def scope(self) -> str:
+        """What a token is asked for: all permissions of this Graph that were consented to."""
+        return f"{self.graph}/.default"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomToList:
@@ -353,7 +358,8 @@ class Microsoft:
     ) -> Subscription:
         """Have changes in a room's calendar told to `url`, which must answer Graph while this runs.
 
-        Graph decides until when. One of ours in its way is replaced; Conflicting if it is another's.
+        Graph decides until when; ask for SUBSCRIBED_FOR from now. One of ours in its way is replaced;
+        Conflicting if it is another's.
         """
         wanted = {
             "changeType": "created,updated,deleted",

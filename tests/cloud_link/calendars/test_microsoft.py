@@ -39,17 +39,25 @@ from cloud_link.calendars.errors import (
     WritingOff,
 )
 from cloud_link.calendars.graph import Hint, Lifecycle, LifecycleNotice, Subscription
-from cloud_link.calendars.microsoft import Listed, Microsoft, RoomToList, token_path, token_source
+from cloud_link.calendars.microsoft import (
+    SUBSCRIBED_FOR,
+    Cloud,
+    Listed,
+    Microsoft,
+    RoomToList,
+    token_path,
+    token_source,
+)
 from cloud_link.calendars.tokens import Grant, Tokens, client_certificate, client_secret
 from cloud_link.calendars.window import Window, today_and_tomorrow
-from cloud_link.calendars.wire import Wire, WirePace
+from cloud_link.calendars.wire import Wire, WirePace, read_origin
 from tests.clouds.microsoft import READ_WRITE, Microsoft365
 from tests.clouds.serving import CUT, Request, Response, Serving, nothing, text
 
 pytestmark = pytest.mark.slow
 
 OSLO = ZoneInfo("Europe/Oslo")
-SCOPE = "https://graph.microsoft.com/.default"
+SCOPE = Cloud.GLOBAL.scope
 FJORD = "fjord@contoso.example"
 DAY = date(2026, 1, 14)
 WINDOW = today_and_tomorrow(datetime(2026, 1, 14, 9, tzinfo=UTC), OSLO)
@@ -258,6 +266,13 @@ async def test_permissions_that_were_taken_away(stand: Stand, client: Microsoft)
     with pytest.raises(RoomDenied) as room:
         await client.list_room(FJORD, WINDOW, OSLO)
     assert isinstance(graph.revoked(places.value, {FJORD: room.value}), Revoked)
+
+
+@pytest.mark.parametrize("cloud", list(Cloud))
+def test_each_cloud_is_spoken_to_over_https(cloud: Cloud):
+    assert read_origin(cloud.login) == f"{cloud.login}:443"
+    assert read_origin(cloud.graph) == f"{cloud.graph}:443"
+    assert cloud.lists_rooms is (cloud is Cloud.GLOBAL)
 
 
 # ── rooms ──
@@ -810,8 +825,8 @@ async def door(stand: Stand, edge: Edge) -> AsyncIterator[str]:
         yield f"{receiving.url}/hooks/graph?site=oslo"
 
 
-def soon(hours: float = 70.0) -> datetime:
-    return datetime.now(UTC).replace(microsecond=0) + timedelta(hours=hours)
+def soon() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0) + SUBSCRIBED_FOR
 
 
 async def subscribe(

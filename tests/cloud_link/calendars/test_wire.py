@@ -295,6 +295,32 @@ async def test_cancelled_it_lets_go(service: Serving, wire: Wire):
         await asking
 
 
+async def test_the_callers_time_limit_holds(service: Serving, wire: Wire):
+    service.interruptions.append(SILENCE)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await wire.ask("GET", "/a")
+    service.interrupt = lambda _: nothing(429, Retry_After="2")
+    with pytest.raises(TimeoutError):  # also while it rests between two attempts
+        async with asyncio.timeout(0.2):
+            await wire.ask("GET", "/a")
+    service.interrupt = lambda _: None
+    assert (await wire.ask("GET", "/a")).status == 200
+
+
+async def test_one_who_is_told_to_wait_holds_his_lane(service: Serving, wire: Wire):
+    service.interruptions.append(nothing(429, Retry_After="600"))
+    with pytest.raises(Throttled):
+        await wire.ask("GET", "/a", lane="fjord")
+    with pytest.raises(Throttled) as caught:
+        await wire.ask("GET", "/b", lane="fjord")
+    assert caught.value.retry_after_s is not None
+    assert 590 < caught.value.retry_after_s <= 600
+    assert len(service.seen) == 1
+    assert (await wire.ask("GET", "/a", lane="bay")).status == 200
+    assert (await wire.ask("GET", "/a")).status == 200
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
