@@ -156,6 +156,12 @@ def test_a_name_is_not_certain_where_the_addresses_differ():
     assert whys(found) == {"r": "Fjord has a similar name, but another address"}
 
 
+def test_where_only_one_side_has_an_address_the_name_counts():
+    rooms = [Named(id="r", name="Fjord", address="fjord@contoso.com")]
+    assert pairs(match(rooms, [Named(id="c", name="Fjord")])) == {"r": "c"}
+    assert pairs(match([Named(id="c", name="Fjord")], rooms)) == {"c": "r"}
+
+
 def test_an_address_that_two_have_is_for_a_person_to_say():
     rooms = [Named(id="r", name="Fjord", address="f@x"), Named(id="s", name="Bre", address="F@x")]
     found = match(rooms, [Named(id="c", name="Fjord", address="f@x")])
