@@ -661,8 +661,8 @@ class Google:
         tokens = self._tokens_of(feature, user)
         wire = self._wire_to(path)
         for last in (False, True):
-            token = await tokens.token()
             await self._turn(user)
+            token = await tokens.token()
             answer = await wire.ask(
                 method, path, token=token, params=params, json=json, again=again, lane=user
             )

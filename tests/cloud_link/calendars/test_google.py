@@ -504,8 +504,9 @@ async def test_whoever_is_told_to_wait_waits_and_so_do_all_others_in_the_same_na
 
         async def others() -> None:
             wire = google._calendar  # noqa: SLF001 - whoever asks before it has heard is not impatient
-            while not wire.rest_s(site.cloud.admin):  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+            async with asyncio.timeout(20):
+                while not wire.rest_s(site.cloud.admin):  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
             await asyncio.gather(*(google.list_room(room.address, WINDOW, OSLO) for room in rooms))
 
         await asyncio.gather(google.list_room(rooms[0].address, WINDOW, OSLO), others())
