@@ -608,6 +608,7 @@ def looks(room: Room) -> Iterable[datetime]:
                 yield word.seen_at + SETTLE
                 yield word.seen_at + CALENDAR_LAG
     for key, word in heard.items():
-        if word.phase in GRANTED and not _devices_say(room, word) and not _stands(room, key):
+        fresh = word.phase is BookingPhase.CONFIRMED  # once begun, it was looked for already
+        if fresh and not _devices_say(room, word) and not _stands(room, key):
             yield word.since + SETTLE
             yield word.since + CALENDAR_LAG

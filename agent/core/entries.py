@@ -40,10 +40,11 @@ def pair_entries(
         return same and calendar not in booking.entries
 
     left, unmatched = list(entries), list(bookings)
-    sure: tuple[Likeness[CalendarEntry], ...] = (same_entry, same_uid, same_meeting)
+    sure: tuple[Likeness[CalendarEntry], ...] = (same_entry, same_uid, same_meeting, same_times_and_title)
     return (
-        *_match(unmatched, left, (*sure, same_times_and_title, same_times)),
+        *_match(unmatched, left, sure),
         *_match(unmatched, left, (moved,), single=True),
+        *_match(unmatched, left, (same_times,)),
     )
 
 
@@ -103,8 +104,9 @@ def pair_words(
     if over:
         return tuple(_match(unmatched, left, (same_meeting, same_times_and_title, denied)))
     return (
-        *_match(unmatched, left, (same_meeting, same_times_and_title, same_times)),
-        *_match(unmatched, left, (_same_meeting,), single=True),
+        *_match(unmatched, left, (same_meeting, same_times_and_title)),
+        *_match(unmatched, left, (_same_meeting,), single=True),  # moved on one side
+        *_match(unmatched, left, (same_times,)),
     )
 
 
