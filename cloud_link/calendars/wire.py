@@ -152,11 +152,12 @@ class Wire:
         may_repeat = method.upper() in IDEMPOTENT if again is None else again
 
         def rest(error: Exception) -> bool | timedelta:
-            if not isinstance(error, Transient) or not (may_repeat or isinstance(error, _NotDone)):
+            seen = error.seen if isinstance(error, _NotDone) else error
+            if not isinstance(seen, Transient) or not (may_repeat or seen is not error):
                 return False
-            if error.retry_after_s is None:
+            if seen.retry_after_s is None:
                 return True
-            return error.retry_after_s <= self._pace.patience_s and timedelta(seconds=error.retry_after_s)
+            return seen.retry_after_s <= self._pace.patience_s and timedelta(seconds=seen.retry_after_s)
 
         try:
             async for attempt in stamina.retry_context(
@@ -196,8 +197,8 @@ class Wire:
         try:
             return await self._once(request)
         except _NotDone as error:
-            if error.retry_after_s is not None:
-                self.rest(lane, error.retry_after_s)
+            if error.seen.retry_after_s is not None:
+                self.rest(lane, error.seen.retry_after_s)
             raise
 
     def _target(self, url: str) -> str:
@@ -264,11 +265,11 @@ class Wire:
             raise Unreadable(f"{self.origin} sends us elsewhere ({status}), which is not followed")
 
 
-class _NotDone(Transient):
+class _NotDone(Exception):
     """Nothing was done, so that it may be asked again in any case."""
 
     def __init__(self, seen: Transient) -> None:
-        super().__init__(str(seen), retry_after_s=seen.retry_after_s)
+        super().__init__(str(seen))
         self.seen = seen
 
 
