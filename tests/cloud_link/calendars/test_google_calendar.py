@@ -33,6 +33,7 @@ from cloud_link.calendars.google_calendar import (
     Feature,
     digest_of,
     event_id,
+    events_path,
     notified,
     read_key,
     refused,
@@ -248,6 +249,20 @@ def test_only_the_rooms_own_answer_counts():
 @pytest.mark.parametrize("raw", [b"{}", b"[]", b'{"id": 1}', b'{"id": "e1", "attendees": {}}', b"\xff"])
 def test_what_is_no_event_is_none(raw):
     assert google_calendar.event(raw) is None
+
+
+def test_what_is_cancelled_does_not_keep_the_room_whatever_is_left_of_it():
+    times = {"start": {"date": "2026-01-01"}, "end": {"date": "2026-01-02"}}
+    assert read(**times).occupies
+    assert not read(**times, status="cancelled").occupies
+
+
+def test_what_stands_in_a_path_is_quoted():
+    path = events_path("en.norwegian#holiday/x?@group.v.calendar.google.com", "a b_20260101T080000Z")
+    assert path == (
+        "/calendar/v3/calendars/en.norwegian%23holiday%2Fx%3F%40group.v.calendar.google.com/events"
+        "/a%20b_20260101T080000Z"
+    )
 
 
 def test_the_same_request_makes_the_same_event():
