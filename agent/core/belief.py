@@ -81,7 +81,10 @@ def through(room: Room, take: Callable[[Room], Step], *, now: datetime) -> Step:
     """Let `take` see and move the bookings as devices have them; what it tells is told if it is believed."""
     if room.heard is None:
         return take(room)
-    taken = take(replace(room, bookings=room.heard))
+    view = replace(room, bookings=room.heard)
+    taken = take(view)
+    if taken.room is view and not taken.facts:
+        return replace(taken, room=room)
     after = replace(taken.room, bookings=room.bookings, heard=taken.room.bookings)
     step = replace(taken, room=after, facts=())
     step, names = _tie(step, now)

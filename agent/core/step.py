@@ -56,9 +56,20 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
     Returns the same `room` object if nothing changed. Never raises: what cannot be is ignored and counted.
     """
     taken = _take(room, event, now=now, policy=policy)
-    if room.heard is not None and (taken.room is not room or isinstance(event, ClockStruck)):
+    if room.heard is not None and (isinstance(event, ClockStruck) or _is_news(room, taken.room)):
         taken = reckon(taken, now=now)
     return _follow(taken, now, policy) if taken.room.holds or taken.room.commands else taken
+
+
+def _is_news(before: Room, after: Room) -> bool:
+    """Whether anything changed that linked calendars have to do with."""
+    return (
+        after.bookings is not before.bookings
+        or after.heard is not before.heard
+        or after.devices is not before.devices
+        or after.calendars is not before.calendars
+        or after.commands is not before.commands
+    )
 
 
 def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step:

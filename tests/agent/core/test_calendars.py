@@ -13,6 +13,7 @@ from agent.core.events import (
     CalendarListed,
     CalendarOrderRefused,
     CalendarOrderTaken,
+    ClockStruck,
     CommandGiven,
     DeviceLost,
 )
@@ -162,6 +163,13 @@ def test_occurrences_of_a_series_are_told_apart_by_their_starts():
     assert len(keys(story)) == 2
     story.reads("08:10", tomorrow, tells=(DELETED,))
     assert story.last.booking.starts_at == at("10:00")
+
+
+def test_another_occurrence_of_a_series_is_not_the_one_that_is_gone():
+    story = lonely().reads(
+        "08:00", entry("e1", "10:00", "10:30", uid="u"), tells=(CONNECTED, SWITCHED, CONFIRMED)
+    )
+    story.reads("08:10", entry("e2", "+1 10:00", "+1 10:30", uid="u"), tells=(DELETED, CONFIRMED))
 
 
 def test_a_listing_that_comes_late_changes_nothing():
@@ -413,6 +421,22 @@ def test_the_fallback_waits_until_the_device_has_listed():
     story.lists("09:20:02", HYBRID_TEN, HYBRID_ELEVEN, tells=(SWITCHED, UPDATED, CONFIRMED))
 
 
+def test_what_went_in_an_outage_keeps_its_key_when_the_device_names_it_anew():
+    story = linked().reads("09:00", TEN, tells=(CONFIRMED,)).lists("09:00:10", HYBRID_ELEVEN)
+    story.turns("09:10", CalendarPhase.REVOKED, REVOKED, SWITCHED, DELETED, CONFIRMED)
+    story.lists("09:11", HYBRID_TEN, HYBRID_ELEVEN, tells=(CONFIRMED,))
+    assert len(keys(story)) == 2
+
+
+def test_what_changed_during_an_outage_is_told_as_recovered():
+    story = lonely().reads("09:00", TEN, tells=(CONNECTED, SWITCHED, CONFIRMED))
+    story.turns("09:05", CalendarPhase.DEGRADED, DEGRADED, why="no route")
+    story.reads("09:10", entry("e1", "11:00", "11:30"), tells=(CONNECTED, MOVED))
+    assert story.last.recovered
+    story.reads("09:20", entry("e1", "12:00", "12:30"), tells=(MOVED,))
+    assert not story.last.recovered
+
+
 def test_without_any_other_the_last_word_stands_and_is_not_fresh():
     story = lonely().reads("09:00", TEN, tells=(CONNECTED, SWITCHED, CONFIRMED))
     story.polled.clear()
@@ -517,6 +541,16 @@ def test_a_clock_that_was_ahead_takes_back_what_it_started():
     story.steps(timedelta(hours=-1))
     assert story.agenda[0].phase is BookingPhase.CONFIRMED
     story.reads("09:05", TEN, asked="09:05").reads("09:30", TEN).reads("09:55", TEN).until("10:00", STARTED)
+
+
+def test_what_says_nothing_new_leaves_the_room_as_it_is():
+    story = linked().reads("09:00", TEN, tells=(CONFIRMED,)).lists("09:00:10", HYBRID_TEN, tells=(UPDATED,))
+    before = story.room
+    story.turns("09:00:10", CalendarPhase.ACTIVE)
+    story.then("09:00:10", ClockStruck())
+    assert story.room is before
+    story.reads("09:00:11", TEN)
+    assert (story.room.bookings, story.room.heard) == (before.bookings, before.heard)
 
 
 def test_a_stranger_to_this_room_is_ignored():
