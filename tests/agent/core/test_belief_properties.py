@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -57,7 +57,7 @@ from tests.agent.core.story import CODEC, DAY, device
 
 POLICY = Policy()
 PANEL = DeviceId("fjord-panel")
-MICROSOFT = CalendarKind.MICROSOFT
+MICROSOFT, GOOGLE = CalendarKind.MICROSOFT, CalendarKind.GOOGLE
 SLOT = timedelta(minutes=15)
 POLL_EVERY = timedelta(minutes=10)
 QUIET = timedelta(minutes=47)  # beyond what any lag, listing and freshness needs
@@ -116,6 +116,7 @@ class Retitled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turned:
+    which: int
     phase: CalendarPhase
 
 
@@ -228,9 +229,10 @@ class World:
     """A linked calendar, the devices with theirs, the room that follows both, and a cloud."""
 
     devices: tuple[DeviceId, ...]
+    calendars: tuple[CalendarKind, ...] = (MICROSOFT,)
     time: datetime = DAY + timedelta(hours=7)
     clock_error: timedelta = timedelta(0)
-    phase: CalendarPhase = CalendarPhase.ACTIVE
+    phases: dict[CalendarKind, CalendarPhase] = field(init=False)
     known: dict[str, Gathering] = field(default_factory=dict)
     cloud: site.Cloud = field(default_factory=site.Cloud)
     codecs: list[Codec] = field(init=False)
@@ -246,6 +248,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.polled_at = self.time
+        self.phases = dict.fromkeys(self.calendars, CalendarPhase.ACTIVE)
         self.codecs = [Codec(id=name, booted_at=self.time - timedelta(days=1)) for name in self.devices]
         self.room = self._furnished(None)
         self._connect_all()
@@ -259,10 +262,11 @@ class World:
             self._happen(happening)
         return self
 
-    def come_to_rest(self, phase: CalendarPhase) -> World:
+    def come_to_rest(self, phases: Sequence[CalendarPhase]) -> World:
         self._put_clock_right()
         self._connect_all()
-        self._turn(phase)
+        for kind, phase in zip(self.calendars, phases, strict=False):
+            self._turn(kind, phase)
         self.wait(QUIET)
         return self
 
@@ -299,11 +303,10 @@ class World:
             case Moved() | Deleted() | Retitled():
                 if self.known:
                     self._change(happening)
-            case Turned(phase=phase):
-                self._turn(phase)
+            case Turned(which=which, phase=phase):
+                self._turn(self.calendars[which % len(self.calendars)], phase)
             case ListingHeldUp():
-                if self.phase is CalendarPhase.ACTIVE:
-                    self.held_up.append(self._calendar_listing())
+                self.held_up += [self._calendar_listing(kind) for kind in self._reached()]
             case ListingArrives(twice=twice):
                 if self.held_up:
                     listing = self.held_up.pop()
@@ -447,8 +450,9 @@ class World:
         for codec in self.codecs:
             codec.connected = False
         self.room = self._furnished(kept)
-        self._hear(CalendarTurned(calendar=MICROSOFT, phase=CalendarPhase.CONNECTING))
-        self._turn(self.phase)
+        for kind, phase in self.phases.items():
+            self._hear(CalendarTurned(calendar=kind, phase=CalendarPhase.CONNECTING))
+            self._turn(kind, phase)
 
     def _step_clock(self, by: timedelta) -> None:
         self.clock_error += by
@@ -460,23 +464,27 @@ class World:
 
     # ── the calendar ──
 
-    def _turn(self, phase: CalendarPhase) -> None:
-        self.phase = phase
+    def _turn(self, kind: CalendarKind, phase: CalendarPhase) -> None:
+        self.phases[kind] = phase
         why = None if phase is CalendarPhase.ACTIVE else "for a reason"
-        self._hear(CalendarTurned(calendar=MICROSOFT, phase=phase, why=why))
-        self._hint()
+        self._hear(CalendarTurned(calendar=kind, phase=phase, why=why))
+        self._hint(kind)
 
-    def _hint(self) -> None:
-        if self.phase is CalendarPhase.ACTIVE:
-            self._hear(self._calendar_listing())
+    def _reached(self) -> list[CalendarKind]:
+        return [kind for kind, phase in self.phases.items() if phase is CalendarPhase.ACTIVE]
 
-    def _calendar_listing(self) -> CalendarListed:
+    def _hint(self, *kinds: CalendarKind) -> None:
+        for kind in self._reached():
+            if not kinds or kind in kinds:
+                self._hear(self._calendar_listing(kind))
+
+    def _calendar_listing(self, kind: CalendarKind) -> CalendarListed:
         today = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
         return CalendarListed(
-            calendar=MICROSOFT,
+            calendar=kind,
             entries=tuple(
                 CalendarEntry(
-                    entry_id=EntryId(f"entry-{it.name}"),
+                    entry_id=EntryId(f"{kind}-{it.name}"),
                     ical_uid=f"uid-{it.name}",
                     starts_at=it.starts_at,
                     ends_at=it.ends_at,
@@ -564,7 +572,7 @@ class World:
 
     def _furnished(self, kept: Room | None) -> Room:
         configured = tuple(device(name) for name in self.devices)
-        return furnish(kept, RoomId("fjord"), configured, calendars=(MICROSOFT,), now=self.now)
+        return furnish(kept, RoomId("fjord"), configured, calendars=self.calendars, now=self.now)
 
     def _pass_until(self, instant: datetime) -> None:
         for _ in range(STROKES_AT_ONCE):
@@ -607,7 +615,7 @@ class World:
         for request in taken.calendar_requests:
             assert isinstance(request, ListCalendar)
             self.asked += 1
-            self._hint()
+            self._hint(request.calendar)
 
     # ── what must always be so ──
 
@@ -632,15 +640,14 @@ class World:
 
     def check_that_all_agree(self) -> None:
         hybrid = [it for it in self.known.values() if it.in_hybrid]
-        match self.phase:
-            case CalendarPhase.ACTIVE:
-                assert self.room.believed is MICROSOFT
-                truth = [it for it in self.known.values() if it.in_calendar]
-            case _ if self.room.believed is None:
-                truth = hybrid
-            case _:
-                assert not hybrid, "devices are heard, and not believed"
-                return
+        if reached := self._reached():
+            assert self.room.believed is reached[0]
+            truth = [it for it in self.known.values() if it.in_calendar]
+        elif self.room.believed is None:
+            truth = hybrid
+        else:
+            assert not hybrid, "devices are heard, and not believed"
+            return
         said = sorted((it.starts_at, it.ends_at, it.title) for it in truth)
         assert picture(self._granted()) == said, "the agenda"
         assert len(agenda(self.room, now=self.now).bookings) == len(said), "something else stands"
@@ -696,7 +703,7 @@ changes: st.SearchStrategy[Happening] = st.one_of(
     st.builds(Waited, seconds=st.sampled_from([1, 3, 20, 70, 300, 1300, 2100]), heard=YES_OR_NO),
 )
 turns: st.SearchStrategy[Happening] = st.one_of(
-    st.builds(Turned, phase=PHASES),
+    st.builds(Turned, which=ON, phase=PHASES),
     st.just(ListingHeldUp()),
     st.builds(ListingArrives, twice=YES_OR_NO),
 )
@@ -711,42 +718,57 @@ clock_steps: st.SearchStrategy[Happening] = st.one_of(
 )
 
 ROOMS = st.sampled_from([(), (CODEC,), (CODEC, PANEL)])
+LINKS = st.sampled_from([(MICROSOFT,), (MICROSOFT, GOOGLE)])
 ALIKE = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
-def check(devices: tuple[DeviceId, ...], happenings: list[Happening], phase: CalendarPhase) -> None:
-    world = World(devices).live_through(happenings).come_to_rest(phase)
+def check(
+    devices: tuple[DeviceId, ...],
+    links: tuple[CalendarKind, ...],
+    happenings: list[Happening],
+    phases: tuple[CalendarPhase, CalendarPhase],
+) -> None:
+    world = World(devices, links).live_through(happenings).come_to_rest(phases)
     world.check_that_all_agree()
     world.check_that_nothing_is_news()
     world.check_that_the_calendar_is_left_in_peace()
 
 
 @ALIKE
-@given(devices=ROOMS, happenings=st.lists(st.one_of(changes, turns), max_size=14), phase=PHASES)
-def test_after_outages_revocations_and_late_listings_the_believed_calendar_is_shown(
-    devices, happenings, phase
-):
-    check(devices, happenings, phase)
-
-
-@ALIKE
 @given(
-    devices=ROOMS, happenings=st.lists(st.one_of(changes, turns, cuts, restarts), max_size=14), phase=PHASES
+    devices=ROOMS,
+    links=LINKS,
+    happenings=st.lists(st.one_of(changes, turns), max_size=14),
+    phases=st.tuples(PHASES, PHASES),
 )
-def test_after_cut_lines_and_restarts_the_believed_calendar_is_shown(devices, happenings, phase):
-    check(devices, happenings, phase)
+def test_after_outages_revocations_and_late_listings_the_believed_calendar_is_shown(
+    devices, links, happenings, phases
+):
+    check(devices, links, happenings, phases)
 
 
 @ALIKE
 @given(
     devices=ROOMS,
-    happenings=st.lists(st.one_of(changes, turns, cuts, restarts, clock_steps), max_size=14),
-    phase=PHASES,
+    links=LINKS,
+    happenings=st.lists(st.one_of(changes, turns, cuts, restarts), max_size=14),
+    phases=st.tuples(PHASES, PHASES),
 )
-def test_after_a_clock_was_wrong_the_believed_calendar_is_shown(devices, happenings, phase):
-    check(devices, happenings, phase)
+def test_after_cut_lines_and_restarts_the_believed_calendar_is_shown(devices, links, happenings, phases):
+    check(devices, links, happenings, phases)
+
+
+@ALIKE
+@given(
+    devices=ROOMS,
+    links=LINKS,
+    happenings=st.lists(st.one_of(changes, turns, cuts, restarts, clock_steps), max_size=14),
+    phases=st.tuples(PHASES, PHASES),
+)
+def test_after_a_clock_was_wrong_the_believed_calendar_is_shown(devices, links, happenings, phases):
+    check(devices, links, happenings, phases)
 
 
 # ── a calendar that is linked and never read ──────────────────────────────────────────────────────
