@@ -46,6 +46,7 @@ OUTCOMES: Final[Mapping[type[errors.CalendarError], Outcome]] = {
     errors.Revoked: Outcome.REVOKED,
     errors.Misconfigured: Outcome.MISCONFIGURED,
     errors.RoomDenied: Outcome.DENIED,
+    errors.RoomsDenied: Outcome.DENIED,
     errors.RoomUnknown: Outcome.UNKNOWN,
     errors.CalendarError: Outcome.REFUSED,
 }

@@ -425,6 +425,7 @@ def test_a_directory_that_fails_is_asked_again_later_and_not_for_ever():
         (errors.Misconfigured("x"), Outcome.MISCONFIGURED),
         (errors.RoomDenied("x"), Outcome.DENIED),
         (errors.RoomUnknown("x"), Outcome.UNKNOWN),
+        (errors.RoomsDenied("x"), Outcome.DENIED),
         (errors.Refused("x"), Outcome.REFUSED),
         (errors.WritingOff("x"), Outcome.REFUSED),
         (errors.Gone("x"), Outcome.REFUSED),
