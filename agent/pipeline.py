@@ -177,6 +177,8 @@ class Pipeline:
             or taken.room.commands is not before.commands
             or taken.room.bookings is not before.bookings
             or taken.room.devices is not before.devices
+            or taken.room.calendars is not before.calendars
+            or taken.room.heard is not before.heard
         ):
             self._plan(taken.room)  # nothing else has deadlines while its devices are heard
 
