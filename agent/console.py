@@ -51,7 +51,7 @@ def rooms_table(picture: Json, *, zone: tzinfo | None = None) -> Table:
         table.add_row(
             str(room["name"]),
             _word(state, reach),
-            _booking(state["current"], zone),
+            _now(state, zone),
             _next(state, zone),
             _people(state["occupancy"], room.get("capacity")),
             _devices(reach),
@@ -217,6 +217,14 @@ def _word(state: Json, reach: Json) -> Text:
     if occupancy["in_use"]:
         return Text("in use, unbooked", style="magenta")
     return Text("free", style="green")
+
+
+def _now(state: Json, zone: tzinfo | None) -> Text:
+    hold = state["hold"]
+    if hold is None or not hold["shown"]:
+        return _booking(state["current"], zone)
+    held = f"held until {_clock(hold['ends_at'], zone)}"
+    return Text(held if state["current"] is None else f"{_title(state['current'], zone)}, {held}")
 
 
 def _next(state: Json, zone: tzinfo | None) -> Text:

@@ -25,7 +25,7 @@ from agent.clock import Clock
 from agent.core.devices import furnish
 from agent.core.events import RoomEvent
 from agent.core.facts import Fact, Request, Step
-from agent.core.model import DeviceId, DevicePhase, DeviceState, Room, RoomId, Transport
+from agent.core.model import DeviceId, DevicePhase, DeviceState, HoldPhase, Room, RoomId, Transport
 from agent.core.orders import Answer
 from agent.desk import Desk
 from agent.local_api import Broadcast, Inside, SocketInUse, serve
@@ -462,6 +462,16 @@ class _Daemon:
                         envelope.room_state(rooms[room.id], now=now, privacy=self._configuration.privacy)
                     ),
                     "availability": json.loads(envelope.availability(rooms[room.id])),
+                    "holds": [
+                        {
+                            "hold": hold.id,
+                            "starts_at": hold.starts_at.isoformat(),
+                            "ends_at": hold.ends_at.isoformat(),
+                            "shown": hold.phase is HoldPhase.SHOWN,
+                        }
+                        for hold in rooms[room.id].holds.values()
+                        if hold.live and not hold.plain
+                    ],
                 }
                 for room in self._configuration.rooms
             ],

@@ -15,7 +15,7 @@ from uuid import uuid4
 import typer
 
 from agent.console import printable
-from agent.core.orders import AnswerStatus
+from agent.core.orders import AnswerStatus, Surface
 from agent.local_api import ask
 from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configuration, wait_for
 
@@ -28,6 +28,8 @@ Json = Mapping[str, Any]
 
 SPAN = re.compile(r"(?:(\d{1,3})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m(?:in)?)?(?:(\d{1,6})s)?")
 TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+SOON = timedelta(hours=12)  # a time of day that is further off has rather passed
+MOST_ANSWERS = 5
 EXITS = {  # by the final answer's status
     "done": os.EX_OK,
     "refused": os.EX_DATAERR,
@@ -89,14 +91,19 @@ def hold(  # noqa: PLR0913, PLR0917 - one option for each word of the contract
 
     async def work(order: _Orders) -> None:
         if cancel:
-            id_ = hold_id or await order.standing_hold()
+            id_ = order.hold(hold_id)["hold"]
             await order.give("hold.cancel", {"hold_id": id_}, f"hold {id_} is taken back")
         elif extend:
-            id_ = hold_id or await order.standing_hold()
-            ends_at = end(order.now, lasting, until, zone=order.zone)
+            found = order.hold(hold_id)
+            id_, ended_at = found["hold"], datetime.fromisoformat(found["ends_at"])
+            ends_at = end(ended_at, lasting, until, zone=order.zone, now=order.now)
             words = f"hold {id_} lasts until {order.clock(ends_at)}"
             await order.give("hold.extend", {"hold_id": id_, "ends_at": ends_at.isoformat()}, words)
         else:
+            if not text:
+                raise Unclear("give --text: what the screens are to say")
+            if answer and len(answer) > MOST_ANSWERS:
+                raise Unclear(f"{MOST_ANSWERS} answers at most")
             starts_at = instant(starting, order.now, order.zone) if starting else order.now
             ends_at = end(starts_at, lasting, until, zone=order.zone)
             id_ = hold_id or f"here-{uuid4().hex[:8]}"
@@ -111,7 +118,8 @@ def hold(  # noqa: PLR0913, PLR0917 - one option for each word of the contract
                 "wake": wake,
                 "book": book,
             }
-            await order.note_absence()
+            order.note_absence()
+            order.note_bookings(starts_at, ends_at)
             booked = " and booked" if book else ""
             words = f"held{booked} from {order.clock(starts_at)} until {order.clock(ends_at)}, hold {id_}"
             await order.give("hold.place", arguments, words)
@@ -142,7 +150,7 @@ def book(  # noqa: PLR0913, PLR0917 - as above
 
     async def work(order: _Orders) -> None:
         if extend:
-            booking = await order.booking(extend)
+            booking = order.booking(extend)
             ends_at = end(
                 datetime.fromisoformat(booking["ends_at"]), lasting, until, zone=order.zone, now=order.now
             )
@@ -177,7 +185,7 @@ def release(
     """Give a room back: declines, deletes or ends a booking, whichever its calendar understands."""
 
     async def work(order: _Orders) -> None:
-        found = await order.booking(booking)
+        found = order.booking(booking)
         await order.give("booking.release", {"key": found["key"]}, f"{order.named(found)} is given back")
 
     _order(config, room, work, as_json=as_json)
@@ -202,6 +210,9 @@ def message(
         if clear:
             await order.give("message.clear", {}, "the message is taken off")
             return
+        if not text:
+            raise Unclear("give --text: what the screens are to say")
+        order.note_absence()
         arguments = {
             "text": text,
             "title": title or None,
@@ -237,12 +248,15 @@ def span(text: str) -> timedelta:
 
 
 def instant(text: str, now: datetime, zone: tzinfo) -> datetime:
-    """`14:30`, the next one by the site's clock; or a whole ISO time. UTC. Raises `Unclear`."""
+    """`14:30` by the site's clock, if within twelve hours; or a whole ISO time. UTC. Raises `Unclear`."""
     found = TIME_OF_DAY.fullmatch(text.strip())
     if found is not None:
         local = now.astimezone(zone)
         at = local.replace(hour=int(found[1]), minute=int(found[2]), second=0, microsecond=0)
-        return (at if at >= local else at + timedelta(days=1)).astimezone(UTC)
+        at = (at if at >= local else at + timedelta(days=1)).astimezone(UTC)
+        if at - now > SOON:
+            raise Unclear(f"{text} has passed; with its date, like 2026-11-21T{text}, it can be tomorrow's")
+        return at
     try:
         at = datetime.fromisoformat(text.strip())
         return (at if at.tzinfo is not None else at.replace(tzinfo=zone)).astimezone(UTC)
@@ -254,14 +268,20 @@ def end(
     starts_at: datetime, lasting: str, until: str, *, zone: tzinfo, now: datetime | None = None
 ) -> datetime:
     """So long after the start, or at a time after it (after now, if given). Raises `Unclear`."""
-    if bool(lasting) == bool(until):
+    if lasting and until:
+        raise Unclear("either --for or --until, not both")
+    if not lasting and not until:
         raise Unclear("say how long with --for, or until when with --until")
     return starts_at + span(lasting) if lasting else instant(until, now or starts_at, zone)
 
 
 def surfaces(text: str) -> list[str]:
-    """`screen,led`. The daemon says which there are."""
-    return [part.strip().lower() for part in text.split(",") if part.strip()]
+    """`screen,led`. Raises `Unclear`."""
+    named = [part.strip().lower() for part in text.split(",") if part.strip()]
+    for each in named:
+        if each not in set(Surface):
+            raise Unclear(f"{each} is no surface: there are {', '.join(Surface)}")
+    return named
 
 
 # ── giving the order ──────────────────────────────────────────────────────────────────────────────
@@ -276,6 +296,7 @@ class _Orders:
         self._as_json = as_json
         self.zone = configuration.policy.timezone
         self.now = datetime.now(UTC)
+        self._known: Json = {}
 
     def clock(self, at: datetime) -> str:
         """A time as people here read it; with its day where that is not today."""
@@ -284,8 +305,7 @@ class _Orders:
 
     def named(self, booking: Json) -> str:
         """A booking in a few words: its times and, where it is known, its title."""
-        starts_at, ends_at = (datetime.fromisoformat(booking[each]) for each in ("starts_at", "ends_at"))
-        times = f"{self.clock(starts_at)}–{self.clock(ends_at)}"
+        times = self._times(booking)
         return f"{times} {printable(booking['title'])}" if booking["title"] else times
 
     async def give(self, name: str, arguments: Json, words: str) -> None:
@@ -295,8 +315,7 @@ class _Orders:
             if "status" not in answer:  # an older daemon
                 fail(str(answer.get("error", answer)), os.EX_SOFTWARE)
             if answer["status"] == AnswerStatus.ACCEPTED:
-                if not self._as_json and sys.stderr.isatty():
-                    print(f"{self._room}: taken up, and not done yet; waiting …", file=sys.stderr)
+                self._note("taken up, and not done yet; waiting …")
                 continue
             self._tell(answer, words)
             raise typer.Exit(EXITS[answer["status"]])
@@ -319,25 +338,40 @@ class _Orders:
         else:
             print(f"{self._room}: {answer['status']}: {answer['reason']}", file=sys.stderr)
 
-    async def note_absence(self) -> None:
+    async def look(self) -> None:
+        """What is known of the room; out where there is no such room."""
+        rooms = [room async for picture in ask(self._socket, "picture") for room in picture["rooms"]]
+        found = next((room for room in rooms if room["room"] == self._room), None)
+        if found is None:
+            known = ", ".join(room["room"] for room in rooms) or "none"
+            fail(f"{self._room}: no such room; there are {known}", os.EX_DATAERR)
+        self._known = dict(found)
+
+    def note_absence(self) -> None:
         """Say so where nothing will be seen yet."""
-        if not self._as_json and (await self._picture())["availability"]["state"] in {
-            "unavailable",
-            "unknown",
-        }:
-            note = f"{self._room}: none of its devices is reached; its screens say it when one is"
-            print(note, file=sys.stderr)
+        if self._known["availability"]["state"] in {"unavailable", "unknown"}:
+            self._note("none of its devices is reached; its screens say it when one is")
 
-    async def standing_hold(self) -> str:
-        """The hold that stands in the room."""
-        hold = (await self._state())["hold"]
-        if hold is None:
-            fail(f"{self._room}: no hold stands now; name a later one with --id", os.EX_DATAERR)
-        return str(hold["hold"])
+    def note_bookings(self, starts_at: datetime, ends_at: datetime) -> None:
+        """Say so where somebody has the room then: a hold is words, and keeps nobody out."""
+        for booking in self._known["state"]["agenda"]:
+            begins, ends = (datetime.fromisoformat(booking[each]) for each in ("starts_at", "ends_at"))
+            if begins < ends_at and starts_at < ends:
+                self._note(f"it is booked then: {self.named(booking)}")
 
-    async def booking(self, name: str) -> Json:
+    def hold(self, name: str) -> Json:
+        """The hold of this name; of none, the one that stands now or next."""
+        holds = sorted(self._known["holds"], key=lambda each: str(each["starts_at"]))
+        found = next((each for each in holds if name in {"", each["hold"]}), None)
+        if found is None:
+            known = "".join(f"\n  {each['hold']}  {self._times(each)}" for each in holds)
+            what = "no hold stands" if not name else f"there is no hold {name}"
+            fail(f"{self._room}: {what}{'; known are' + known if known else ''}", os.EX_DATAERR)
+        return dict(found)
+
+    def booking(self, name: str) -> Json:
         """The booking of this key or id; `now` is the present one."""
-        state = await self._state()
+        state = self._known["state"]
         if name == "now":
             if state["current"] is None:
                 fail(f"{self._room}: nothing is booked now{self._agenda(state)}", os.EX_DATAERR)
@@ -353,23 +387,22 @@ class _Orders:
             return ", and no other booking is known"
         return "; known are\n" + "\n".join(f"  {each['key']}  {self.named(each)}" for each in state["agenda"])
 
-    async def _state(self) -> Json:
-        return dict((await self._picture())["state"])
+    def _times(self, one: Json) -> str:
+        starts_at, ends_at = (datetime.fromisoformat(one[each]) for each in ("starts_at", "ends_at"))
+        return f"{self.clock(starts_at)}–{self.clock(ends_at)}"
 
-    async def _picture(self) -> Json:
-        rooms = [room async for picture in ask(self._socket, "picture") for room in picture["rooms"]]
-        found = next((room for room in rooms if room["room"] == self._room), None)
-        if found is None:
-            known = ", ".join(room["room"] for room in rooms) or "none"
-            fail(f"{self._room}: no such room; there are {known}", os.EX_DATAERR)
-        return dict(found)
+    def _note(self, words: str) -> None:
+        if not self._as_json:
+            print(f"{self._room}: {words}", file=sys.stderr)
 
 
 def _order(config: Path, room: str, work: Callable[[_Orders], Awaitable[None]], *, as_json: bool) -> None:
     configuration = read_configuration(config)
 
     async def give() -> None:
-        await work(_Orders(configuration, room, as_json=as_json))
+        orders = _Orders(configuration, room, as_json=as_json)
+        await orders.look()
+        await work(orders)
 
     try:
         wait_for(give())

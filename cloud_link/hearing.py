@@ -42,6 +42,10 @@ def nobody_knows(unfinished: Unfinished, *, now: datetime) -> Answer:
     )
 
 
+def _nothing(_: object) -> None:
+    pass
+
+
 class Hearing:
     """Belongs to a forwarder, which runs it, hands it every connection, and posts its answers.
 
@@ -147,6 +151,12 @@ class Hearing:
             return
         while connection.incoming and self._on_their_way + len(self._to_give) < AT_HAND:
             incoming = connection.incoming.popleft()
+            if not incoming.payload and incoming.response_topic is None:  # what was retained is cleared
+                self._on_their_way += 1
+                self._database.submit(_nothing).add_done_callback(
+                    partial(self._passed_over, connection, incoming)
+                )
+                continue
             judged = commands.judge(incoming, now=self._now(), rules=self._rules())
             keep = partial(inbox.take, judged=judged, recorded=outbox.moment_now())
             self._on_their_way += 1
@@ -155,6 +165,15 @@ class Hearing:
             )
 
     # ── on its way
+
+    def _passed_over(self, connection: Connection, incoming: Incoming, done: asyncio.Future[None]) -> None:
+        """By way of the disk only so that PUBACKs keep their order."""
+        self._on_their_way -= 1
+        if done.cancelled() or done.exception() is not None:
+            self._failed = done.exception() if not done.cancelled() else None
+        else:
+            connection.acknowledge(incoming)
+        self._wake()
 
     def _on_disk(
         self,

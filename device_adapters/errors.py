@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from agent.core.model import Transport
 
 
 class DeviceError(Exception):
     """The conversation is over, or could not begin; the text tells a technician why, without any secret."""
 
-    mend: ClassVar[str] = "look at the device"  # what a technician does about it
+    mend = "look at the device"  # what a technician does about it
 
 
 class DeviceUnreachable(DeviceError):
@@ -63,8 +61,8 @@ class CertificateRefused(DeviceRefused):
     """We do not believe that it is the device (other fingerprint, other authority, other name)."""
 
     mend = (
-        "if the device was replaced, write its new fingerprint into the configuration, or "
-        "name its authority with ca_file"
+        "if the device was replaced, write its new fingerprint (for SSH its new host_key) into the "
+        "configuration, or name its authority with ca_file, and start roomd again"
     )
 
 

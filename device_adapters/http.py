@@ -1011,7 +1011,7 @@ def _status_refused(status: int) -> DeviceError:
     """What the status of a refused request means."""
     match status:
         case 401:
-            return PasswordRefused("HTTP 401", logins=1)
+            return PasswordRefused("it does not let this user in (HTTP 401)", logins=1)
         case 403:
             return AdminNeeded("it does not let this account use HTTP (HTTP 403)")
         case 503:

@@ -355,4 +355,8 @@ def _none_stands(failures: Mapping[Transport, _Failure]) -> DeviceError:
     kinds = [kind for kind, _ in failures.values() if not issubclass(kind, PasswordRefused)]
     kind = next((kind for kind in kinds if not issubclass(kind, ServiceOff)), kinds[0])
     whys = {why for _, why in failures.values()}
-    return kind(whys.pop() if len(whys) == 1 else _why(failures))
+    error = kind(whys.pop() if len(whys) == 1 else _why(failures))
+    for_a_person = [each.mend for each in kinds if issubclass(each, CertificateRefused | PermissionRefused)]
+    if for_a_person:  # nobody need look at the network first
+        error.mend = "; ".join(dict.fromkeys(for_a_person))
+    return error

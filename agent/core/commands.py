@@ -199,8 +199,12 @@ def _standing(room: Room, hold_id: str) -> Hold:
     raise _NotDone(f"there is no hold {hold_id}" if over is None else f"hold {hold_id} is over: {over.cause}")
 
 
+def _clock(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def _in_the_way(hold: Hold) -> str:
-    return f"hold {hold.id} is in the way, from {hold.starts_at.isoformat()} to {hold.ends_at.isoformat()}"
+    return f"hold {hold.id} is in the way, from {_clock(hold.starts_at)} to {_clock(hold.ends_at)}"
 
 
 def _show_message(step: Step, event: CommandGiven, order: ShowMessage, now: datetime, policy: Policy) -> Step:
@@ -326,7 +330,7 @@ def _extend_booking(step: Step, event: CommandGiven, order: ExtendBooking, now: 
         raise _NotDone("either a new end or by how much is to be given")
     ends_at = order.ends_at if order.ends_at is not None else booking.ends_at + (order.by or timedelta())
     if ends_at <= booking.ends_at:
-        raise _NotDone(f"it ends at {booking.ends_at.isoformat()}, and that is not before the new end")
+        raise _NotDone(f"it ends at {_clock(booking.ends_at)}, and that is not before the new end")
     for other in step.room.bookings.values():
         overlaps = other.starts_at < ends_at and booking.starts_at < other.ends_at
         if other.live and other.key != booking.key and overlaps:
@@ -435,7 +439,7 @@ def _booking_devices(room: Room) -> list[DeviceState]:
 
 
 def _booked(booking: Booking) -> str:
-    times = f"from {booking.starts_at.isoformat()} to {booking.ends_at.isoformat()}"
+    times = f"from {_clock(booking.starts_at)} to {_clock(booking.ends_at)}"
     return f"booking {booking.key} is in the way, {times}"
 
 
@@ -587,7 +591,9 @@ def _conclude_booking(step: Step, command: Command, facts: tuple[Fact, ...], now
             return _finish(step, command, AnswerStatus.DONE, now, result=result)
         if booking is not None and not booking.live:
             cause = _cause(booking, facts) or booking.phase.value
-            return _finish(step, command, AnswerStatus.FAILED, now, reason=f"not booked: {cause}")
+            unanswered = booking.phase is BookingPhase.EXPIRED
+            reason = "the calendar has not answered in time" if unanswered else f"not booked: {cause}"
+            return _finish(step, command, AnswerStatus.FAILED, now, reason=reason)
     elif command.errand is Errand.RELEASE and not standing_:
         return _finish(step, command, AnswerStatus.DONE, now, result=told)
     elif command.errand is Errand.EXTENSION:

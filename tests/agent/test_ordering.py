@@ -40,7 +40,13 @@ def test_what_is_no_span_is_told_with_an_example(text):
 def test_a_time_of_day_is_the_next_one_by_the_sites_clock():
     assert instant("14:30", NOW, OSLO) == NOW + timedelta(minutes=10)
     assert instant("14:20", NOW, OSLO) == NOW
-    assert instant("9:00", NOW, OSLO) == datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+    late = datetime(2026, 11, 21, 22, 50, tzinfo=UTC)
+    assert instant("0:30", late, OSLO) == datetime(2026, 11, 21, 23, 30, tzinfo=UTC)
+
+
+def test_a_time_of_day_that_has_passed_is_not_taken_for_tomorrows():
+    with pytest.raises(Unclear, match="has passed"):
+        instant("9:00", NOW, OSLO)
 
 
 def test_a_whole_time_is_taken_as_it_stands():
@@ -49,8 +55,8 @@ def test_a_whole_time_is_taken_as_it_stands():
 
 
 def test_a_time_of_day_over_a_change_of_the_clocks_is_that_of_the_wall():
-    evening = datetime(2026, 10, 24, 20, 0, tzinfo=UTC)  # the clocks go back in the night
-    assert instant("21:00", evening, OSLO) == datetime(2026, 10, 25, 20, 0, tzinfo=UTC)
+    evening = datetime(2026, 10, 24, 21, 0, tzinfo=UTC)  # the clocks go back in the night
+    assert instant("9:00", evening, OSLO) == datetime(2026, 10, 25, 8, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["", "25:00", "12:60", "tomorrow", "0001-01-01T00:00+14:00"])
@@ -69,10 +75,12 @@ def test_nothing_typed_is_worse_than_unclear(text):
 def test_either_how_long_or_until_when():
     assert end(NOW, "15m", "", zone=OSLO) == NOW + timedelta(minutes=15)
     assert end(NOW, "", "15:00", zone=OSLO) == NOW + timedelta(minutes=40)
-    for lasting, until in (("", ""), ("15m", "15:00")):
-        with pytest.raises(Unclear, match="--until"):
+    for lasting, until, word in (("", "", "until when"), ("15m", "15:00", "not both")):
+        with pytest.raises(Unclear, match=word):
             end(NOW, lasting, until, zone=OSLO)
 
 
 def test_surfaces_are_separated_by_commas():
     assert surfaces("Screen, led,") == ["screen", "led"]
+    with pytest.raises(Unclear, match="lamp is no surface: there are screen"):
+        surfaces("lamp")

@@ -168,6 +168,16 @@ async def test_pubacks_come_in_the_order_of_the_commands(tmp_path: Path):
         assert [each.mid for each in liar.confirmed] == list(range(1, 41))
 
 
+async def test_what_clears_a_retained_command_is_no_command(tmp_path: Path):
+    async with Liar() as liar, hearing(tmp_path, liar.url, Core()):
+        await liar.subscribed(ROOMS)
+        liar.publish(HOLD, b"")
+        liar.publish(HOLD, payload("c1"))
+        await answered(liar, "c1")
+        assert [each.mid for each in liar.confirmed] == [1, 2]
+        assert told(liar.messages(RESPONSES)) == ["accepted", "done"]
+
+
 async def test_a_command_of_qos_0_is_done_too(tmp_path: Path):
     core = Core()
     async with Liar() as liar, hearing(tmp_path, liar.url, core):
