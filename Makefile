@@ -60,7 +60,7 @@ schema-check: ready ## The committed contract is the one the code publishes
 .PHONY: pytest
 pytest: ready
 	$(call step,pytest)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 .PHONY: fast
 fast: ready ## The tests that need no broker, process or socket
