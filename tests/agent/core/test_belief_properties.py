@@ -719,8 +719,8 @@ clock_steps: st.SearchStrategy[Happening] = st.one_of(
 
 ROOMS = st.sampled_from([(), (CODEC,), (CODEC, PANEL)])
 LINKS = st.sampled_from([(MICROSOFT,), (MICROSOFT, GOOGLE)])
-# The same examples each time, until one fault that is known is mended: a listing that was asked for before a
-# booking was requested on the device, in which another meeting still stands at that very time, is taken for it.
+# The same examples each time, until one fault that is known is mended: a listing that was asked for before
+# a booking was requested on the device, and has another meeting at that very time, is taken for it.
 ALIKE = settings(
     max_examples=150,
     deadline=None,
