@@ -325,7 +325,7 @@ def _fits(one: _Name, other: _Name, ones: _Side, others: _Side) -> float:
 
 def _counted(words: Sequence[str]) -> bool:
     """Whether it is one of several of a name: Fjord 1, Fjord B, 204."""
-    return _numbers(words[-1])
+    return bool(words) and bool(_numbers(words[-1]))
 
 
 def _share(one: _Name, other: _Name, ones: _Side, others: _Side) -> float:
