@@ -14,9 +14,6 @@ from uuid import uuid4
 
 import typer
 
-from agent.console import printable
-from agent.core.orders import AnswerStatus, Surface
-from agent.local_api import ask
 from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configuration, wait_for
 
 if TYPE_CHECKING:
@@ -29,7 +26,6 @@ Json = Mapping[str, Any]
 SPAN = re.compile(r"(?:(\d{1,3})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m(?:in)?)?(?:(\d{1,6})s)?")
 TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 SOON = timedelta(hours=12)  # a time of day that is further off has rather passed
-MOST_ANSWERS = 5
 EXITS = {  # by the final answer's status
     "done": os.EX_OK,
     "refused": os.EX_DATAERR,
@@ -100,6 +96,8 @@ def hold(  # noqa: PLR0913, PLR0917 - one option for each word of the contract
             words = f"hold {id_} lasts until {order.clock(ends_at)}"
             await order.give("hold.extend", {"hold_id": id_, "ends_at": ends_at.isoformat()}, words)
         else:
+            from agent.core.commands import MOST_ANSWERS
+
             if not text:
                 raise Unclear("give --text: what the screens are to say")
             if answer and len(answer) > MOST_ANSWERS:
@@ -277,6 +275,8 @@ def end(
 
 def surfaces(text: str) -> list[str]:
     """`screen,led`. Raises `Unclear`."""
+    from agent.core.model import Surface
+
     named = [part.strip().lower() for part in text.split(",") if part.strip()]
     for each in named:
         if each not in set(Surface):
@@ -305,11 +305,16 @@ class _Orders:
 
     def named(self, booking: Json) -> str:
         """A booking in a few words: its times and, where it is known, its title."""
+        from agent.telemetry import printable
+
         times = self._times(booking)
         return f"{times} {printable(booking['title'])}" if booking["title"] else times
 
     async def give(self, name: str, arguments: Json, words: str) -> None:
         """Give it and wait for its end; `words` say what is true once it is done."""
+        from agent.core.model import AnswerStatus
+        from agent.local_api import ask
+
         question = {"room": self._room, "name": name, "arguments": arguments}
         async for answer in ask(self._socket, "order", **question):
             if "status" not in answer:  # an older daemon
@@ -325,6 +330,8 @@ class _Orders:
         )
 
     def _tell(self, answer: Json, words: str) -> None:
+        from agent.core.model import AnswerStatus
+
         if self._as_json:
             print(json.dumps(answer))
         elif answer["status"] == AnswerStatus.DONE:
@@ -340,6 +347,8 @@ class _Orders:
 
     async def look(self) -> None:
         """What is known of the room; out where there is no such room."""
+        from agent.local_api import ask
+
         rooms = [room async for picture in ask(self._socket, "picture") for room in picture["rooms"]]
         found = next((room for room in rooms if room["room"] == self._room), None)
         if found is None:
@@ -355,7 +364,7 @@ class _Orders:
     def note_bookings(self, starts_at: datetime, ends_at: datetime) -> None:
         """Say so where somebody has the room then: a hold is words, and keeps nobody out."""
         for booking in self._known["state"]["agenda"]:
-            begins, ends = (datetime.fromisoformat(booking[each]) for each in ("starts_at", "ends_at"))
+            begins, ends = _period(booking)
             if begins < ends_at and starts_at < ends:
                 self._note(f"it is booked then: {self.named(booking)}")
 
@@ -388,12 +397,16 @@ class _Orders:
         return "; known are\n" + "\n".join(f"  {each['key']}  {self.named(each)}" for each in state["agenda"])
 
     def _times(self, one: Json) -> str:
-        starts_at, ends_at = (datetime.fromisoformat(one[each]) for each in ("starts_at", "ends_at"))
+        starts_at, ends_at = _period(one)
         return f"{self.clock(starts_at)}–{self.clock(ends_at)}"
 
     def _note(self, words: str) -> None:
         if not self._as_json:
             print(f"{self._room}: {words}", file=sys.stderr)
+
+
+def _period(one: Json) -> tuple[datetime, datetime]:
+    return datetime.fromisoformat(one["starts_at"]), datetime.fromisoformat(one["ends_at"])
 
 
 def _order(config: Path, room: str, work: Callable[[_Orders], Awaitable[None]], *, as_json: bool) -> None:
