@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -28,6 +28,7 @@ SUBSCRIBED_WITHIN_S: Final = 30.0
 ASKED_AGAIN_AFTER_S: Final = 60.0  # rights may be granted meanwhile
 PRUNED_EVERY_S: Final = 3600.0
 
+T = TypeVar("T")
 Give = Callable[[Command], Awaitable[None]]
 Interrupted = Callable[[Unfinished], Answer | None]
 
@@ -168,12 +169,17 @@ class Hearing:
 
     def _passed_over(self, connection: Connection, incoming: Incoming, done: asyncio.Future[None]) -> None:
         """By way of the disk only so that PUBACKs keep their order."""
-        self._on_their_way -= 1
-        if done.cancelled() or done.exception() is not None:
-            self._failed = done.exception() if not done.cancelled() else None
-        else:
+        if self._is_on_disk(done):
             connection.acknowledge(incoming)
         self._wake()
+
+    def _is_on_disk(self, done: asyncio.Future[T]) -> bool:
+        """One less is on its way. Where the disk refused it, `take` raises that."""
+        self._on_their_way -= 1
+        if done.cancelled():
+            return False
+        self._failed = done.exception() or self._failed
+        return done.exception() is None
 
     def _on_disk(
         self,
@@ -183,9 +189,7 @@ class Hearing:
         done: asyncio.Future[Kept | Again | Turned],
     ) -> None:
         """In the order in which they came: the database keeps it, and MQTT wants it of PUBACKs."""
-        self._on_their_way -= 1
-        if done.cancelled() or done.exception() is not None:
-            self._failed = done.exception() if not done.cancelled() else None  # `take` raises it
+        if not self._is_on_disk(done):
             self._wake()
             return
         taken = done.result()
@@ -221,13 +225,14 @@ class Hearing:
         for left in unfinished:
             if left.id in replayed:  # goes on by itself
                 continue
-            now = self._now()
-            judged = commands.judge(left, now=left.received_at, rules=self._rules())
             if left.state is State.BEGUN:
                 answer = self._interrupted(left)
                 if answer is not None:
                     await self._answer(answer)
-            elif isinstance(judged, Refused):  # its room is not configured any more
+                continue
+            now = self._now()
+            judged = commands.judge(left, now=left.received_at, rules=self._rules())
+            if isinstance(judged, Refused):  # its room is not configured any more
                 await self._answer(
                     Answer(command=left.id, status=AnswerStatus.REFUSED, reason=judged.reason, at=now)
                 )

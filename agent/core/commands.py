@@ -45,6 +45,7 @@ from agent.core.model import (
     DeviceState,
     Errand,
     Hold,
+    HoldId,
     HoldPhase,
     Policy,
     RequestId,
@@ -191,8 +192,8 @@ def _extend_hold(step: Step, event: CommandGiven, order: ExtendHold, now: dateti
     return _done(step, event.command, now, result)
 
 
-def _standing(room: Room, hold_id: str) -> Hold:
-    hold = next((h for h in room.holds.values() if h.id == hold_id and h.live and not h.plain), None)
+def _standing(room: Room, hold_id: HoldId) -> Hold:
+    hold = standing(room, hold_id)
     if hold is not None:
         return hold
     over = next((h for h in room.holds.values() if h.id == hold_id and not h.plain), None)
@@ -220,7 +221,7 @@ def _show_message(step: Step, event: CommandGiven, order: ShowMessage, now: date
             step = turn(step, hold, Turn.REPLACED, now)
     name = name_message(step.room, event.command, policy)
     step = place(step, order, name, now=now, requested_by=event.requested_by)
-    return _begin(
+    return _say(
         step,
         Command(
             id=event.command,
@@ -281,7 +282,7 @@ def _book_room(
         )
         waits = _of_calendar(event.command, Errand.BOOKING, calendar, now, BOOKED_WITHIN)
         step = ask_to_book(step, book_there, now=now)
-        return _begin(step, replace(waits, result=result, request_id=request_id))
+        return _say(step, replace(waits, result=result, request_id=request_id))
     device = next(iter(_booking_devices(step.room)), None)
     if device is None:
         raise _NotDone("no device of the room that can book is connected")
@@ -309,7 +310,7 @@ def _book_room(
         facts=step.facts + requested.facts,
         requests=(*step.requests, book),
     )
-    return _begin(
+    return _say(
         step,
         Command(
             id=event.command,
@@ -339,7 +340,7 @@ def _extend_booking(step: Step, event: CommandGiven, order: ExtendBooking, now: 
     if entry is not None:
         step = ask_to_extend(step, event.command, entry, ends_at=ends_at)
         waits = _of_calendar(event.command, Errand.EXTENSION, entry[0], now, SEEN_WITHIN)
-        return _begin(step, replace(waits, booking=booking.key, ends_at=ends_at))
+        return _say(step, replace(waits, booking=booking.key, ends_at=ends_at))
     device = _knowing_device(step.room, booking)
     extend = Extend(
         device=device,
@@ -350,7 +351,7 @@ def _extend_booking(step: Step, event: CommandGiven, order: ExtendBooking, now: 
         by=ends_at - booking.ends_at,
     )
     step = replace(step, requests=(*step.requests, extend))
-    return _begin(step, _errand(event.command, Errand.EXTENSION, booking, device, now, ends_at))
+    return _say(step, _errand(event.command, Errand.EXTENSION, booking, device, now, ends_at))
 
 
 def _release_booking(step: Step, event: CommandGiven, name: str, now: datetime) -> Step:
@@ -359,11 +360,11 @@ def _release_booking(step: Step, event: CommandGiven, name: str, now: datetime) 
     if entry is not None:
         step = ask_to_release(step, event.command, entry)
         waits = _of_calendar(event.command, Errand.RELEASE, entry[0], now, SEEN_WITHIN)
-        return _begin(step, replace(waits, booking=booking.key))
+        return _say(step, replace(waits, booking=booking.key))
     device = _knowing_device(step.room, booking)
     release = Release(device=device, command=event.command, booking=booking)
     step = replace(step, requests=(*step.requests, release))
-    return _begin(step, _errand(event.command, Errand.RELEASE, booking, device, now, None))
+    return _say(step, _errand(event.command, Errand.RELEASE, booking, device, now, None))
 
 
 def _errand(
@@ -465,7 +466,7 @@ def _resync(step: Step, event: CommandGiven, now: datetime) -> Step:
             *(ReadValues(device=device.id) for device in connected),
         ),
     )
-    return _begin(
+    return _say(
         step,
         Command(
             id=event.command,
@@ -681,10 +682,6 @@ def _told(booking: Booking) -> Result:
 
 def _done(step: Step, command: CommandId, now: datetime, result: Result | None) -> Step:
     return _say(step, Command(id=command, status=AnswerStatus.DONE, at=now, result=result))
-
-
-def _begin(step: Step, command: Command) -> Step:
-    return _say(step, command)
 
 
 def _finish(
