@@ -18,7 +18,8 @@ from rich.console import Console
 
 from agent.console import show_live
 from agent.local_api import DaemonAbsent, ask
-from tests.brokers.mosquitto import Mosquitto, free_port
+from tests.brokers.mosquitto import Mosquitto
+from tests.brokers.ports import free_port
 from tests.installation import ENDS_WITHIN_S, Installation, install, site_of
 from tests.simulator.control import Remote, remote
 

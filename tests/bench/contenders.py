@@ -3,7 +3,6 @@
 import functools
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, Final, Literal
 
 from tests.bench.processes import ROOT
 from tests.brokers.authority import Authority
+from tests.brokers.ports import free_port
 from tests.installation import install
 
 Json = Mapping[str, Any]
@@ -78,7 +78,7 @@ def _config(place: Place, line: LineName = "websocket") -> str:
 def _roomd(place: Place, line: LineName = "websocket") -> Sequence[str]:
     extra = "" if place.devices else ROOM_WITHOUT_DEVICES
     if place.callback is not None:
-        extra += FEEDBACK.format(port=_free_port(), own=place.callback)
+        extra += FEEDBACK.format(port=free_port(), own=place.callback)
     installation = install(
         place.directory / "roomd",
         devices=[{**device, "transport": line} for device in place.devices],
@@ -88,12 +88,6 @@ def _roomd(place: Place, line: LineName = "websocket") -> Sequence[str]:
         mqtt_extra=ROOMD_MQTT,
     )
     return installation.command("run")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def _floor(place: Place) -> Sequence[str]:

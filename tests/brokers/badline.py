@@ -10,6 +10,7 @@ from typing import Self
 
 from tests.brokers.crew import Crew
 from tests.brokers.liar import reset
+from tests.brokers.ports import free_port
 from tests.brokers.waiting import SEEN_WITHIN_S, Changes
 
 HOST = "127.0.0.1"
@@ -43,7 +44,7 @@ class BadLine:
     """
 
     def __init__(self, port: int, *, host: str = HOST) -> None:
-        self.port = 0
+        self.port = free_port()
         self.delay_s = 0.0  # each way
         self.bytes_per_s: float | None = None  # each way
         self.dialled = 0
@@ -107,7 +108,6 @@ class BadLine:
     async def listen(self) -> None:
         """Listens again, on the same port."""
         self._server = await asyncio.start_server(self._accept, HOST, self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     # ── carrying
 

@@ -30,6 +30,7 @@ from tests.brokers.packets import (
     Unsubscribe,
     Version,
 )
+from tests.brokers.ports import free_port
 from tests.brokers.records import REFUSED_FROM, Ack, AckRule, Confirmed, Offer, Received, Violation, at_once
 from tests.brokers.sessions import FOR_EVER_S, WINDOW, Delivery, Message, Session, Subscription
 from tests.brokers.topics import covers, fault
@@ -162,7 +163,7 @@ class Liar:
         self.connections: list[Connection] = []
         self.retained: dict[str, Message] = {}
         self.sessions: dict[str, Session] = {}
-        self.port = 0
+        self.port = free_port()
         self._tls = tls
         self._users = users
         self._second_s = second_s
@@ -203,7 +204,6 @@ class Liar:
             ssl=None if self._tls is None else self._tls.server_context(),
             ssl_shutdown_timeout=None if self._tls is None else CLOSED_WITHIN_S,
         )
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """As a crash: nobody listens, every connection is reset, no will is sent."""

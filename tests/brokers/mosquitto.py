@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,7 @@ from typing import Self
 
 from tests.brokers.authority import Authority
 from tests.brokers.crew import Crew
+from tests.brokers.ports import free_port
 from tests.brokers.waiting import SEEN_WITHIN_S, Changes
 
 HOST = "127.0.0.1"
@@ -32,13 +32,6 @@ def program(name: str = "mosquitto") -> str:
     if found is None:
         raise FileNotFoundError(f"{name} is not installed (Debian: mosquitto and mosquitto-clients)")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as line:
-        line.bind((HOST, 0))
-        port: int = line.getsockname()[1]
-        return port
 
 
 class Mosquitto:

@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import h11
 import trustme
 
+from tests.brokers.ports import free_port
+
 Json = Any  # trees of any shape
 LARGEST_REQUEST = 8 * 1024 * 1024
 SEEN_WITHIN_S = 20.0  # far more than any of it takes on a busy machine
@@ -141,7 +143,7 @@ class Serving:
         self.interrupt: Callable[[Request], Response | None] = lambda _: None
         self.seen: list[Request] = []
         self.connections = 0
-        self.port = 0
+        self.port = free_port()
         self._answer = answer
         self._plain = plain
         self._writers: set[asyncio.StreamWriter] = set()
@@ -170,7 +172,6 @@ class Serving:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=context)
-        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tests.brokers import BadLine, Liar, Mosquitto
 from tests.brokers.crew import Crew
-from tests.brokers.mosquitto import free_port
+from tests.brokers.ports import free_port
 from tests.installation import Installation, install
 from tests.prove.cloud import Cloud
 from tests.prove.daemon import Roomd

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 from tests.brokers import BadLine, Liar, Mosquitto
 from tests.brokers.crew import Crew
-from tests.brokers.mosquitto import free_port
+from tests.brokers.ports import free_port
 from tests.installation import install
 from tests.prove import consumer, ledger
 from tests.prove.consumer import Consumer
