@@ -10,6 +10,7 @@ from agent.core.calendars import TELLS
 from agent.core.correlation import TRANSITIONS
 from agent.core.holds import HOLD_TRANSITIONS
 from agent.core.model import LIVE_HOLDS, LIVE_PHASES
+from cloud_link.calendars.integration import INTEGRATION_TRANSITIONS, ROOM_TRANSITIONS, RoomPhase
 from device_adapters.lifecycle import MOVES
 
 FILE = Path(__file__).parent.parent / "docs" / "states.md"
@@ -17,13 +18,30 @@ FILE = Path(__file__).parent.parent / "docs" / "states.md"
 HEAD = """# States and their moves
 
 Drawn by `make diagrams` from the tables in `agent/core/correlation.py`, `agent/core/holds.py`,
-`agent/core/calendars.py` and `device_adapters/lifecycle.py`; a test fails when they and this page differ.
+`agent/core/calendars.py`, `cloud_link/calendars/integration.py` and `device_adapters/lifecycle.py`; a test
+fails when they and this page differ.
 """
 
 
 def document() -> str:
     """The whole page, as Markdown with Mermaid diagrams."""
-    return "\n".join((HEAD, *_booking(), "", *_hold(), "", *_calendar(), "", *_link(), ""))
+    return "\n".join(
+        (
+            HEAD,
+            *_booking(),
+            "",
+            *_hold(),
+            "",
+            *_calendar(),
+            "",
+            *_integration(),
+            "",
+            *_access(),
+            "",
+            *_link(),
+            "",
+        )
+    )
 
 
 def _booking() -> Iterable[str]:
@@ -60,6 +78,28 @@ def _calendar() -> Iterable[str]:
     yield f"    [*] --> {_name(next(iter(TELLS)))}"
     for phase, fact in TELLS.items():
         yield f"    any --> {_name(phase)}{f' : / {fact}' if fact else ''}"
+    yield "```"
+
+
+def _integration() -> Iterable[str]:
+    yield "## An integration: a cloud's calendars as a whole\n"
+    yield "Each arrow is what was heard; behind the stroke stands what is done.\n"
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    for (phase, sign), move in INTEGRATION_TRANSITIONS.items():
+        done = f" / {', '.join(move.does)}" if move.does else ""
+        yield f"    {phase or '[*]'} --> {move.to} : {sign}{done}"
+    yield "```"
+
+
+def _access() -> Iterable[str]:
+    yield "## One room of an integration\n"
+    yield "Each arrow is what came of asking for it.\n"
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    yield f"    [*] --> {RoomPhase.OK}"
+    for (phase, outcome), to in ROOM_TRANSITIONS.items():
+        yield f"    {phase} --> {to} : {outcome}"
     yield "```"
 
 
