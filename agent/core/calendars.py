@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from agent.core.belief import GRANTED, RUNGS, looks, next_settling, settle, take_entries
 from agent.core.entries import NOT_IN_CALENDAR
-from agent.core.events import CalendarListed, CalendarTurned
+from agent.core.events import CalendarListed, CalendarsLinked, CalendarTurned
 from agent.core.facts import CalendarFact, FactKind, ListCalendar, Step
 from agent.core.model import (
     Ability,
@@ -55,8 +55,11 @@ def link(
     }
     states = {kind: replace(state, writes=kind in writes) for kind, state in states.items()}
     linked = bool(states) or room.believed is not None
-    heard = room.bookings if room.heard is None else room.heard
-    return replace(room, calendars=states, heard=heard if linked else None)
+    return replace(room, calendars=states, heard=_as_heard(room) if linked else None)
+
+
+def _as_heard(room: Room) -> Mapping[BookingKey, Booking]:
+    return room.bookings if room.heard is None else room.heard
 
 
 def _unread(state: CalendarState, now: datetime) -> CalendarState:
@@ -74,6 +77,19 @@ def _unread(state: CalendarState, now: datetime) -> CalendarState:
 
 
 # ── what happens to a calendar ────────────────────────────────────────────────────────────────────
+
+
+def link_anew(room: Room, event: CalendarsLinked, *, now: datetime) -> Step:
+    """The room with exactly these linked calendars; what was read of those that stay counts as before."""
+    states = {
+        kind: replace(
+            room.calendars.get(kind) or CalendarState(kind=kind, since=now), writes=kind in event.writes
+        )
+        for kind in event.calendars
+    }
+    if list(states.items()) == list(room.calendars.items()):
+        return Step(room=room)
+    return Step(room=replace(room, calendars=states, heard=_as_heard(room)))
 
 
 def turn_calendar(room: Room, event: CalendarTurned, *, now: datetime) -> Step:

@@ -243,6 +243,14 @@ class CalendarTurned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarsLinked:
+    """The room has exactly these linked calendars, the better first, as is known by now (found by name)."""
+
+    calendars: tuple[CalendarKind, ...]
+    writes: frozenset[CalendarKind] = frozenset()  # those in which the site lets us book
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CalendarOrderTaken:
     """A linked calendar said yes to what a command asked of it; what it did is still to be seen in it."""
 
@@ -440,7 +448,7 @@ ScreenEvent = (
     | PromptCleared
     | LightModeRead
 )
-CalendarEvent = CalendarListed | CalendarTurned
+CalendarEvent = CalendarListed | CalendarTurned | CalendarsLinked
 OrderEvent = CommandGiven | OrderTaken | OrderRefused | CalendarOrderTaken | CalendarOrderRefused
 RoomEvent = (
     DeviceEvent

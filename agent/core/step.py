@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from agent.core.belief import hear, through
-from agent.core.calendars import list_calendar, next_reckoning, reckon, turn_calendar
+from agent.core.calendars import link_anew, list_calendar, next_reckoning, reckon, turn_calendar
 from agent.core.calendars import shifted as shifted_calendar
 from agent.core.commands import conclude, hear_back, hear_calendar, next_conclusion, obey
 from agent.core.commands import shifted as shifted_command
@@ -17,6 +17,7 @@ from agent.core.events import (
     CalendarListed,
     CalendarOrderRefused,
     CalendarOrderTaken,
+    CalendarsLinked,
     CalendarTurned,
     CallsCounted,
     ClockStepped,
@@ -56,7 +57,7 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
     Returns the same `room` object if nothing changed. Never raises: what cannot be is ignored and counted.
     """
     taken = _take(room, event, now=now, policy=policy)
-    if room.heard is not None and (isinstance(event, ClockStruck) or _is_news(room, taken.room)):
+    if taken.room.heard is not None and (isinstance(event, ClockStruck) or _is_news(room, taken.room)):
         taken = reckon(taken, now=now)
     return _follow(taken, now, policy) if taken.room.holds or taken.room.commands else taken
 
@@ -103,6 +104,8 @@ def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Ste
             return obey(room, event, now=now, policy=policy)
         case CalendarTurned():
             return turn_calendar(room, event, now=now)
+        case CalendarsLinked():
+            return link_anew(room, event, now=now)
         case CalendarListed():
             return list_calendar(room, event, now=now)
         case CalendarOrderTaken() | CalendarOrderRefused():

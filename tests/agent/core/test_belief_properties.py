@@ -27,6 +27,7 @@ from agent.core.events import (
     BookingsTouched,
     CalendarEntry,
     CalendarListed,
+    CalendarsLinked,
     CalendarTurned,
     ClockStepped,
     ClockStruck,
@@ -121,6 +122,13 @@ class Turned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Linked:
+    """Other calendars of the room are found by name, or none any more."""
+
+    which: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListingHeldUp:
     """A listing is made and does not arrive yet."""
 
@@ -176,6 +184,7 @@ Happening = (
     | Deleted
     | Retitled
     | Turned
+    | Linked
     | ListingHeldUp
     | ListingArrives
     | LineCut
@@ -232,6 +241,7 @@ class World:
     calendars: tuple[CalendarKind, ...] = (MICROSOFT,)
     time: datetime = DAY + timedelta(hours=7)
     clock_error: timedelta = timedelta(0)
+    linked: tuple[CalendarKind, ...] = field(init=False)
     phases: dict[CalendarKind, CalendarPhase] = field(init=False)
     known: dict[str, Gathering] = field(default_factory=dict)
     cloud: site.Cloud = field(default_factory=site.Cloud)
@@ -248,6 +258,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.polled_at = self.time
+        self.linked = self.calendars
         self.phases = dict.fromkeys(self.calendars, CalendarPhase.ACTIVE)
         self.codecs = [Codec(id=name, booted_at=self.time - timedelta(days=1)) for name in self.devices]
         self.room = self._furnished(None)
@@ -265,6 +276,7 @@ class World:
     def come_to_rest(self, phases: Sequence[CalendarPhase]) -> World:
         self._put_clock_right()
         self._connect_all()
+        self._link(self.calendars)
         for kind, phase in zip(self.calendars, phases, strict=False):
             self._turn(kind, phase)
         self.wait(QUIET)
@@ -305,6 +317,8 @@ class World:
                     self._change(happening)
             case Turned(which=which, phase=phase):
                 self._turn(self.calendars[which % len(self.calendars)], phase)
+            case Linked(which=which):
+                self._link(tuple(kind for n, kind in enumerate(self.calendars) if n in which))
             case ListingHeldUp():
                 self.held_up += [self._calendar_listing(kind) for kind in self._reached()]
             case ListingArrives(twice=twice):
@@ -450,9 +464,9 @@ class World:
         for codec in self.codecs:
             codec.connected = False
         self.room = self._furnished(kept)
-        for kind, phase in self.phases.items():
+        for kind in self.linked:
             self._hear(CalendarTurned(calendar=kind, phase=CalendarPhase.CONNECTING))
-            self._turn(kind, phase)
+            self._turn(kind, self.phases[kind])
 
     def _step_clock(self, by: timedelta) -> None:
         self.clock_error += by
@@ -464,6 +478,13 @@ class World:
 
     # ── the calendar ──
 
+    def _link(self, kinds: tuple[CalendarKind, ...]) -> None:
+        news = [kind for kind in kinds if kind not in self.linked]
+        self.linked = kinds
+        self._hear(CalendarsLinked(calendars=kinds))
+        for kind in news:
+            self._turn(kind, self.phases[kind])
+
     def _turn(self, kind: CalendarKind, phase: CalendarPhase) -> None:
         self.phases[kind] = phase
         why = None if phase is CalendarPhase.ACTIVE else "for a reason"
@@ -471,7 +492,7 @@ class World:
         self._hint(kind)
 
     def _reached(self) -> list[CalendarKind]:
-        return [kind for kind, phase in self.phases.items() if phase is CalendarPhase.ACTIVE]
+        return [kind for kind in self.linked if self.phases[kind] is CalendarPhase.ACTIVE]
 
     def _hint(self, *kinds: CalendarKind) -> None:
         for kind in self._reached():
@@ -572,7 +593,7 @@ class World:
 
     def _furnished(self, kept: Room | None) -> Room:
         configured = tuple(device(name) for name in self.devices)
-        return furnish(kept, RoomId("fjord"), configured, calendars=self.calendars, now=self.now)
+        return furnish(kept, RoomId("fjord"), configured, calendars=self.linked, now=self.now)
 
     def _pass_until(self, instant: datetime) -> None:
         for _ in range(STROKES_AT_ONCE):
@@ -633,7 +654,7 @@ class World:
 
     def _check_switched(self, before: Room, stood: list[Booking]) -> None:
         assert before.believed is not self.room.believed, "told, and the same is believed"
-        if self.room.believed is None:
+        if self.room.believed is None and (self.linked or self.devices):
             assert self._granted() or not stood, "the room was emptied"
 
     # ── what must be so when all is quiet ──
@@ -704,6 +725,7 @@ changes: st.SearchStrategy[Happening] = st.one_of(
 )
 turns: st.SearchStrategy[Happening] = st.one_of(
     st.builds(Turned, which=ON, phase=PHASES),
+    st.builds(Linked, which=st.frozensets(ON)),
     st.just(ListingHeldUp()),
     st.builds(ListingArrives, twice=YES_OR_NO),
 )

@@ -13,6 +13,7 @@ from agent.core.events import (
     CalendarListed,
     CalendarOrderRefused,
     CalendarOrderTaken,
+    CalendarsLinked,
     ClockStruck,
     CommandGiven,
     DeviceLost,
@@ -476,6 +477,55 @@ def test_a_calendar_that_is_unlinked_leaves_the_room_to_its_devices():
     assert len(story.agenda) == 1
     story.lists("09:11", HYBRID_TEN, HYBRID_ELEVEN, tells=(SWITCHED, UPDATED, CONFIRMED))
     assert story.room.heard is None
+
+
+def found(*kinds: CalendarKind, writes: tuple[CalendarKind, ...] = ()) -> CalendarsLinked:
+    return CalendarsLinked(calendars=kinds, writes=frozenset(writes))
+
+
+def test_a_calendar_that_is_found_while_we_run_takes_over_what_it_has():
+    story = Story().connected("08:00").lists("08:00", HYBRID_TEN, HYBRID_ELEVEN, tells=(CONFIRMED, CONFIRMED))
+    story.then("08:30", found(MICROSOFT))
+    assert len(story.agenda) == 2
+    story.reads("08:32", TEN, tells=(CONNECTED, SWITCHED, UPDATED, DELETED))
+    assert len(keys(story)) == 2
+
+
+def test_a_calendar_that_was_read_is_believed_on_while_others_are_found():
+    story = lonely(GOOGLE).reads("08:00", TEN, tells=(CONNECTED, SWITCHED, CONFIRMED), calendar=GOOGLE)
+    before = story.room.calendars[GOOGLE]
+    story.then("08:05", found(MICROSOFT, GOOGLE))
+    assert list(story.room.calendars) == [MICROSOFT, GOOGLE]
+    assert story.room.calendars[GOOGLE] == before
+    assert story.room.believed is GOOGLE
+    story.reads("08:06", TEN, tells=(CONNECTED, SWITCHED, UPDATED))
+    assert story.room.believed is MICROSOFT
+    assert len(keys(story)) == 1
+
+
+def test_a_calendar_that_is_no_more_to_be_found_leaves_the_room_to_its_devices():
+    story = both().then("09:10", found(), SWITCHED, UPDATED, CONFIRMED)
+    assert story.room.heard is None
+    assert not story.room.calendars
+
+
+def test_a_calendar_that_stands_in_for_one_that_is_found_no_more_is_read_first():
+    story = lonely(MICROSOFT, GOOGLE).reads("08:00", TEN, tells=(CONNECTED, SWITCHED, CONFIRMED))
+    story.reads("08:10", TEN, calendar=GOOGLE, tells=(CONNECTED,))
+    story.polled.pop(MICROSOFT)
+    story.then("08:15", found(GOOGLE))
+    assert len(story.agenda) == 1
+    story.reads("08:15:02", TEN, calendar=GOOGLE, tells=(SWITCHED, UPDATED))
+
+
+def test_what_is_found_again_changes_nothing_and_leave_to_write_may_come_later():
+    story = linked()
+    before = story.room
+    story.then("08:05", found(MICROSOFT))
+    assert story.room is before
+    story.then("08:06", found(MICROSOFT, writes=(MICROSOFT,)))
+    assert story.room.calendars[MICROSOFT].writes
+    assert story.room.calendars[MICROSOFT].listed_at == at("08:01")
 
 
 def test_a_restart_keeps_whom_it_believes_until_the_calendar_had_time_to_be_read():
