@@ -39,7 +39,7 @@ RESCUE: Final = FILE + ".rescue"  # stands while a damaged file is being rescued
 IN_USE: Final = (
     "roomd.in-use"  # there from the first commit to a clean close: says that a WAL must be there too
 )
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 APPLICATION: Final = 0x726F6F6D  # "room", in the file's header: noise there is not taken for a newer schema
 TABLES: Final = {
     "meta",
@@ -52,7 +52,21 @@ TABLES: Final = {
     "inbox",
     "postage",
     "replays",
+    "calendar_revocations",
+    "calendar_watches",
+    "calendar_links",
 }
+CARRIED: Final = (  # as they are, out of a damaged file
+    "dead_letters",
+    "gaps",
+    "snapshot",
+    "inbox",
+    "postage",
+    "replays",
+    "calendar_revocations",
+    "calendar_watches",
+    "calendar_links",
+)
 PAGE_BYTES: Final = 4096
 BUDGET_BYTES: Final = 256 * 1024 * 1024
 BALLAST_BYTES: Final = 8 * 1024 * 1024
@@ -765,6 +779,7 @@ def _create(connection: Connection) -> None:
 ADDED: Final = {  # by version: what schema.sql has more than the one before
     2: ("CREATE TABLE inbox", "CREATE INDEX inbox_unfinished", "CREATE TABLE postage"),
     3: ("CREATE TABLE replays",),
+    4: ("CREATE TABLE calendar_",),
 }
 
 
@@ -881,7 +896,7 @@ def _salvage(connection: Connection, quarantined: Path, *, reason: str) -> Reset
                     (stream, name, place),
                 )
             salvaged = _salvage_outbox(connection, old, settled)
-            for table in ("dead_letters", "gaps", "snapshot", "inbox", "postage", "replays"):
+            for table in CARRIED:
                 carried = _carry(connection, old, table)
                 snapshots = carried if table == "snapshot" else snapshots
             top = max(

@@ -102,3 +102,24 @@ CREATE TABLE replays (                      -- acknowledged events that are sent
     sent INTEGER NOT NULL,
     expires_ms INTEGER NOT NULL             -- what has not begun by then is wanted no more
 ) STRICT;
+
+CREATE TABLE calendar_revocations (         -- integrations that are off until an administrator consents again
+    service TEXT PRIMARY KEY,
+    why TEXT NOT NULL,                      -- in words
+    access BLOB NOT NULL,                   -- digest of the credential and settings that were refused
+    revoked_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE calendar_watches (             -- subscriptions and channels that a cloud tells us of changes by
+    id TEXT PRIMARY KEY,
+    service TEXT NOT NULL,
+    address TEXT NOT NULL,                  -- of the room's calendar
+    body BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE calendar_links (               -- found by name: which calendar is which room's
+    service TEXT NOT NULL,
+    room TEXT NOT NULL,
+    address TEXT NOT NULL,
+    PRIMARY KEY (service, room)
+) STRICT;

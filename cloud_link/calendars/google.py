@@ -51,7 +51,7 @@ from cloud_link.calendars.google_calendar import (
     moment,
 )
 from cloud_link.calendars.hints import GOOGLE_QUOTA, Quota, Spent, free_at, spend
-from cloud_link.calendars.tokens import Tokens, service_account
+from cloud_link.calendars.tokens import Tokens, TokenTold, service_account, tell_nobody
 from cloud_link.calendars.window import Window
 from cloud_link.calendars.wire import Answer, Params, Wire, never
 
@@ -99,7 +99,7 @@ class Google:
     the domain granted others. `organizers` and `bodies` fetch what else stays where it is: organizers' names,
     and the descriptions of entries that have no link to join by, which are searched for one and dropped.
     `writes` are what the site granted and switched on; what is booked is organized by `books_as`, as a room
-    cannot organize anything.
+    cannot organize anything. `on_token` is told of the tokens that calendars are read with, and of no others.
     """
 
     def __init__(  # noqa: PLR0913 - all that a site may choose
@@ -116,6 +116,7 @@ class Google:
         quota: Quota = GOOGLE_QUOTA,
         origins: Origins = GOOGLE,
         dial: Dial = Wire,
+        on_token: TokenTold = tell_nobody,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -128,6 +129,7 @@ class Google:
         self._writes = frozenset(writes)
         self._books_as = books_as or subject
         self._quota = quota
+        self._on_token = on_token
         self._now = now
         self._rest = rest
         self._calendar = dial(origins.calendar, throttled=_throttled)
@@ -698,6 +700,7 @@ class Google:
             self._token_path,
             grant,
             refused=lambda answer: self._token_refused(answer, feature, user),
+            told=self._on_token if (feature, user) == (Feature.CALENDAR, self._subject) else tell_nobody,
             now=self._now,
         )
         self._tokens[feature, user] = made

@@ -9,7 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import Enum
 from typing import TypeVar
 from urllib.parse import quote, urlencode
@@ -33,7 +33,7 @@ from cloud_link.calendars.errors import (
     WritingOff,
 )
 from cloud_link.calendars.graph import About, Place, Subscription
-from cloud_link.calendars.tokens import Grant, Tokens, TokenSource
+from cloud_link.calendars.tokens import Grant, Tokens, TokenSource, TokenTold, tell_nobody
 from cloud_link.calendars.window import Window
 from cloud_link.calendars.wire import Answer, Params, Wire, WirePace, retry_after_s
 
@@ -83,13 +83,22 @@ class RoomToList:
     zone: tzinfo  # the room's
 
 
-def token_source(wire: Wire, tenant: str, grant: Grant) -> Tokens:
+def token_source(
+    wire: Wire,
+    tenant: str,
+    grant: Grant,
+    *,
+    told: TokenTold = tell_nobody,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Tokens:
     """Tokens of a tenant, from the token endpoint that `wire` leads to; its refusals sorted."""
     return Tokens(
         wire,
         token_path(tenant),
         grant,
         refused=lambda answer: graph.token_refused(answer.status, answer.body),
+        told=told,
+        now=now,
     )
 
 

@@ -45,12 +45,19 @@ class TokenSource(Protocol):
 Grant = Callable[[datetime], Mapping[str, str]]
 """The form that asks for a token, made for the time of day (UTC)."""
 
+TokenTold = Callable[[CalendarError | None], None]
+"""What came of asking for a token: told for each that was really asked for, None where one was given."""
+
+
+def tell_nobody(_: CalendarError | None) -> None:
+    """Nobody wants to know."""
+
 
 class Tokens:
     """One token of one grant, from the token endpoint at `path` of `wire`. See TokenSource.
 
     Whoever asks while it is being fetched waits for the same answer, also if that is a refusal. `refused`
-    sorts an answer that is no token.
+    sorts an answer that is no token; `told` hears of each answer once, however many wait for it.
     """
 
     def __init__(
@@ -60,12 +67,14 @@ class Tokens:
         grant: Grant,
         *,
         refused: Callable[[Answer], CalendarError],
+        told: TokenTold = tell_nobody,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._wire = wire
         self._path = path
         self._grant = grant
         self._refused = refused
+        self._told = told
         self._now = now
         self._token: _Token | None = None
         self._door = asyncio.Lock()
@@ -87,17 +96,23 @@ class Tokens:
             except CalendarError as error:
                 self._answers += 1
                 self._error = error
+                self._told(error)
                 if self._token is not None and asked_at < self._token.lapses_at:
                     return self._token.text  # not renewed this time, and still good
                 raise
             self._answers += 1
             self._error = None
+            self._told(None)
             return self._token.text
 
     def forget(self, token: str) -> None:
         """Never give this one again."""
         if self._token is not None and self._token.text == token:
             self._token = None
+
+    def forget_all(self) -> None:
+        """Never give again what was given so far."""
+        self._token = None
 
     async def _ask(self, asked_at: float) -> _Token:
         answer = await self._wire.ask("POST", self._path, form=self._grant(self._now()))

@@ -18,6 +18,7 @@ import structlog
 
 from cloud_link import database as module
 from cloud_link import inbox, outbox, replays
+from cloud_link.calendars import kept as calendars
 from cloud_link.database import (
     BALLAST,
     FILE,
@@ -40,6 +41,7 @@ from tests.cloud_link.stand import SMALL, append, seal, until
 
 FJORD, LAKE = "rooms/fjord", "rooms/lake"
 WRITTEN_BY_SCHEMA_2 = Path(__file__).parent / "files" / "schema-2.db.gz"
+WRITTEN_BY_SCHEMA_3 = Path(__file__).parent / "files" / "schema-3.db.gz"
 EPOCHS = (f"e{number}" for number in itertools.count(1))
 
 
@@ -220,10 +222,11 @@ async def test_a_newer_schema_is_refused_and_not_touched(tmp_path: Path):
 
 
 def as_of_schema_1(directory: Path) -> None:
-    """What the first version wrote: nothing of commands in it."""
+    """What the first version wrote: nothing of commands or calendars in it."""
+    calendars = ("calendar_revocations", "calendar_watches", "calendar_links")
     with raw(directory) as connection:
-        for statement in ("TABLE inbox", "TABLE postage", "TABLE replays"):
-            connection.execute(f"DROP {statement}")
+        for table in ("inbox", "postage", "replays", *calendars):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 1")
 
 
@@ -272,12 +275,31 @@ async def test_a_file_that_the_second_schema_s_roomd_wrote_is_brought_up(tmp_pat
     assert shape(tmp_path) == shape(tmp_path / "new")
 
 
+async def test_a_file_that_the_third_schema_s_roomd_wrote_is_brought_up(tmp_path: Path):
+    (tmp_path / FILE).write_bytes(gzip.decompress(WRITTEN_BY_SCHEMA_3.read_bytes()))
+    async with opened(tmp_path) as database:
+        assert database.opened == Opened(epoch="e3")
+        found = await everything(database)
+        assert [one.envelope.number for one in found[FJORD]] == list(range(11, 21))
+        assert [left.id for left in await database.write(inbox.unfinished)] == ["c1"]
+        kept = await database.write(calendars.read)
+        assert not kept.revoked
+        assert not any(kept.links.values())
+        assert not any(kept.watches.values())
+    async with opened(tmp_path / "new"):
+        pass
+    assert shape(tmp_path) == shape(tmp_path / "new")
+
+
 async def test_a_damaged_file_of_the_first_schema_is_rescued(tmp_path: Path):
     await damaged(tmp_path)
     as_of_schema_1(tmp_path)
-    path = tmp_path / FILE
-    with path.open("r+b") as file:
-        file.seek(path.stat().st_size // 4096 // 2 * 4096)
+    with raw(tmp_path) as connection:
+        root = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'outbox_by_stream'"
+        ).fetchone()[0]
+    with (tmp_path / FILE).open("r+b") as file:
+        file.seek((root - 1) * 4096)
         file.write(b"\xff" * 4096)
     async with opened(tmp_path) as database:
         assert database.opened.reset is not None
