@@ -94,11 +94,15 @@ def install(
     extra: str = "",
     mqtt_extra: str = "",
     feedback: str = "",
+    tables: str = "",
+    links: Mapping[str, str] | None = None,
+    bare: Iterable[tuple[str, str]] = (),
 ) -> Installation:
     """Write roomd's files for these devices, as the simulator describes them in its site.json.
 
     A device may name its `transport`; those that follow each other with the same room share it. `feedback` is
-    the address at which devices call back.
+    the address at which devices call back. `tables` stand before the rooms; `links` are one line more for a
+    room; `bare` are ids and names of rooms without a device.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lines = [
@@ -118,7 +122,9 @@ def install(
         mqtt_extra,
         "[devices]",
         *([f'ca_file = "{device_ca}"'] if device_ca else []),
+        tables,
     ]
+    links = links or {}
     room = ""
     places = 0
     for device in devices:
@@ -133,6 +139,7 @@ def install(
                 f'id = "{room}"',
                 f'name = "{device.get("name") or room}"',
                 f"capacity = {device.get('capacity', 8)}",
+                links.get(room, ""),
             ]
         lines += [
             "[[rooms.devices]]",
@@ -144,6 +151,8 @@ def install(
             f'host_key = "{device["host_key"]}"',
             *([f'transport = "{device["transport"]}"'] if device.get("transport") else []),
         ]
+    for id_, name in bare:
+        lines += ["[[rooms]]", f'id = "{id_}"', f'name = "{name}"', links.get(id_, "")]
     installation = Installation(directory=directory)
     installation.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return installation

@@ -18,6 +18,7 @@ SHOWN: Final = ("starts_at", "ends_at", "title", "meeting_id", "booking_id")
 
 Json = Mapping[str, Any]
 Entry = tuple[str | None, ...]  # start, end, title, meeting id, booking id
+Slot = tuple[str, str, str]  # start, end, title
 
 
 # ── the events alone ──────────────────────────────────────────────────────────────────────────────
@@ -68,7 +69,10 @@ class Consumer:
 
 
 def differences(truths: Sequence[Json], states: Mapping[str, Json], *, now: datetime) -> list[str]:
-    """Where what is retained is not what the devices have. Requests not yet granted are not compared."""
+    """Where what is retained is not what the devices have. Requests not yet granted are not compared.
+
+    Bookings are None where it is not the devices whose word counts: see `unlisted`.
+    """
     found: list[str] = []
     for truth in truths:
         room = truth["room"]
@@ -76,8 +80,27 @@ def differences(truths: Sequence[Json], states: Mapping[str, Json], *, now: date
         if state is None:
             found.append(f"{room}: nothing is retained")
             continue
-        found += _unlike(room, "booked", _of_truth(truth, now), _of_agenda(state["agenda"], now))
+        if truth["bookings"] is not None:
+            found += _unlike(room, "booked", _of_truth(truth, now), _of_agenda(state["agenda"], now))
         found += _unlike(room, "senses", _sensed(truth), _occupied(state["occupancy"], truth))
+    return found
+
+
+def unlisted(
+    calendars: Mapping[str, Sequence[Slot]], states: Mapping[str, Json], *, now: datetime
+) -> list[str]:
+    """Where what is retained is not what linked calendars have: starts, ends and titles by room."""
+    found: list[str] = []
+    for room, slots in calendars.items():
+        state = states.get(room)
+        if state is None:
+            found.append(f"{room}: nothing is retained")
+            continue
+        agenda = [entry[:3] for entry in _of_agenda(state["agenda"], now)]
+        there = [slot for slot in slots if _at(slot[1]) > now + EDGE]
+        found += _unlike(room, "in its calendar", there, agenda)
+        if len(agenda) != len(set(agenda)):
+            found.append(f"{room}: something is retained twice: {sorted(map(str, agenda))}")
     return found
 
 

@@ -68,6 +68,7 @@ class Recorder:
         self.sessions_lost = 0
         self.listening = False
         self.also_seen: Callable[[], str] = lambda: ""  # told where something does not come
+        self.on_state: Callable[[dict[str, Any]], None] = lambda _: None  # of a room, every one
         self._port = port
         self._filter = topic_filter
         self._client_id = client_id
@@ -125,6 +126,8 @@ class Recorder:
             return
         if "/events/" not in publish.topic:
             self.latest[publish.topic] = publish.payload
+            if publish.topic.endswith("/state") and publish.payload:
+                self.on_state(json.loads(publish.payload))
             return
         body = json.loads(publish.payload)
         self.events.append(

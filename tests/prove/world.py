@@ -20,7 +20,8 @@ from tests.brokers import BadLine, Liar, Mosquitto
 from tests.brokers.crew import Crew
 from tests.brokers.ports import free_port
 from tests.installation import install
-from tests.prove import consumer, ledger
+from tests.prove import clouds, consumer, ledger
+from tests.prove.clouds import Clouds, Linked
 from tests.prove.consumer import Consumer
 from tests.prove.daemon import Roomd
 from tests.prove.disks import Fragile
@@ -54,6 +55,8 @@ class Setting:
     profile: str = "mix"
     lines: Sequence[str] = ("auto",)  # `transport` of the devices, in turn
     feedback: bool = False  # whether those on HTTP call back
+    linked: Linked | None = None  # the last of the rooms have calendars in the clouds
+    lively: float = 3.0  # deeds per second at these calendars
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,6 +84,7 @@ class World:
         recorder: Recorder,
         roomd: Roomd,
         crew: Crew,
+        calendars: Clouds | None = None,
     ) -> None:
         self.setting: Final = setting
         self.directory: Final = directory
@@ -91,6 +95,7 @@ class World:
         self.recorder: Final = recorder
         self.roomd: Final = roomd
         self.crew: Final = crew
+        self._calendars: Final = calendars
         self.disk: Fragile | None = None
         self.stamp: Final = directory / "clock"  # what roomd's wall clock is wrong by
         self.tally: Final = Tally()
@@ -99,7 +104,13 @@ class World:
         self._healed_s: float | None = None
         self._follower = Consumer()
         self._followed = 0
-        self._day: asyncio.Task[None] | None = None
+        self._day: list[asyncio.Task[None]] = []
+
+    @property
+    def clouds(self) -> Clouds:
+        """Where the last of the rooms have calendars."""
+        assert self._calendars is not None
+        return self._calendars
 
     def devices_on(self, line: str) -> list[Device]:
         """Those that are configured for this line."""
@@ -158,17 +169,25 @@ class World:
 
     def begin_day(self) -> None:
         """Things happen on the site from now on."""
-        self._day = self.crew.start(demonstrate(self.site, self.setting.rate), name="day")
+        rooms = len(self.site.devices) - (0 if self._calendars is None else self._calendars.linked.devices)
+        self._day = []
+        if rooms:
+            self._day.append(
+                self.crew.start(demonstrate(self.site, self.setting.rate, rooms=rooms), name="day")
+            )
+        if self._calendars is not None and self.setting.lively:
+            self._day.append(self.crew.start(self._calendars.live(self.setting.lively), name="desks"))
         if self.setting.counts:
             self.site.flood.start(self.setting.counts, modulo=7)
 
     async def end_day(self) -> None:
         """Nothing new happens; what was begun takes its course."""
         self.site.flood.stop()
-        if self._day is not None:
-            self._day.cancel()
-            await asyncio.wait([self._day])
-            self._day = None
+        for task in self._day:
+            task.cancel()
+        if self._day:
+            await asyncio.wait(self._day)
+        self._day = []
 
     # ── the measure
 
@@ -191,7 +210,9 @@ class World:
         if not self.roomd.running:
             return ["roomd does not run"]
         states, now = consumer.states_of(self.recorder.latest), datetime.now(UTC)
-        found = consumer.differences(self.site.truth(), states, now=now)
+        truths, calendars = self._truths()
+        found = consumer.differences(truths, states, now=now)
+        found += consumer.unlisted(calendars, states, now=now)
         if not found:
             self._follower.follow(self.recorder.events[self._followed :])
             self._followed = len(self.recorder.events)
@@ -203,6 +224,16 @@ class World:
         except sqlite3.Error as error:
             return [f"the database cannot be read: {error}"]
         return [f"{depth} envelopes wait"] if depth else []
+
+    def _truths(self) -> tuple[list[dict[str, Any]], dict[str, list[consumer.Slot]]]:
+        """What devices have, without the bookings of rooms that have calendars; what these have."""
+        truths = self.site.truth()
+        if self._calendars is None:
+            return truths, {}
+        calendars = self._calendars.truth()
+        return [
+            {**truth, "bookings": None} if truth["room"] in calendars else truth for truth in truths
+        ], calendars
 
     async def latecomer_is_told_the_same(self) -> list[str]:
         """Whether the broker retains what it passed on; a few looks, as something may be on its way."""
@@ -227,6 +258,11 @@ class World:
         judgement = ledger.judge(accepted, self.recorder.events, given_up=self.given_up)
         if accepted.pending:
             judgement.wrongs.append(f"{len(accepted.pending)} envelopes were left in the outbox")
+        if self._calendars is not None:
+            judgement.wrongs += self._calendars.emptied + self._calendars.misunderstood()
+            judgement.wrongs += clouds.judge(
+                self._calendars.rooms, self.recorder.events, renamed=bool(self.books)
+            )
         return judgement
 
 
@@ -253,7 +289,20 @@ async def world(
                 address_base=address_base,
             )
         )
-        fill_day(site)
+        linked = setting.linked
+        calendars: Clouds | None = None
+        if linked is not None:
+            calendars = await stack.enter_async_context(
+                clouds.clouds(
+                    luck=luck,
+                    linked=linked,
+                    devices=site.devices[len(site.devices) - linked.devices :],
+                    door_port=free_port(),
+                )
+            )
+            if linked.follow:
+                calendars.follow_now()
+        fill_day(site, rooms=setting.rooms - (linked.devices if linked is not None else 0))
         site.write(directory / "site")
         broker = await stack.enter_async_context(_broker(setting.broker, directory / "broker"))
         line = await stack.enter_async_context(BadLine(broker.port))
@@ -270,6 +319,9 @@ async def world(
             site="prove",
             extra="budget_mb = 32",
             feedback=f"127.0.0.1:{free_port()}" if setting.feedback else "",
+            tables="" if calendars is None else calendars.tables(directory / "roomd"),
+            links={} if calendars is None else calendars.links(),
+            bare=() if calendars is None else calendars.bare(),
         )
         if state is not None:
             installation.config.write_text(
@@ -280,6 +332,10 @@ async def world(
         crew = await stack.enter_async_context(Crew())
         crew.start(recorder.run(), name="recorder")
         await recorder.until_listening()
+        if calendars is not None:
+            recorder.on_state = calendars.watch
+            if calendars.linked.follow:
+                crew.start(calendars.follow(), name="hybrid calendar")
         yield World(
             setting=setting,
             directory=directory,
@@ -290,6 +346,7 @@ async def world(
             recorder=recorder,
             roomd=roomd,
             crew=crew,
+            calendars=calendars,
         )
 
 

@@ -46,10 +46,10 @@ PEOPLE: Final = (
 Deed = Callable[[Device, random.Random], object]
 
 
-def fill_day(site: Site) -> None:
-    """A few meetings later today in every room, some private, now and then two that overlap."""
+def fill_day(site: Site, *, rooms: int | None = None) -> None:
+    """A few meetings later today in the first rooms, or all; some private, now and then two that overlap."""
     luck = random.Random(f"day {site.seed}")
-    for device in site.devices:
+    for device in site.devices[:rooms]:
         start = site.clock.now() + timedelta(minutes=luck.randint(20, 90))
         for _ in range(luck.randint(1, 4)):
             duration_min = luck.choice((15, 30, 30, 45, 60, 90))
@@ -64,12 +64,16 @@ def fill_day(site: Site) -> None:
             start += timedelta(minutes=duration_min + luck.choice((0, 15, 30, 60)) - overlap_min)
 
 
-async def demonstrate(site: Site, rate: float) -> None:
-    """Something happens so many times a second: requests, meetings, people, calls."""
+async def demonstrate(site: Site, rate: float, *, rooms: int | None = None) -> None:
+    """Something happens so many times a second: requests, meetings, people, calls.
+
+    With `rooms` only in the first few: the others have a calendar that is not their device's.
+    """
     luck = random.Random(f"demo {site.seed}")
-    for device in site.devices:
+    there = site.devices[:rooms]
+    for device in there:
         device.presence_lag_s = 10.0
-    for device in site.devices[: STAGE // 3]:  # it is not the first hour of the day
+    for device in there[: STAGE // 3]:  # it is not the first hour of the day
         device.book_in_outlook(
             luck.choice(TITLES),
             start=device.now() - timedelta(minutes=5),
@@ -79,8 +83,8 @@ async def demonstrate(site: Site, rate: float) -> None:
         device.count_people(luck.randint(1, 4))
     while True:
         await asyncio.sleep(luck.expovariate(rate) if rate > 5 else luck.uniform(0.5, 1.5) / rate)
-        on_stage = luck.random() < ON_STAGE or len(site.devices) <= STAGE
-        devices = site.devices[:STAGE] if on_stage else [luck.choice(site.devices)]
+        on_stage = luck.random() < ON_STAGE or len(there) <= STAGE
+        devices = there[:STAGE] if on_stage else [luck.choice(there)]
         deeds = [(deed, device, weight) for device in devices for deed, weight in _possible(device)]
         if deeds:
             deed, device, _ = luck.choices(deeds, [weight for *_, weight in deeds])[0]
