@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
@@ -31,16 +31,32 @@ from agent.core.model import (
     Transport,
     Trust,
 )
+from agent.tables import (
+    CalendarTable,
+    CalendarTables,
+    GoogleTable,
+    MicrosoftTable,
+    PushesTable,
+    Table,
+    WebexTable,
+    Words,
+)
 from cloud_link.broker import Address
 from cloud_link.contract import SLUG
 from cloud_link.envelope import Privacy, Site
 from cloud_link.privacy import PrivacyMode, UnusableKey, choose
+
+if TYPE_CHECKING:
+    from cloud_link.calendars.accounts import Accounts, LinkedRoom
 
 DEFAULT_FILE = Path("/etc/roomd/roomd.toml")
 HTTPS_PORT = 443
 FEEDBACK_PORT = 8443
 SMALLEST_BUDGET_MB = 32
 FINGERPRINT = r"^([Ss][Hh][Aa]256( Fingerprint)?[:=])?([0-9A-Fa-f]{2}:?){32}$"  # also as openssl prints it
+
+LINES = (Transport.WEBSOCKET, Transport.SSH, Transport.HTTP)  # that lead over the network, the better first
+NOBODY = Credential(username="", password_file=Path(os.devnull))  # for a device that is asked through Webex
 
 HOST_KEY = r"^([Ss][Hh][Aa]256:)?[A-Za-z0-9+/]{43}=?$"  # as ssh-keygen -l prints it
 
@@ -53,7 +69,6 @@ def _no_truth(value: object) -> object:
 
 Count = Annotated[int, BeforeValidator(_no_truth), Field(ge=1)]
 Slug = Annotated[str, StringConstraints(pattern=f"^{SLUG}$")]
-Words = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────
@@ -91,6 +106,7 @@ class RoomSettings:
     name: str
     capacity: int | None
     devices: tuple[Device, ...]
+    put_on_devices: bool = False  # its linked calendar's agenda, into those that have none of their own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +134,8 @@ class Configuration:
     rooms: tuple[RoomSettings, ...]
     dial_at_once: int
     feedback: Feedback | None  # None: devices that are heard over HTTP only are polled
+    accounts: Accounts | None  # None: the site has no calendars but its devices'
+    linked: tuple[LinkedRoom, ...]  # all rooms, in order, where there are accounts
     state_directory: Path
     budget_bytes: int
     socket: Path
@@ -132,25 +150,21 @@ class Configuration:
 # ── the file's shape ──────────────────────────────────────────────────────────────────────────────
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class _Site(_Table):
+class _Site(Table):
     id: Slug
     timezone: str
     privacy: Literal["sealed", "dropped", "plain"] | None = None
     recipient_key_file: str | None = None
 
 
-class _Agent(_Table):
+class _Agent(Table):
     id: Slug | None = None
     state_directory: Path = Path("/var/lib/roomd")
     socket: Path = Path("/run/roomd/roomd.sock")
     budget_mb: Annotated[Count, Field(ge=SMALLEST_BUDGET_MB)] = 256
 
 
-class _Mqtt(_Table):
+class _Mqtt(Table):
     url: str
     root: str = "roomd"
     client_id: Words | None = None
@@ -162,10 +176,10 @@ class _Mqtt(_Table):
     window: Annotated[Count, Field(le=1000)] = 40
 
 
-class _DeviceDefaults(_Table):
+class _DeviceDefaults(Table):
     username: Words | None = None
     password_file: str | None = None
-    transport: Literal["auto", "websocket", "ssh", "http"] | None = None
+    transport: Literal["auto", "websocket", "ssh", "http", "cloud"] | None = None
     ca_file: str | None = None
     known_hosts: str | None = None
     ssh_port: Annotated[Count, Field(le=65535)] | None = None
@@ -178,14 +192,15 @@ class _Devices(_DeviceDefaults):
 
 
 class _Device(_DeviceDefaults):
-    host: Words
+    host: Words | None = None
+    webex: Words | None = None
     id: Slug | None = None
     fingerprint: Annotated[str, StringConstraints(pattern=FINGERPRINT)] | None = None
     host_key: Annotated[str, StringConstraints(pattern=HOST_KEY)] | None = None
     counts_people: bool = False
 
 
-class _Feedback(_Table):
+class _Feedback(Table):
     listen: Words | None = None
     url: str | None = None
     certificate_file: str | None = None
@@ -193,21 +208,16 @@ class _Feedback(_Table):
     slot: Annotated[Count, Field(le=4)] = 1
 
 
-class _Holds(_Table):
+class _Holds(Table):
     disturb: bool = False
     light: Literal["Green", "Yellow", "Red"] = "Yellow"
 
 
-class _Calendar(_Table):
-    microsoft: Words | None = None
-    google: Words | None = None
-
-
-class _Room(_Table):
+class _Room(Table):
     id: Slug
     name: Words | None = None
     capacity: Count | None = None
-    calendar: _Calendar | None = None
+    calendar: CalendarTable = CalendarTable()
     devices: tuple[_Device, ...] = ()
 
 
@@ -225,6 +235,10 @@ class _File(BaseSettings):
     devices: _Devices = _Devices()
     feedback: _Feedback = _Feedback()
     holds: _Holds = _Holds()
+    microsoft: MicrosoftTable | None = None
+    google: GoogleTable | None = None
+    webex: WebexTable | None = None
+    pushes: PushesTable | None = None
     rooms: tuple[_Room, ...] = ()
 
     @classmethod
@@ -269,13 +283,16 @@ def _without(table: dict[str, Any], errors: Iterable[ErrorDetails]) -> dict[str,
     """The file's tables without what is wrong in them; a room that cannot do without it is left empty."""
     for error in errors:
         *way, last = error["loc"]
-        if error["type"] == "missing" or last in {"id", "host", "url", "timezone"}:
-            place = [*way, last]
+        place = [*way, last]
+        needed = place[0] in {"rooms", *STAND_INS} and last in {"id", "host", "url", "timezone"}
+        if error["type"] == "missing" or needed:
             if place[0] == "rooms" and len(place) > 1 and isinstance(number := place[1], int):
                 table["rooms"][number] = {"id": f"left-out-{number}"}
             elif place[0] in STAND_INS:
                 table[str(place[0])] = {**_table(table, place[0]), **_stand_ins(place)}
             continue
+        if isinstance(last, int) and way[-1:] != ["rooms"]:
+            *way, last = way  # a list of words goes as a whole
         holder: Any = table
         for step in way:
             inside = isinstance(holder, list) or (isinstance(holder, dict) and step in holder)
@@ -337,6 +354,7 @@ class _Reader:
     def configuration(self) -> Configuration:
         site, policy, broker = self._site(), self._policy(), self._broker()
         privacy, rooms, feedback = self._privacy(), tuple(self._rooms()), self._feedback()
+        accounts, linked = self._calendars()
         self._unique()
         if site is None or policy is None or privacy is None or self.problems:
             raise ConfigurationRefused(self.problems)
@@ -351,6 +369,8 @@ class _Reader:
             rooms=rooms,
             dial_at_once=self.content.devices.dial_at_once,
             feedback=feedback,
+            accounts=accounts,
+            linked=linked,
             state_directory=agent.state_directory,
             budget_bytes=agent.budget_mb * 1024 * 1024,
             socket=agent.socket,
@@ -449,12 +469,11 @@ class _Reader:
             )
         for number, room in enumerate(self.content.rooms):
             key = f"rooms[{number}]"
-            if room.calendar is not None and (room.calendar.microsoft or room.calendar.google):
+            calendars = [name for name in self._tables.read if getattr(room.calendar, name) is not False]
+            if not room.devices and not calendars:
                 self.notes.append(
-                    f"{key}.calendar: this version reads no calendars; {room.id} is as its devices say"
+                    f"{key}: {room.id} has neither device nor calendar, so nothing will be known of it"
                 )
-            if not room.devices:
-                self.notes.append(f"{key}: {room.id} has no device, so nothing will be known of it")
             devices = (
                 self._device(f"{key}.devices[{n}]", room, device, n) for n, device in enumerate(room.devices)
             )
@@ -463,11 +482,104 @@ class _Reader:
                 name=room.name or room.id,
                 capacity=room.capacity,
                 devices=tuple(device for device in devices if device is not None),
+                put_on_devices=room.calendar.put_on_devices,
             )
+
+    @property
+    def _tables(self) -> CalendarTables:
+        content = self.content
+        return CalendarTables(
+            microsoft=content.microsoft, google=content.google, webex=content.webex, pushes=content.pushes
+        )
+
+    def _calendars(self) -> tuple[Accounts | None, tuple[LinkedRoom, ...]]:
+        tables = self._tables
+        if tables == CalendarTables() and all(
+            room.calendar == CalendarTable() for room in self.content.rooms
+        ):
+            return None, ()
+        from agent.linking import Look, RoomLine, read_accounts, read_links  # noqa: PLC0415 - and its libraries
+
+        look = Look(
+            wrong=self._wrong,
+            note=self.notes.append,
+            file=self._file,
+            secret=self._secret,
+            host=lambda key, host, port: self._host(key, host, port=port),
+        )
+        lines = [
+            RoomLine(
+                key=f"rooms[{number}]",
+                id=RoomId(room.id),
+                name=room.name or room.id,
+                capacity=room.capacity,
+                calendar=room.calendar,
+                devices=len(room.devices),
+            )
+            for number, room in enumerate(self.content.rooms)
+        ]
+        return read_accounts(tables, look), read_links(lines, tables, look)
 
     def _device(self, key: str, room: _Room, device: _Device, number: int) -> Device | None:
         defaults = self.content.devices
-        host, port = self._host(f"{key}.host", device.host)
+        id_ = DeviceId(device.id or (f"{room.id}-{number + 1}" if number else room.id))
+        transports = self._transports(key, device)
+        if device.host is None:
+            self.found.append((id_, f"webex {device.webex}" if device.webex else f"{key}, without a host"))
+            host, port, credential = "", HTTPS_PORT, NOBODY
+        else:
+            host, port = self._host(f"{key}.host", device.host)
+            self.found.append((id_, f"{host.lower()}:{port}"))
+            found = self._credential(key, device)
+            if found is None:
+                return None
+            credential = found
+        trust = self._trust(key, room, device)
+        if transports == (Transport.SSH,) and not (trust.host_key or trust.known_hosts or trust.unverified):
+            self._wrong(
+                f"{key}.transport",
+                "ssh needs a way to know the device",
+                "Add host_key, as `ssh-keyscan HOST | ssh-keygen -lf -` prints it (SHA256:…), or known_hosts",
+            )
+        return Device(
+            id=id_,
+            room=RoomId(room.id),
+            host=host,
+            port=port,
+            credential=credential,
+            trust=trust,
+            ssh_port=device.ssh_port or defaults.ssh_port or SSH_PORT,
+            transports=transports,
+            counts_people=device.counts_people,
+            banner=bool(defaults.banner if device.banner is None else device.banner),
+            webex=device.webex,
+        )
+
+    def _transports(self, key: str, device: _Device) -> tuple[Transport, ...]:
+        """Over which lines it may be heard: through Webex last, and only if it is named there."""
+        named = device.transport or self.content.devices.transport or "auto"
+        if device.webex is not None and self.content.webex is None:
+            self._wrong(
+                f"{key}.webex", "has no [webex] to be asked by", "Add the table [webex], or take this out"
+            )
+        if named == "cloud" and device.webex is None:
+            self._wrong(
+                f"{key}.webex",
+                "is not given, and transport is cloud",
+                "Write its id in Webex or its serial number, or another transport",
+            )
+        over_the_network = LINES if named == "auto" else tuple(line for line in LINES if line == named)
+        if device.host is None and (device.webex is None or named not in {"auto", "cloud"}):
+            self._wrong(
+                f"{key}.host",
+                "is missing",
+                "Add it; or webex, for a device that only Webex leads to",
+            )
+        through_webex = device.webex is not None and named in {"auto", "cloud"}
+        return (*(over_the_network if device.host else ()), *((Transport.CLOUD,) if through_webex else ()))
+
+    def _credential(self, key: str, device: _Device) -> Credential | None:
+        defaults = self.content.devices
         username = device.username or defaults.username
         if username is None:
             self._wrong(f"{key}.username", "is not given", "Add it here, or once for all in [devices]")
@@ -476,30 +588,9 @@ class _Reader:
             self._wrong(f"{key}.password_file", "is not given", "Add it here, or once for all in [devices]")
         where = f"{key}.password_file" if device.password_file else "devices.password_file"
         password_file = self._secret(where, named)
-        transport = device.transport or defaults.transport or "auto"
-        trust = self._trust(key, room, device)
-        if transport == "ssh" and not (trust.host_key or trust.known_hosts or trust.unverified):
-            self._wrong(
-                f"{key}.transport",
-                "ssh needs a way to know the device",
-                "Add host_key, as `ssh-keyscan HOST | ssh-keygen -lf -` prints it (SHA256:…), or known_hosts",
-            )
-        id_ = DeviceId(device.id or (f"{room.id}-{number + 1}" if number else room.id))
-        self.found.append((id_, f"{host.lower()}:{port}"))
         if username is None or password_file is None:
             return None
-        return Device(
-            id=id_,
-            room=RoomId(room.id),
-            host=host,
-            port=port,
-            credential=Credential(username=username, password_file=password_file),
-            trust=trust,
-            ssh_port=device.ssh_port or defaults.ssh_port or SSH_PORT,
-            transports=tuple(Transport) if transport == "auto" else (Transport(transport),),
-            counts_people=device.counts_people,
-            banner=bool(defaults.banner if device.banner is None else device.banner),
-        )
+        return Credential(username=username, password_file=password_file)
 
     def _trust(self, key: str, room: _Room, device: _Device) -> Trust:
         defaults = self.content.devices
@@ -680,6 +771,8 @@ def _explain(file: Path, error: ErrorDetails) -> Problem:
     key = key.lstrip(".") or "the file"
     context = error.get("ctx", {})
     match error["type"]:
+        case "refused":  # by a validator of ours
+            what, mend = context["what"], context["mend"]
         case "missing":
             what, mend = "is missing", "Add it"
         case "extra_forbidden":

@@ -51,6 +51,7 @@ class Transport(StrEnum):
     WEBSOCKET = "websocket"
     SSH = "ssh"
     HTTP = "http"
+    CLOUD = "cloud"  # by way of Webex, for devices that the network does not lead to
 
 
 SSH_PORT = 22
@@ -62,7 +63,7 @@ class Device:
 
     id: DeviceId
     room: RoomId
-    host: str
+    host: str  # "": only Webex leads to it
     port: int  # of HTTPS: WebSocket and HTTP
     credential: Credential
     trust: Trust
@@ -70,6 +71,7 @@ class Device:
     transports: tuple[Transport, ...] = (Transport.WEBSOCKET,)  # that may be tried, in this order
     counts_people: bool = False  # its count goes before those of the devices that stand before it
     banner: bool = False  # messages without answers are a line over the picture, not a box
+    webex: str | None = None  # its id in Webex, or its serial number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
