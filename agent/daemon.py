@@ -28,6 +28,7 @@ from agent.core.facts import Fact, Request, Step
 from agent.core.model import DeviceId, DevicePhase, DeviceState, HoldPhase, Room, RoomId, Transport
 from agent.core.orders import Answer
 from agent.desk import Desk
+from agent.listening import FEW_STRANGERS, MANY_STRANGERS, Bounds, Listener
 from agent.local_api import Broadcast, Inside, SocketInUse, serve
 from agent.pipeline import Pipeline
 from agent.settings import Configuration, Feedback
@@ -89,8 +90,8 @@ async def run(configuration: Configuration) -> None:
             )
             daemon = await _build(configuration, database)
             await stack.enter_async_context(serve(configuration.socket, daemon.inside))
-            if daemon.receiver is not None:
-                await _listen(daemon.receiver, stack)
+            if configuration.feedback is not None:
+                await _listen(configuration.feedback, daemon.receiver, stack)
         except (AlreadyRunning, SocketInUse) as error:
             raise CannotStart(str(error), transient=True) from error
         except DiskRefuses as error:
@@ -103,17 +104,27 @@ async def run(configuration: Configuration) -> None:
         await daemon.live(stop)
 
 
-async def _listen(receiver: Receiver, stack: AsyncExitStack) -> None:
+async def _listen(feedback: Feedback, receiver: Receiver, stack: AsyncExitStack) -> None:
     """Without it, devices that are heard over HTTP only are polled: worse, and no reason to hear none."""
+    listener = Listener(
+        receiver,
+        host=feedback.host,
+        port=feedback.port,
+        certificate=feedback.certificate_file,
+        key=feedback.key_file,
+        bounds=Bounds(strangers=FEW_STRANGERS if feedback.url is None else MANY_STRANGERS),
+    )
     try:
-        await stack.enter_async_context(receiver)
+        await stack.enter_async_context(listener)
     except OSError as error:  # also ssl.SSLError: the certificate
         log.error(
             "feedback.not_listening",
-            url=receiver.url,
+            url=feedback.url or listener.url,
             why=str(error),
             mend="mend [feedback] in the configuration and restart roomd; until then devices are polled",
         )
+    else:
+        stack.enter_context(receiver.reached_at(feedback.url or listener.url))
 
 
 @contextmanager
@@ -142,26 +153,16 @@ async def _build(configuration: Configuration, database: Database) -> _Daemon:
     return _Daemon(configuration, database, clock, rooms, stats)
 
 
-def _receiver(feedback: Feedback | None) -> Receiver | None:
-    if feedback is None:
-        return None
-    return Receiver(
-        host=feedback.host,
-        port=feedback.port,
-        url=feedback.url,
-        certificate=feedback.certificate_file,
-        key=feedback.key_file,
-    )
-
-
-def _lines(feedback: Feedback | None, receiver: Receiver | None) -> Lines:
+def _lines(feedback: Feedback | None, receiver: Receiver) -> Lines:
     contexts = trust.Contexts()
     return Lines(
         {
             Transport.WEBSOCKET: WebSockets(contexts=contexts),
             Transport.SSH: Shells(),
             Transport.HTTP: Http(
-                contexts=contexts, receiver=receiver, slot=DEFAULT_SLOT if feedback is None else feedback.slot
+                contexts=contexts,
+                receiver=None if feedback is None else receiver,
+                slot=DEFAULT_SLOT if feedback is None else feedback.slot,
             ),
         }
     )
@@ -210,7 +211,7 @@ class _Daemon:
         self._pipeline = Pipeline(
             rooms, policy=configuration.policy, clock=clock, record=self._record, ask=self._ask
         )
-        self.receiver = _receiver(configuration.feedback)
+        self.receiver = Receiver()
         self._fleet = Fleet(
             configuration.devices,
             self._pipeline.deliver,

@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 
 from agent.core.events import RoomEvent
 from agent.core.model import Credential, Device, DeviceId, RoomId, Trust
+from agent.listening import Listener
 from device_adapters.errors import (
     CertificateRefused,
     DeviceBooting,
@@ -29,6 +30,7 @@ from device_adapters.errors import (
 from device_adapters.fleet import Fleet
 from device_adapters.lifecycle import Patience, Rest
 from device_adapters.link import LinkPace
+from device_adapters.receiver import Receiver
 from device_adapters.trust import fingerprint
 from device_adapters.websocket import LinePace, WebSockets
 from tests.simulator import Device as Simulated
@@ -305,3 +307,12 @@ async def door(answers: Iterator[bytes], *, tls: bool = True) -> AsyncIterator[t
     finally:
         server.close()
         await met.empty.wait()
+
+
+@contextlib.asynccontextmanager
+async def receiving(**options: Any) -> AsyncIterator[Receiver]:  # noqa: ANN401 - a door's
+    """Where devices call back, with a door of its own."""
+    receiver = Receiver()
+    async with Listener(receiver, host="127.0.0.1", port=0, **options) as listener:
+        with receiver.reached_at(listener.url):
+            yield receiver

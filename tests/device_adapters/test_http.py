@@ -58,7 +58,7 @@ from device_adapters.xapi.messages import (
 from device_adapters.xapi.requests import UPTIME, WHO_ARE_YOU, get, list_bookings, subscribe
 from device_adapters.xapi.translate import ANSWERS_UNHEARD
 from device_adapters.xapi.xml import COMMAND_FAILED, INVALID_PARAMETERS, NO_SUCH_NODE
-from tests.device_adapters.stage import IMPATIENT, Ear, Scripted, configured, door
+from tests.device_adapters.stage import IMPATIENT, Ear, Scripted, configured, door, receiving
 from tests.simulator import ALL_VERSIONS, Site
 
 pytestmark = pytest.mark.slow
@@ -340,10 +340,6 @@ async def refused(device, dial=None) -> DeviceError:
         async with talking(device, dial) as line:
             await asked(line, get(UPTIME))
     return caught.value
-
-
-def receiving():
-    return Receiver(host="127.0.0.1", port=0)
 
 
 # ── asking ──
@@ -970,9 +966,7 @@ async def test_it_is_said_that_and_why_a_device_is_looked_at(tmp_path):
     async with codec() as device:
         found = device.configured(tmp_path)
         assert "[feedback]" in await polled(found, Http(poll_every_s=SELDOM))
-        assert "cannot listen" in await polled(
-            found, Http(receiver=Receiver(host="127.0.0.1", port=0), poll_every_s=SELDOM)
-        )
+        assert "cannot listen" in await polled(found, Http(receiver=Receiver(), poll_every_s=SELDOM))
 
 
 async def test_after_some_time_a_device_that_was_looked_at_may_call_again(tmp_path, monkeypatch):
@@ -1343,13 +1337,11 @@ async def test_too_many_sessions_are_a_busy_device(tmp_path):
 # ── calls over TLS ──
 
 
-@contextlib.asynccontextmanager
-async def receiving_over_tls(directory, authority):
+def receiving_over_tls(directory, authority):
     identity = authority.issue_cert("127.0.0.1")
     certificate = directory / "receiver.pem"
     certificate.write_bytes(identity.private_key_and_cert_chain_pem.bytes())
-    async with Receiver(host="127.0.0.1", port=0, certificate=certificate) as receiver:
-        yield receiver
+    return receiving(certificate=certificate)
 
 
 async def test_a_device_calls_back_over_tls_where_it_believes_the_certificate(tmp_path):
@@ -1365,7 +1357,6 @@ async def test_a_device_calls_back_over_tls_where_it_believes_the_certificate(tm
             simulated.count_people(6)
             await ear.until(lambda: any(each.people == 6 for each in ear.of(PeopleCounted)))
         assert receiver.callers.posts
-        assert not receiver.callers.ill_mannered
 
 
 async def test_a_device_that_does_not_believe_the_certificate_is_looked_at(tmp_path):
@@ -1381,7 +1372,6 @@ async def test_a_device_that_does_not_believe_the_certificate_is_looked_at(tmp_p
                 if why := ear.of(DeviceConnected)[-1].transport_why:
                     break
             assert "TlsVerify" in why
-        assert receiver.callers.ill_mannered
         assert not receiver.callers.posts
 
 

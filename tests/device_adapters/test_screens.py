@@ -45,13 +45,12 @@ from agent.core.model import (
 from device_adapters.fleet import Fleet
 from device_adapters.http import Http
 from device_adapters.link import LinkPace
-from device_adapters.receiver import Receiver
 from device_adapters.ssh import Shells
 from device_adapters.websocket import WebSockets
 from device_adapters.xapi.messages import PERMISSION_DENIED
 from device_adapters.xapi.plans import MESSAGES_DENIED
 from device_adapters.xapi.translate import ANSWERS_UNHEARD
-from tests.device_adapters.stage import SILENCE, Ear, configured, hearing, scripted
+from tests.device_adapters.stage import SILENCE, Ear, configured, hearing, receiving, scripted
 from tests.simulator import Device as Simulated
 from tests.simulator import Site
 from tests.simulator.bookings import Answer
@@ -114,7 +113,7 @@ async def playing(
         if line == "ssh":
             found = replace(found, trust=replace(found.trust, host_key=simulated.host_key))
         if line == "http":
-            options["receiver"] = await stack.enter_async_context(Receiver(host="127.0.0.1", port=0))
+            options["receiver"] = await stack.enter_async_context(receiving())
         fleet, ear = await stack.enter_async_context(hearing(found, dial=dials[line](**options)))
         await ear.until_heard(BookingsListed)
         yield Stage(simulated, fleet, ear)
