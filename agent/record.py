@@ -240,7 +240,7 @@ async def record(
 
     with _File(file, overwrite=overwrite) as written, _stopped_by_signals(stop):
         recorder = Recorder(
-            _lines(),
+            lines(),
             written.write,
             began_at=clock.now(),
             elapsed=lambda: time.monotonic() - began,
@@ -268,7 +268,8 @@ async def record(
     return look()
 
 
-def _lines() -> Lines:
+def lines() -> Lines:
+    """All lines to devices, as a command uses them that hears devices itself: nobody can call it back."""
     contexts = trust.Contexts()
     return Lines(
         {

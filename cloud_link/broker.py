@@ -702,22 +702,24 @@ async def connect(
     will: Message | None = None,
     wake: Callable[[], None] = lambda: None,
     within_s: float = DIALS_WITHIN_S,
+    lasting: bool = True,
 ) -> AsyncIterator[Connection]:
     """A connection after its CONNACK. The block's end cuts the line, unless it was disconnected before.
 
-    `wake` is called on the loop whenever answers or messages have come, or the connection is lost. Raises
-    BrokerError if it cannot be had, and AddressUnusable if a person must act first.
+    `lasting`: the broker keeps the session when the line is gone. `wake` is called on the loop whenever
+    answers or messages have come, or the connection is lost. Raises BrokerError if it cannot be had, and
+    AddressUnusable if a person must act first.
     """
     secure, websocket, host, port, path = _parts(address.url)
     context = await _off_loop(lambda: _tls(address)) if secure else None
     password = await _off_loop(lambda: _password(address))
-    client = _new_client(address, context, password, will, path=path if websocket else None)
+    client = _new_client(address, context, password, will, path=path if websocket else None, lasting=lasting)
     connection = Connection(client, address.version, wake, largest=address.largest_packet_bytes)
     connection._bind()  # noqa: SLF001 (its maker)
     properties = None
     if address.version is Version.V5:
         properties = _new_properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S if lasting else 0
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
         properties.MaximumPacketSize = LARGEST_INCOMING
 
@@ -726,7 +728,7 @@ async def connect(
             host,
             port,
             address.keepalive_s,
-            clean_start=False if properties is not None else paho.MQTT_CLEAN_START_FIRST_ONLY,
+            clean_start=not lasting if properties is not None else paho.MQTT_CLEAN_START_FIRST_ONLY,
             properties=properties,
         )
 
@@ -760,6 +762,7 @@ def _new_client(
     will: Message | None,
     *,
     path: str | None,
+    lasting: bool,
 ) -> _Client:
     """A new one for each connection: nothing of the last can come through. `path`: by websocket."""
     modern = address.version is Version.V5
@@ -767,7 +770,7 @@ def _new_client(
         CallbackAPIVersion.VERSION2,
         client_id=address.client_id,
         protocol=MQTTProtocolVersion(address.version.value),
-        clean_session=None if modern else False,
+        clean_session=None if modern else not lasting,
         transport="tcp" if path is None else "websockets",
         reconnect_on_failure=False,
         manual_ack=True,
