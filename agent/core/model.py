@@ -150,10 +150,10 @@ UNANSWERED_PHASES = frozenset({BookingPhase.REQUESTED, BookingPhase.PENDING})
 class Meeting:
     """The gathering, as a calendar tells it; without description and invitees, which never touch the disk."""
 
-    title: str | None = None
-    organizer: str | None = None
+    title: str | None = field(default=None, repr=False)  # nothing that prints a meeting prints these
+    organizer: str | None = field(default=None, repr=False)
     platform: str | None = None
-    join: str | None = None
+    join: str | None = field(default=None, repr=False)
     ical_uid: str | None = None
     private: bool = False
 

@@ -331,6 +331,9 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _words(error: BaseException) -> str:
+    if isinstance(error, httpx.ProtocolError):  # its text quotes what it stumbled over: a token, an entry
+        closed = str(error).startswith(("Server disconnected", "peer closed"))
+        return "closed before the answer was whole" if closed else "what came is no HTTP"
     below = _cause(error)
     text = (below.strerror if isinstance(below, OSError) else None) or str(below) or type(below).__name__
     return text.splitlines()[0][:200]

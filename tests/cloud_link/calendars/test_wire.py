@@ -225,6 +225,41 @@ async def test_says_nothing_of_what_passes(
     assert canary not in repr(Answer(status=200, headers={}, body=canary.encode()))
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"CANARY\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nCANARY\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: CANARY\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nCANARY\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{CANARY\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: CANARY\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nCANARY",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\nCANARY",
+        b"HTTP/1.1 500 CANARY\r\nContent-Length: 6\r\n\r\nCANARY",
+    ],
+)
+async def test_what_is_no_http_is_not_repeated(said: bytes):
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, Wire(f"http://127.0.0.1:{port}", pace=QUICK) as wire:
+        with pytest.raises(Transient) as caught:
+            await wire.ask("GET", "/a", token="t")
+    assert "CANARY" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_token_that_cannot_be_sent_is_not_repeated(service: Serving, wire: Wire):
+    token = "CANARY\n"
+    with pytest.raises(Transient) as caught:
+        await wire.ask("GET", "/a", token=token)
+    assert token.strip() not in "".join(traceback.format_exception(caught.value))
+
+
 class Proxy:
     """A way out: opens a tunnel for whoever asks, or refuses."""
 
