@@ -24,6 +24,7 @@ from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configu
 
 if TYPE_CHECKING:
     from agent.core.model import Device
+    from agent.findings import Finding
     from agent.settings import Configuration
 
 app = typer.Typer(
@@ -101,6 +102,38 @@ def check(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
         print(f"note: {note}", file=sys.stderr)
     site = configuration.site
     print(f"{config}: good. Site {site.site}, agent {site.agent}: {rooms} rooms, {devices} devices")
+
+
+@app.command()
+def doctor(
+    config: ConfigOption = DEFAULT,
+    as_json: JsonOption = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            help="A part: file, clock, disk, daemon, broker, devices, calendars; can be given again.",
+            metavar="PART",
+        ),
+    ] = None,
+) -> None:
+    """Examine the whole installation: what is wrong, and what to do. Changes nothing anywhere."""
+    import structlog
+
+    from agent.doctor import consult
+    from agent.findings import Part, exit_code
+
+    unknown = sorted(set(only or ()) - set(Part))
+    if unknown:
+        fail(f"{unknown[0]!r} is no part: write {', '.join(Part)}", os.EX_USAGE)
+    # What matters is said here in words, and a line that is written over is no place for a log.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    found: list[Finding] = []
+    wait_for(consult(config, {Part(each) for each in only or Part}, found, as_json=as_json))
+    raise typer.Exit(exit_code(found))
 
 
 @app.command()

@@ -1,0 +1,650 @@
+"""Examines the calendars: what is granted, which rooms can be read, what mailboxes do to meetings."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import os
+import ssl
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, assert_never
+
+from cryptography import x509
+
+from agent.core.events import CalendarEntry
+from agent.core.model import RoomId
+from agent.findings import Visit
+from cloud_link.calendars.accounts import (
+    GoogleAccount,
+    LinkedRoom,
+    MicrosoftAccount,
+    PushDoor,
+    Way,
+    WebexAccount,
+)
+from cloud_link.calendars.errors import (
+    CalendarError,
+    ClockSkewed,
+    CredentialWrong,
+    IntegrationError,
+    Misconfigured,
+    Revoked,
+    RoomDenied,
+    RoomsDenied,
+    RoomUnknown,
+    Transient,
+)
+from cloud_link.calendars.google import Google
+from cloud_link.calendars.integration import (
+    Access,
+    Integration,
+    Phase,
+    RoomPhase,
+    Service,
+    room_words,
+    words,
+)
+from cloud_link.calendars.joins import Platform
+from cloud_link.calendars.matching import Doubt, Ground, Matching, Named, match
+from cloud_link.calendars.microsoft import Microsoft, RoomToList
+from cloud_link.calendars.opening import open_google, open_microsoft, read_file, trusting
+from cloud_link.calendars.webex import Lines, activate
+from cloud_link.calendars.window import today_and_tomorrow
+from cloud_link.calendars.wire import Wire, WirePace
+
+NAMES: Final[Mapping[Service, str]] = {
+    Service.MICROSOFT: "Microsoft 365",
+    Service.GOOGLE: "Google Workspace",
+    Service.WEBEX: "Webex",
+}
+AT_ONCE: Final = 8  # rooms at Google: its quota is for a minute, and a running daemon has a share in it
+TELLING: Final = 3  # entries of a room: fewer may be so by chance
+MOST_NAMED: Final = 12  # rooms in a sentence
+OFF_BY: Final = timedelta(seconds=60)  # clouds give some minutes; what is signed is to be valid at once
+EXPIRES_SOON: Final = timedelta(days=14)
+DOOR_WITHIN_S: Final = 5.0
+SETTLED: Final = (  # facts: what Exchange does to meetings by default hides them from everybody
+    "-AutomateProcessing AutoAccept -DeleteComments $false -DeleteSubject $false "
+    "-AddOrganizerToSubject $false -RemovePrivateProperty $false -ProcessExternalMeetingMessages $true"
+)
+
+Listed = tuple[CalendarEntry, ...] | CalendarError
+
+
+async def examine_calendars(visit: Visit) -> None:
+    """Everything about calendars; what the running daemon says of them beside what is seen from here."""
+    accounts = visit.configuration.accounts
+    if accounts is None:
+        visit.ok("calendars", "none are configured: rooms are as their devices say")
+        return
+    said = {str(each["service"]): each for each in (visit.picture or {}).get("calendars", ())}
+    alone: list[set[str]] = []
+    for service, account in (
+        (Service.MICROSOFT, accounts.microsoft),
+        (Service.GOOGLE, accounts.google),
+        (Service.WEBEX, accounts.webex),
+    ):
+        if account is None:
+            continue
+        if service.value in said:
+            _by_daemon(visit, service, said[service.value])
+        match account:
+            case MicrosoftAccount():
+                alone.append(await _examine_microsoft(visit, account))
+            case GoogleAccount():
+                alone.append(await _examine_google(visit, account))
+            case WebexAccount():
+                await _examine_webex(visit, account, said.get(service.value))
+            case other:
+                assert_never(other)
+    without = set.intersection(*alone) if alone else set()
+    if without:
+        visit.advise(
+            "rooms without a calendar",
+            f"no calendar is like {_some(without)}",
+            'nothing to do if they have none; else write below the room: calendar = { microsoft = "…" }',
+        )
+    if accounts.push is not None:
+        await _examine_door(visit, accounts.push, said)
+
+
+def _by_daemon(visit: Visit, service: Service, said: Mapping[str, Any]) -> None:
+    """The integration as the running daemon has it."""
+    what, phase, why = f"{NAMES[service]}, in roomd", str(said["phase"]), said.get("why")
+    match phase:
+        case "active":
+            visit.ok(what, "active")
+        case "connecting":
+            visit.advise(what, "it is being asked for the first time", "look again in a minute")
+        case "degraded":
+            visit.advise(what, *_parted(phase, why))
+        case _:
+            visit.wrong(what, *_parted(phase, why), code=os.EX_NOPERM)
+
+
+def _parted(phase: str, why: object) -> tuple[str, str | None]:
+    """What is wrong, and its mend: an integration's words have them in this order."""
+    seen, _, mend = str(why or "").partition("; ")
+    return (f"{phase}: {seen}", mend) if mend else (phase, seen or None)
+
+
+# ── Microsoft 365 ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def _examine_microsoft(visit: Visit, account: MicrosoftAccount) -> set[str]:
+    given: list[CalendarError | None] = []
+    # The organizer's name is compared with the title here, and forgotten with it.
+    account = replace(account, organizers=True)
+    try:
+        async with open_microsoft(account, on_token=given.append, now=visit.now) as client:
+            return await _examine_service(visit, Service.MICROSOFT, _MicrosoftRooms(client, account))
+    except CalendarError as error:
+        _trouble(visit, Service.MICROSOFT, error)
+        return set()
+    finally:
+        _tell_of_token(visit, Service.MICROSOFT, given)
+
+
+@dataclass(frozen=True, slots=True)
+class _MicrosoftRooms:
+    client: Microsoft
+    account: MicrosoftAccount
+
+    @property
+    def searches_bodies(self) -> bool:
+        return self.account.search_bodies
+
+    async def directory(self) -> tuple[Named, ...]:
+        return tuple(
+            Named(
+                id=place.address,
+                name=place.name,
+                capacity=place.capacity,
+                address=place.address,
+                where=tuple(each for each in (place.building, place.floor) if each),
+            )
+            for place in await self.client.rooms()
+        )
+
+    async def read(self, visit: Visit, addresses: Sequence[str], tell: Callable[[str, Listed], None]) -> None:
+        zone = visit.configuration.policy.timezone
+        window = today_and_tomorrow(visit.now(), zone)
+
+        async def told(address: str, listed: Listed) -> None:
+            tell(address.lower(), listed)
+
+        rooms = [RoomToList(address=address, window=window, zone=zone) for address in addresses]
+        await self.client.list_rooms(rooms, told)
+
+
+# ── Google Workspace ──────────────────────────────────────────────────────────────────────────────
+
+
+async def _examine_google(visit: Visit, account: GoogleAccount) -> set[str]:
+    given: list[CalendarError | None] = []
+    try:
+        async with open_google(account, on_token=given.append, now=visit.now) as client:
+            return await _examine_service(visit, Service.GOOGLE, _GoogleRooms(client, account))
+    except CalendarError as error:
+        _trouble(visit, Service.GOOGLE, error)
+        return set()
+    finally:
+        _tell_of_token(visit, Service.GOOGLE, given)
+
+
+@dataclass(frozen=True, slots=True)
+class _GoogleRooms:
+    client: Google
+    account: GoogleAccount
+
+    @property
+    def searches_bodies(self) -> bool:
+        return self.account.search_bodies
+
+    async def directory(self) -> tuple[Named, ...]:
+        return tuple(
+            Named(
+                id=resource.address,
+                name=resource.name,
+                capacity=resource.capacity,
+                address=resource.address,
+                where=tuple(each for each in (resource.building_id, resource.floor) if each),
+            )
+            for resource in await self.client.rooms()
+            if resource.is_room
+        )
+
+    async def read(self, visit: Visit, addresses: Sequence[str], tell: Callable[[str, Listed], None]) -> None:
+        zone = visit.configuration.policy.timezone
+        window = today_and_tomorrow(visit.now(), zone)
+        waiting, of_all = deque(addresses), list[IntegrationError]()
+
+        async def work() -> None:
+            while waiting and not of_all:
+                address = waiting.popleft()
+                try:
+                    listed: Listed = await self.client.list_room(address, window, zone)
+                except IntegrationError as error:  # the others would say the same
+                    of_all.append(error)
+                    return
+                except CalendarError as error:
+                    listed = error
+                tell(address.lower(), listed)
+
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(AT_ONCE):
+                tasks.create_task(work(), name=f"google listing {number}")
+        if of_all:
+            raise of_all[0]
+
+
+# ── what both have in common ──────────────────────────────────────────────────────────────────────
+
+
+def _trouble(visit: Visit, service: Service, error: CalendarError) -> None:
+    """Nothing can be read at all, and why."""
+    match error:
+        case CredentialWrong():
+            what, code = "credential", os.EX_CONFIG
+        case ClockSkewed():
+            what, code = "clock", os.EX_OSERR
+        case Revoked():
+            what, code = "consent", os.EX_NOPERM
+        case Misconfigured():
+            what, code = "configuration", os.EX_CONFIG
+        case Transient():
+            what, code = "reach", os.EX_UNAVAILABLE
+        case _:
+            what, code = "access", os.EX_NOPERM
+    visit.wrong(f"{NAMES[service]}, {what}", str(error), _mend(visit, service, error), code=code)
+
+
+_TROUBLES: Final[Mapping[type[CalendarError], Phase]] = {
+    CredentialWrong: Phase.CREDENTIAL,
+    ClockSkewed: Phase.CLOCK_SKEW,
+    Revoked: Phase.REVOKED,
+}
+_ROOM_TROUBLES: Final[Mapping[type[CalendarError], RoomPhase]] = {
+    RoomDenied: RoomPhase.ACCESS_DENIED,
+    RoomUnknown: RoomPhase.NOT_FOUND,
+}
+
+
+def _mend(visit: Visit, service: Service, error: CalendarError) -> str | None:
+    """What to do: by the error where it knows more than usual, else in the words of the running daemon."""
+    kind = type(error)
+    if error.mend == kind.default_mend:
+        if (phase := _TROUBLES.get(kind)) is not None:
+            return words(Integration(service=service, phase=phase, since=visit.now()))
+        if (room_phase := _ROOM_TROUBLES.get(kind)) is not None:
+            return room_words(service, Access(phase=room_phase))
+    return error.mend
+
+
+def _tell_of_token(visit: Visit, service: Service, given: Sequence[CalendarError | None]) -> None:
+    if None in given:
+        visit.ok(f"{NAMES[service]}, credential", "taken: a token was given")
+
+
+async def _examine_service(visit: Visit, service: Service, cloud: _MicrosoftRooms | _GoogleRooms) -> set[str]:
+    """Directory, links and rooms; which rooms have no calendar there, as far as can be told."""
+    name, rooms = NAMES[service], visit.configuration.linked
+    by_hand = _by_hand(service, rooms)
+    directory: tuple[Named, ...] | None = None
+    try:
+        directory = await cloud.directory()
+    except (RoomsDenied, Misconfigured) as error:
+        unnamed = [room.id for room in rooms if room.id not in by_hand]
+        if isinstance(error, Misconfigured) and not any(by_hand.values()):
+            raise
+        seen = f"the list of rooms cannot be read: {error}"
+        if unnamed:
+            visit.wrong(f"{name}, directory", seen, error.mend, code=os.EX_NOPERM)
+        else:
+            visit.advise(f"{name}, directory", f"{seen}; every room has its address by hand", error.mend)
+    else:
+        visit.ok(f"{name}, directory", f"{len(directory)} rooms")
+    found = _link(visit, service, rooms, directory, by_hand)
+    addresses = {RoomId(each.one): each.other for each in found.matches}
+    listed = await _read(visit, cloud, addresses)
+    _tell_of_reading(visit, service, listed)
+    readable = {room: entries for room, entries in listed.items() if not isinstance(entries, CalendarError)}
+    of_address = {addresses[room]: entries for room, entries in readable.items()}
+    if service is Service.MICROSOFT:
+        _judge_exchange(visit, of_address, searched=cloud.searches_bodies)
+    else:
+        _judge_meet(visit, of_address)
+    return set() if directory is None else set(found.alone)
+
+
+def _by_hand(service: Service, rooms: Iterable[LinkedRoom]) -> dict[str, str | None]:
+    """What the configuration says of rooms' calendars; None for those that are to have none."""
+    said: dict[str, str | None] = {}
+    for room in rooms:
+        address = room.microsoft if service is Service.MICROSOFT else room.google
+        if service in room.left_out:
+            said[room.id] = None
+        elif address is not None:
+            said[room.id] = address.lower()
+    return said
+
+
+def _link(
+    visit: Visit,
+    service: Service,
+    rooms: Sequence[LinkedRoom],
+    directory: Sequence[Named] | None,
+    by_hand: Mapping[str, str | None],
+) -> Matching:
+    """Which calendar is each room's, as the daemon finds it; what it cannot find is told."""
+    name = NAMES[service]
+    listed = directory or ()
+    hidden = {address for address in by_hand.values() if address} - {each.id for each in listed}
+    ones = [Named(id=room.id, name=room.name, capacity=room.capacity) for room in rooms]
+    # An address by hand is good also where the list does not show it.
+    others = [*listed, *(Named(id=address, name=address) for address in sorted(hidden))]
+    found = match(ones, others, by_hand=by_hand)
+    grounds = Counter(each.ground for each in found.matches)
+    by_name = grounds[Ground.NAME] + grounds[Ground.ADDRESS]
+    seen = f"{grounds[Ground.BY_HAND]} rooms by hand, {by_name} found by name"
+    if found.left_out:
+        seen += f", {len(found.left_out)} left out"
+    (visit.ok if found.matches else _nothing_linked(visit))(f"{name}, links", seen)
+    if hidden and listed:
+        visit.advise(
+            f"{name}, links",
+            f"not in the list of rooms: {_some(hidden)}",
+            "nothing to do if they can be read: rooms that are hidden from the address list are not in it, "
+            "and new ones come a day or two late",
+        )
+    for doubt in found.doubts:
+        visit.advise(f"{name}, {doubt.one}", doubt.why, _line_to_write(service, doubt))
+    return found
+
+
+def _nothing_linked(visit: Visit) -> Callable[[str, str], None]:
+    def tell(what: str, seen: str) -> None:
+        mend = "write the rooms' addresses into the configuration: `roomd link` shows the lines"
+        visit.wrong(what, seen, mend, code=os.EX_CONFIG)
+
+    return tell
+
+
+def _line_to_write(service: Service, doubt: Doubt) -> str:
+    if not doubt.candidates:
+        return "check the address in the configuration"
+    lines = " or ".join(f'calendar = {{ {service.value} = "{each.other}" }}' for each in doubt.candidates)
+    return f"write below the room: {lines}"
+
+
+async def _read(
+    visit: Visit, cloud: _MicrosoftRooms | _GoogleRooms, addresses: Mapping[RoomId, str]
+) -> dict[RoomId, Listed]:
+    """What each linked room answers, once."""
+    sharing: dict[str, list[RoomId]] = defaultdict(list)
+    for room, address in addresses.items():
+        sharing[address].append(room)
+    found: dict[RoomId, Listed] = {}
+
+    def tell(address: str, listed: Listed) -> None:
+        found.update(dict.fromkeys(sharing[address], listed))
+        visit.so_far(len(found), len(addresses))
+
+    visit.so_far(0, len(addresses))
+    if addresses:
+        await cloud.read(visit, list(sharing), tell)
+    return found
+
+
+def _tell_of_reading(visit: Visit, service: Service, listed: Mapping[RoomId, Listed]) -> None:
+    name = NAMES[service]
+    good = [room for room, each in listed.items() if not isinstance(each, CalendarError)]
+    if good:
+        visit.ok(f"{name}, rooms", f"{len(good)} of {len(listed)} can be read")
+    for room, error in listed.items():
+        what = f"{name}, {room}"
+        match error:
+            case RoomDenied():
+                visit.wrong(what, str(error), _mend(visit, service, error), code=os.EX_NOPERM)
+            case RoomUnknown():
+                visit.wrong(what, str(error), _mend(visit, service, error), code=os.EX_CONFIG)
+            case Transient():
+                visit.advise(what, str(error), error.mend)
+            case CalendarError():
+                visit.wrong(what, str(error), error.mend)
+            case _:
+                pass
+
+
+# ── what the clouds do to meetings ────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class _Signs:
+    """How many of a room's entries show what; nothing of what is in them."""
+
+    shown: int = 0  # that may show a title at all
+    untitled: int = 0
+    named: int = 0  # whose organizer is known
+    after_organizer: int = 0  # whose title begins with the organizer's name
+    linked: Counter[str] = field(default_factory=Counter)  # by platform; "" without a link to join
+
+
+def _signs(entries: Iterable[CalendarEntry]) -> _Signs:
+    signs = _Signs()
+    for entry in entries:
+        meeting = entry.meeting
+        signs.linked[meeting.platform or ""] += 1
+        if meeting.private:
+            continue
+        signs.shown += 1
+        signs.untitled += not meeting.title
+        if meeting.organizer and meeting.title:
+            signs.named += 1
+            begins = meeting.title.strip().casefold().startswith(meeting.organizer.strip().casefold())
+            signs.after_organizer += begins
+    return signs
+
+
+def _judge_exchange(
+    visit: Visit, of_address: Mapping[str, tuple[CalendarEntry, ...]], *, searched: bool
+) -> None:
+    """What a room's mailbox does to its meetings (`Set-CalendarProcessing`), as far as entries show it."""
+    signs = {address: _signs(entries) for address, entries in sorted(of_address.items())}
+    what = f"{NAMES[Service.MICROSOFT]}, mailboxes"
+    deleted = [at for at, sign in signs.items() if sign.shown >= TELLING and sign.untitled == sign.shown]
+    added = [at for at, sign in signs.items() if sign.named >= TELLING and sign.after_organizer == sign.named]
+    unlinked = [
+        at
+        for at, sign in signs.items()
+        if sign.linked[""] >= TELLING and sign.linked.total() == sign.linked[""]
+    ]
+    if deleted:
+        visit.advise(
+            what,
+            "no entry of today and tomorrow has a subject: Exchange deletes it (DeleteSubject), and mostly "
+            f"the text with the link as well (DeleteComments): {_some(deleted)}",
+            _settle(deleted),
+        )
+    if added:
+        visit.advise(
+            what,
+            "every subject is or begins with the organizer's name, which leaves with the title "
+            f"(AddOrganizerToSubject): {_some(added)}",
+            _settle(added),
+        )
+    if searched and unlinked:
+        visit.advise(
+            what,
+            "no entry has a link to join by, though texts are searched for one. If there should be some, "
+            f"Exchange deletes the text (DeleteComments): {_some(unlinked)}",
+            _settle(unlinked),
+        )
+
+
+def _settle(mailboxes: Sequence[str]) -> str:
+    """The line of Exchange Online PowerShell that leaves meetings as they are."""
+    if len(mailboxes) == 1:
+        return f"Set-CalendarProcessing -Identity {mailboxes[0]} {SETTLED}"
+    quoted = ",".join(f'"{each}"' for each in mailboxes)
+    return f"{quoted} | ForEach-Object {{ Set-CalendarProcessing -Identity $_ {SETTLED} }}"
+
+
+def _judge_meet(visit: Visit, of_address: Mapping[str, tuple[CalendarEntry, ...]]) -> None:
+    """Google puts a link of its own into every event where the domain lets it, and that link goes first."""
+    linked = sum((_signs(entries).linked for entries in of_address.values()), Counter[str]())
+    total = linked.total() - linked[""]
+    if total >= TELLING and linked[Platform.MEET.value] == total:
+        visit.advise(
+            f"{NAMES[Service.GOOGLE]}, links to join by",
+            "every link is one of Google Meet. Where Google adds them by itself, @webex in a location never "
+            "becomes a link of Webex",
+            "if people mean Webex: Admin console, Apps, Calendar, Sharing settings, Video calls: do not add "
+            "them automatically",
+        )
+
+
+# ── Webex ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _examine_webex(visit: Visit, account: WebexAccount, said: Mapping[str, Any] | None) -> None:
+    """Only what changes nothing: a token would replace the daemon's, so rooms are the daemon's word."""
+    name = NAMES[Service.WEBEX]
+    try:
+        read_file(account.client_secret_file, "client secret")
+        code = read_file(account.activation_code_file, "activation code").decode("ascii", "replace")
+        context = trusting(account.way)
+
+        def dial(origin: str, pace: WirePace | None) -> Wire:
+            return Wire(origin, context=context, proxy=account.way.proxy, pace=pace)
+
+        async with Lines(dial) as lines:
+            activation = await activate(lines, code, now=visit.now(), key_urls=account.key_urls)
+    except CalendarError as error:
+        if said is not None and str(said["phase"]) in {"active", "degraded"}:
+            visit.ok(f"{name}, activation code", f"used before: {error}")
+        else:
+            _trouble(visit, Service.WEBEX, error)
+    else:
+        visit.ok(f"{name}, activation code", f"signed by Webex, for {activation.org_name}")
+    if said is None:
+        visit.advise(
+            f"{name}, workspaces", "only the running daemon can read them", "start roomd, and look again"
+        )
+        return
+    for room in said.get("rooms", ()):
+        if room.get("why"):
+            visit.advise(f"{name}, {room['room']}", *_parted(str(room["phase"]), room["why"]))
+
+
+# ── the door for pushes ───────────────────────────────────────────────────────────────────────────
+
+
+async def _examine_door(visit: Visit, door: PushDoor, said: Mapping[str, Mapping[str, Any]]) -> None:
+    what = "pushes"
+    if not door.url.startswith("https://"):
+        mend = "write pushes.url with https://: the clouds call nothing else"
+        visit.wrong(what, f"{door.url} is no https", mend, code=os.EX_CONFIG)
+    if door.certificate_file is not None:
+        _examine_certificate(visit, door.certificate_file, door.key_file)
+    place = f"{door.host}:{door.port}"
+    if visit.picture is None:
+        visit.advise(what, f"nobody listens on {place} while roomd does not run", None)
+    elif await _listens(door):
+        visit.ok(what, f"roomd listens on {place}")
+    else:
+        mend = (
+            "see push.not_listening in the log of roomd; until it listens, rooms are asked every few minutes"
+        )
+        visit.wrong(what, f"nobody listens on {place}", mend)
+    for service in (Service.MICROSOFT, Service.GOOGLE):
+        rooms = [room for room in said.get(service.value, {}).get("rooms", ()) if room.get("address")]
+        if rooms:
+            pushed = sum(bool(room.get("pushed")) for room in rooms)
+            seen = f"{pushed} of {len(rooms)} rooms of {NAMES[service]} are told of as they change"
+            if pushed == len(rooms):
+                visit.ok(what, seen)
+            else:
+                visit.advise(what, seen, f"see that {door.url} leads to {place} from the internet")
+
+
+async def _listens(door: PushDoor) -> bool:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(door.host, door.host)  # noqa: S104 - where to, not from
+    try:
+        async with asyncio.timeout(DOOR_WITHIN_S):
+            _, writer = await asyncio.open_connection(host, door.port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+def _examine_certificate(visit: Visit, certificate: Path, key: Path | None) -> None:
+    what, now = f"pushes, {certificate}", visit.now()
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key, password="")
+        shown = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    except (OSError, ValueError) as error:
+        mend = "name a certificate with its chain, and its key, both PEM"
+        visit.wrong(what, f"cannot be used: {error}", mend, code=os.EX_CONFIG)
+        return
+    until = shown.not_valid_after_utc
+    if until <= now:
+        visit.wrong(what, f"ran out on {until:%Y-%m-%d}", "renew it, and restart roomd", code=os.EX_CONFIG)
+    elif until <= now + EXPIRES_SOON:
+        visit.advise(what, f"runs out on {until:%Y-%m-%d}", "renew it, and restart roomd")
+    else:
+        visit.ok(what, f"good until {until:%Y-%m-%d}")
+
+
+# ── the clouds' clock ─────────────────────────────────────────────────────────────────────────────
+
+
+async def clock_of_clouds(visit: Visit) -> None:
+    """Our clock against that of whoever gives tokens: they refuse what is signed minutes off."""
+    accounts = visit.configuration.accounts
+    if accounts is None:
+        return
+    if accounts.microsoft is not None:
+        there = accounts.microsoft.login_url or accounts.microsoft.cloud.login
+        await _compare(visit, there, accounts.microsoft.way)
+    elif accounts.google is not None:
+        await _compare(visit, accounts.google.origins.calendar, accounts.google.way)
+
+
+async def _compare(visit: Visit, origin: str, way: Way) -> None:
+    try:
+        pace = WirePace(attempts=1, connect_within_s=5.0, answer_within_s=5.0)
+        async with Wire(origin, context=trusting(way), proxy=way.proxy, pace=pace) as wire:
+            asked_at = visit.now()
+            answer = await wire.ask("GET", "/")
+            answered_at = visit.now()
+        there = email.utils.parsedate_to_datetime(answer.headers["date"])
+    except (CalendarError, KeyError, ValueError):
+        return  # whether it can be reached is the calendars' business
+    there = there if there.tzinfo else there.replace(tzinfo=UTC)
+    off = _off(there, asked_at, answered_at)
+    what, seen = f"against {wire.origin}", f"{off.total_seconds():.0f} s apart"
+    if off > OFF_BY:
+        mend = "set this machine's clock and keep it set (NTP); see `timedatectl`"
+        visit.wrong(what, seen, mend, code=os.EX_OSERR)
+    else:
+        visit.ok(what, seen)
+
+
+def _off(there: datetime, asked_at: datetime, answered_at: datetime) -> timedelta:
+    """How far our clock is off at least: the answer's second was somewhere between asking and hearing."""
+    early, late = asked_at - there - timedelta(seconds=1), there - answered_at
+    return max(timedelta(), early, late)
+
+
+def _some(names: Iterable[str]) -> str:
+    """Some names, and how many more there are."""
+    listed = sorted(names)
+    more = len(listed) - MOST_NAMED
+    return ", ".join(listed[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
