@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
-from hashlib import blake2b
-from types import MappingProxyType
+from datetime import datetime, timedelta
 from typing import Final
 
 from agent.core.model import RoomId
-from cloud_link.calendars.window import A_DAY, start_of_day
 
 # ── how often ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -24,7 +20,8 @@ class Rhythm:
     burst: timedelta = timedelta(seconds=30)  # no room is listed a third time within that
     poll_soonest: timedelta = timedelta(minutes=5)  # while nobody pushes
     poll_latest: timedelta = timedelta(minutes=15)
-    daily_within: timedelta = timedelta(hours=4)  # of the room's midnight, when another tomorrow begins
+    look_soonest: timedelta = timedelta(minutes=18)  # although somebody pushes: pushes are lost by contract,
+    look_latest: timedelta = timedelta(minutes=25)  # and what was not read for half an hour is not believed
     retry_soonest: timedelta = timedelta(seconds=15)
     retry_latest: timedelta = timedelta(minutes=10)
 
@@ -156,7 +153,7 @@ def stepped(look: Look, by: timedelta) -> Look:
 
 
 def next_listing(
-    look: Look, *, zone: tzinfo, not_before: datetime | None = None, rhythm: Rhythm = RHYTHM
+    look: Look, *, not_before: datetime | None = None, rhythm: Rhythm = RHYTHM
 ) -> datetime | None:
     """When the room is to be listed, a time that is past being at once; None while a listing is under way.
 
@@ -164,78 +161,27 @@ def next_listing(
     """
     if look.asked_at is not None:
         return None
-    due = [_daily(look, zone, rhythm)]
+    at = _poll(look, rhythm)
     if look.hinted_at is not None and look.hinted_last is not None:  # both, or neither
-        due.append(min(look.hinted_last + rhythm.quiet, look.hinted_at + rhythm.at_latest))
-    if look.listed_at is not None and not look.pushed:
-        due.append(look.listed_at + rhythm.poll_soonest + look.luck * _spread(rhythm))
-    bounds = [] if len(look.begun) < _LISTINGS_IN_A_BURST else [look.begun[0] + rhythm.burst]
-    bounds += [at for at in (look.retry_at, not_before) if at is not None]
-    return max(min(due), *bounds) if bounds else min(due)
-
-
-def _spread(rhythm: Rhythm) -> timedelta:
-    return rhythm.poll_latest - rhythm.poll_soonest
-
-
-def _daily(look: Look, zone: tzinfo, rhythm: Rhythm) -> datetime:
-    """The first of the room's own times of day since its last listing; at once if it has had none."""
-    if look.listed_at is None:
-        return look.since
-    late = share(look.room) * rhythm.daily_within
-    day = look.listed_at.astimezone(zone).date()
-    at = start_of_day(day, zone) + late
-    while at <= look.listed_at:
-        day += A_DAY
-        at = start_of_day(day, zone) + late
+        at = min(at, look.hinted_last + rhythm.quiet, look.hinted_at + rhythm.at_latest)
+    if len(look.begun) == _LISTINGS_IN_A_BURST:
+        at = max(at, look.begun[0] + rhythm.burst)
+    for bound in (look.retry_at, not_before):
+        at = at if bound is None else max(at, bound)
     return at
 
 
-def share(room: RoomId) -> float:
-    """A number in [0, 1) that is the room's own, the same after every restart, to spread rooms over time."""
-    return int.from_bytes(blake2b(room.encode(), digest_size=6).digest()) / 2**48
+def _poll(look: Look, rhythm: Rhythm) -> datetime:
+    """When nobody says anything; so a day is read as soon as it is the room's tomorrow."""
+    if look.listed_at is None:
+        return look.since
+    if look.pushed:
+        return look.listed_at + rhythm.look_soonest + look.luck * (rhythm.look_latest - rhythm.look_soonest)
+    return look.listed_at + rhythm.poll_soonest + look.luck * (rhythm.poll_latest - rhythm.poll_soonest)
 
 
-# ── all rooms ─────────────────────────────────────────────────────────────────────────────────────
-
-
-NOBODY: Final[Mapping[RoomId, datetime]] = MappingProxyType({})
-
-
-def due(
-    looks: Iterable[Look],
-    now: datetime,
-    *,
-    zone: tzinfo,
-    not_before: Mapping[RoomId, datetime] = NOBODY,
-    rhythm: Rhythm = RHYTHM,
-) -> tuple[RoomId, ...]:
-    """Which rooms are to be listed now: first those with hints, then the unknown, then the oldest known."""
-    ready = [
-        look
-        for look in looks
-        if (at := next_listing(look, zone=zone, not_before=not_before.get(look.room), rhythm=rhythm))
-        and at <= now
-    ]
-    ready.sort(key=_urgency)
-    return tuple(look.room for look in ready)
-
-
-def _urgency(look: Look) -> tuple[int, datetime]:
+def urgency(look: Look) -> tuple[int, datetime]:
+    """Sorts those that are due: first those with hints, then the unknown, then the oldest known."""
     if look.hinted_at is not None:
         return 0, look.hinted_at
     return (1, look.since) if look.listed_at is None else (2, look.listed_at)
-
-
-def wake_at(
-    looks: Iterable[Look],
-    *,
-    zone: tzinfo,
-    not_before: Mapping[RoomId, datetime] = NOBODY,
-    rhythm: Rhythm = RHYTHM,
-) -> datetime | None:
-    """When the first of the rooms is to be listed; None while all are being listed, or there is none."""
-    times = (
-        next_listing(look, zone=zone, not_before=not_before.get(look.room), rhythm=rhythm) for look in looks
-    )
-    return min((at for at in times if at is not None), default=None)

@@ -569,15 +569,12 @@ def _all_asked_again(integration: Integration) -> Integration:
 # ── what is asked next ────────────────────────────────────────────────────────────────────────────
 
 
-def not_before(integration: Integration) -> dict[RoomId, datetime]:
-    """Until when rooms are left alone, for those that are; only while the phase is one of READING."""
-    general = integration.retry_at
-    rests = {
-        room: max(at for at in (access.retry_at, general) if at is not None)
-        for room, access in integration.rooms.items()
-        if access.retry_at is not None or general is not None
-    }
-    return rests if integration.phase in READING else {}
+def not_before(integration: Integration, room: RoomId) -> datetime | None:
+    """Until when a room is left alone; None if it is not, or while the phase is none of READING."""
+    access = integration.rooms.get(room, UNASKED)
+    if integration.phase not in READING or access.retry_at is None:
+        return integration.retry_at if integration.phase in READING else None
+    return access.retry_at if integration.retry_at is None else max(access.retry_at, integration.retry_at)
 
 
 def next_probe(integration: Integration) -> datetime | None:
@@ -700,20 +697,21 @@ _MENDS: Final[Mapping[Phase, Mapping[Service, str]]] = {
     ),
     Phase.CREDENTIAL: {
         Service.MICROSOFT: "make a new client secret or certificate for the app registration in Entra, "
-        "put it where the configuration says, and reload roomd",
+        "put it where the configuration says, then: roomd calendars connect microsoft",
         Service.GOOGLE: "make a new key for the service account in the Google Cloud console, "
-        "put it where the configuration says, and reload roomd",
+        "put it where the configuration says, then: roomd calendars connect google",
         Service.WEBEX: "activate the workspace integration anew in Control Hub, put the activation code "
-        "where the configuration says, and reload roomd",
+        "where the configuration says, then: roomd calendars connect webex",
     },
     Phase.CLOCK_SKEW: _the_same("set this machine's clock and keep it set (NTP); see `timedatectl`"),
     Phase.REVOKED: {
         Service.MICROSOFT: "an administrator of the tenant must consent again to the application "
-        "(Entra, Enterprise applications, Permissions); then reload roomd",
+        "(Entra, Enterprise applications, Permissions); then: roomd calendars connect microsoft",
         Service.GOOGLE: "an administrator must authorise the client id of the service account again "
-        "(Admin console, Security, API controls, Domain-wide delegation); then reload roomd",
+        "(Admin console, Security, API controls, Domain-wide delegation); "
+        "then: roomd calendars connect google",
         Service.WEBEX: "an administrator must activate the workspace integration again (Control Hub, "
-        "Workspaces, Integrations); then reload roomd",
+        "Workspaces, Integrations); then: roomd calendars connect webex",
     },
 }
 _ROOM_MENDS: Final[Mapping[RoomPhase, Mapping[Service, str]]] = {

@@ -89,6 +89,12 @@ def say(it: Integration, whom: Door | RoomId, said: Said) -> Turned:
     return integration.room_said(it, RoomId(whom), said)
 
 
+def resting(it: Integration) -> dict[RoomId, datetime]:
+    """Until when rooms are left alone, for those that are."""
+    times = {room: integration.not_before(it, room) for room in it.rooms}
+    return {room: at for room, at in times.items() if at is not None}
+
+
 # ── consent ──
 
 
@@ -173,7 +179,7 @@ def test_what_is_revoked_stays_off_until_somebody_consents():
     assert story.phase() is Phase.REVOKED
     assert story.deeds == []
     assert integration.next_probe(story.it) is None
-    assert integration.not_before(story.it) == {}
+    assert resting(story.it) == {}
     again = integration.begin(Service.MICROSOFT, ROOMS, NINE, revoked=story.it.why or "")
     assert again.phase is Phase.REVOKED
     story.consented(60)
@@ -202,15 +208,14 @@ def test_one_room_that_is_denied_is_that_rooms_trouble():
     assert story.tells[0].why is not None
     assert story.tells[0].why.startswith("ErrorAccessDenied; put the room's mailbox into the scope")
     assert integration.standing(story.it, ROOMS[1]) == (CalendarPhase.ACTIVE, None)
-    assert set(integration.not_before(story.it)) == {FJORD}
-    looks = [hints.Look(room=room, since=NINE) for room in ROOMS[:2]]
-    soon = NINE + timedelta(minutes=21)
-    resting = integration.not_before(story.it)
-    assert hints.due(looks, soon, zone=UTC, not_before=resting) == (ROOMS[1],)
-    assert hints.due(looks, resting[FJORD], zone=UTC, not_before=resting) == ROOMS[:2]
+    assert set(resting(story.it)) == {FJORD}
+    until = resting(story.it)[FJORD]
+    assert until > NINE + timedelta(minutes=21)
+    look = hints.Look(room=FJORD, since=NINE)
+    assert hints.next_listing(look, not_before=integration.not_before(story.it, FJORD)) == until
     story.at(90, FJORD, Outcome.ANSWERED)
     assert integration.standing(story.it, FJORD) == (CalendarPhase.ACTIVE, None)
-    assert integration.not_before(story.it) == {}
+    assert resting(story.it) == {}
 
 
 def test_nineteen_denied_of_twenty_is_not_everything():
@@ -254,18 +259,18 @@ def test_rooms_that_do_not_exist_say_nothing_of_the_others():
 
 def test_a_room_that_asks_for_time_gets_it_and_a_denied_one_stays_denied():
     story = Story().active().at(10, FJORD, Outcome.THROTTLED, retry_after_s=90.0)
-    assert integration.not_before(story.it)[FJORD] == NINE + timedelta(minutes=10, seconds=90)
+    assert resting(story.it)[FJORD] == NINE + timedelta(minutes=10, seconds=90)
     assert story.it.rooms[FJORD].phase is RoomPhase.THROTTLED
     story.at(12, FJORD, Outcome.DENIED).at(20, FJORD, Outcome.THROTTLED, retry_after_s=1e12)
     assert story.it.rooms[FJORD].phase is RoomPhase.ACCESS_DENIED
-    assert integration.not_before(story.it)[FJORD] == NINE + timedelta(days=1, minutes=20)
+    assert resting(story.it)[FJORD] == NINE + timedelta(days=1, minutes=20)
 
 
 def test_a_room_that_stays_denied_is_asked_less_and_less_often():
     story, now, rests = Story().active(), 10.0, []
     for _ in range(8):
         story.at(now, FJORD, Outcome.DENIED)
-        rests.append((integration.not_before(story.it)[FJORD] - NINE).total_seconds() / 60 - now)
+        rests.append((resting(story.it)[FJORD] - NINE).total_seconds() / 60 - now)
         now += rests[-1]
     assert rests == pytest.approx([3.75, 7.5, 15, 30, 45, 45, 45, 45])
 
@@ -358,7 +363,7 @@ def test_one_room_that_is_misconfigured_leaves_the_others_alone():
 def test_new_settings_are_tried_at_once():
     story = Story().active().at(10, TOKEN, Outcome.CREDENTIAL_WRONG).consented(11)
     assert story.phase() is Phase.CONNECTING
-    assert integration.not_before(story.it) == {}
+    assert resting(story.it) == {}
 
 
 # ── disturbances ──
@@ -371,10 +376,10 @@ def test_one_lost_answer_is_nothing_and_three_in_a_row_are_a_disturbance():
     story.at(11, FJORD, Outcome.TRANSIENT).at(11, ROOMS[1], Outcome.TRANSIENT)
     assert story.phase() is Phase.DEGRADED
     assert story.deeds == []
-    assert set(integration.not_before(story.it)) == set(ROOMS)
+    assert set(resting(story.it)) == set(ROOMS)
     story.at(20, FJORD, Outcome.ANSWERED)
     assert story.phase() is Phase.ACTIVE
-    assert integration.not_before(story.it) == {}
+    assert resting(story.it) == {}
 
 
 def test_an_outage_is_asked_after_less_and_less_often_whoever_asks():
@@ -382,7 +387,7 @@ def test_an_outage_is_asked_after_less_and_less_often_whoever_asks():
     now, rests = 10.0, []
     for _ in range(12):
         story.all_rooms(now, Outcome.TRANSIENT)
-        at = integration.not_before(story.it)[FJORD]
+        at = resting(story.it)[FJORD]
         rests.append((at - NINE).total_seconds() / 60 - now)
         now += rests[-1]
     assert rests == sorted(rests)
@@ -392,13 +397,13 @@ def test_an_outage_is_asked_after_less_and_less_often_whoever_asks():
 
 def test_the_service_is_not_asked_before_it_wants_to():
     story = Story().active().at(10, TOKEN, Outcome.THROTTLED, retry_after_s=600.0)
-    assert integration.not_before(story.it)[FJORD] == NINE + timedelta(minutes=20)
+    assert resting(story.it)[FJORD] == NINE + timedelta(minutes=20)
 
 
 @pytest.mark.parametrize("retry_after_s", [float("nan"), float("inf"), -1.0, 0.0, 1e300])
 def test_no_word_of_a_service_stops_us_for_ever(retry_after_s: float):
     story = Story().active().at(10, TOKEN, Outcome.THROTTLED, retry_after_s=retry_after_s)
-    at = integration.not_before(story.it)[FJORD]
+    at = resting(story.it)[FJORD]
     assert NINE < at <= NINE + timedelta(days=1, minutes=10)
 
 
@@ -532,7 +537,7 @@ def test_whatever_is_said_the_promises_hold(
             assert probe_at <= now + timedelta(days=1)
             if before.phase is not it.phase:
                 assert probe_at > now
-        assert all(at <= now + timedelta(days=1) for at in integration.not_before(it).values())
+        assert all(at <= now + timedelta(days=1) for at in resting(it).values())
         for tell in turned.tells:
             assert tell.room is None or integration.standing(it, tell.room) == (tell.phase, tell.why)
     assert integration.consented(it, now).integration.phase in {Phase.CONNECTING, *USED}
@@ -554,7 +559,7 @@ def test_a_clock_that_jumps_takes_the_deadlines_with_it(
     at, later = integration.next_probe(it), integration.next_probe(moved)
     assert (at is None) == (later is None)
     assert at is None or later == at + by
-    assert integration.not_before(moved) == {r: t + by for r, t in integration.not_before(it).items()}
+    assert resting(moved) == {r: t + by for r, t in resting(it).items()}
 
 
 @given(
