@@ -1,4 +1,4 @@
-"""What a line to a device looks like to those who use it, whether it is WebSocket, SSH or HTTP."""
+"""What a line to a device looks like to those who use it, whether it is WebSocket, SSH, HTTP or the cloud."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Conversation(Protocol):
     Nobody reads ahead: while `hear` is not awaited, little is taken from the network, and the device waits.
     """
 
-    transport: str  # "websocket", "ssh" or "http"
+    transport: str  # "websocket", "ssh", "http" or "cloud"
     why: str | None  # it is not a better one
 
     def send(self, call: Call) -> CallId:

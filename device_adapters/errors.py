@@ -23,6 +23,12 @@ class LineUseless(DeviceUnreachable):
     mend = "nothing to do: another line to it is tried"
 
 
+class CloudUnreachable(DeviceUnreachable):
+    """Webex is not to be had, or does not have the device now: look again, more and more seldom."""
+
+    mend = "see `roomd calendars` for Webex, and Control Hub for whether the device is on line there"
+
+
 class DeviceBooting(DeviceError):
     """It is coming up (502 from the proxy in front, or "not ready"): look again soon and steadily."""
 
@@ -76,6 +82,12 @@ class PermissionRefused(DeviceRefused):
     """The account exists, and may not read what makes a device (its role is too small)."""
 
     mend = "give the account the roles User and Integrator"
+
+
+class ManifestTooSmall(PermissionRefused):
+    """The workspace integration may not use what makes a device."""
+
+    mend = "give the integration's manifest the xAPI that roomd names, and approve it in Control Hub"
 
 
 class AdminNeeded(PermissionRefused):

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ import structlog
 
 from agent.core.model import Device, DeviceId, Transport
 from device_adapters import trust
+from device_adapters.beside import beside
 from device_adapters.conversation import Conversation
 from device_adapters.errors import (
     AdminNeeded,
@@ -132,7 +133,7 @@ class Http:
                 device, web, known, self._receiver, self._slot, self._poll_every_s
             )
             try:
-                async with _beside(conversation.work(), name=f"http {device.id}"):
+                async with beside(conversation.work(), name=f"http {device.id}"):
                     yield conversation
             finally:
                 conversation.deaf()
@@ -152,22 +153,6 @@ class _Known:
     lost: int = 0  # registrations, since a post came
     polled_until: float = 0.0  # loop time
     polled_as: str = ""  # why, the last time
-
-
-@contextlib.asynccontextmanager
-async def _beside(work: Coroutine[None, None, None], *, name: str) -> AsyncIterator[None]:
-    """Do `work` beside the body and end it with it; the body's error stays what it is, without a group."""
-    raised: Exception | None = None
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(work, name=name)
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - raised again when the task has ended
-            raised = error
-        finally:
-            task.cancel()
-    if raised is not None:
-        raise raised
 
 
 class _Refused(Exception):

@@ -123,7 +123,7 @@ class Lines:
         self, device: Device, door: AbstractAsyncContextManager[object]
     ) -> AsyncIterator[Conversation]:
         """A conversation over the first line that stands; DeviceError, with each line's why, if none does."""
-        offered = _offered(device)
+        offered = _offered(device, self._dials)
         known = self._known.setdefault(device.id, _Known())
         loop = asyncio.get_running_loop()
         tried: set[Transport] = set()
@@ -330,12 +330,23 @@ async def _identified(line: Conversation) -> None:
                     pass
 
 
-def _offered(device: Device) -> tuple[Transport, ...]:
-    """The lines to try. SSH only where its host key can be judged, or if there is no other."""
+def _offered(device: Device, dials: Mapping[Transport, Dial]) -> tuple[Transport, ...]:
+    """The lines to try. SSH only where its host key can be judged, or if there is no other.
+
+    The cloud only where the device is known there. ServiceOff if no line is left.
+    """
+    by_cloud = device.webex is not None and Transport.CLOUD in dials
+    lines = tuple(
+        one for one in device.transports if (by_cloud if one is Transport.CLOUD else device.host != "")
+    )
+    if not lines:
+        off = ServiceOff("no line leads to it: it has no host, and Webex is not to be asked for it")
+        off.mend = "give it a host, or its id in `webex` and the site a [webex]"
+        raise off
     trust = device.trust
     if trust.host_key is not None or trust.known_hosts is not None or trust.unverified:
-        return device.transports
-    return tuple(one for one in device.transports if one is not Transport.SSH) or device.transports
+        return lines
+    return tuple(one for one in lines if one is not Transport.SSH) or lines
 
 
 def _failure(transport: Transport, error: DeviceError) -> _Failure:

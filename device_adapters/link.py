@@ -442,7 +442,10 @@ class Talk:
                 continue
             node = " ".join(path) or "Bookings List"
             polled = self._line.transport == Transport.HTTP and refusal.code in UNKNOWN_NODE
-            if path == requests.PROMPTS.path and (polled or refusal.code == PERMISSION_DENIED):
+            if self._line.transport == Transport.CLOUD and refusal.code == PERMISSION_DENIED:
+                lost = loses.get(path, "it is not known")
+                refused[f"The workspace integration's manifest lacks `{node}`: {lost}."] = None
+            elif path == requests.PROMPTS.path and (polled or refusal.code == PERMISSION_DENIED):
                 refused[ANSWERS_UNHEARD if polled else plans.MESSAGES_DENIED] = None
             elif purpose is _Purpose.SUBSCRIPTION:
                 refused[f"{_why(refusal)}: it does not tell of `{node}`, {loses[path]}."] = None

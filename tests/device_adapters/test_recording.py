@@ -154,7 +154,7 @@ def likeness(events: Sequence[RoomEvent], *, shift: timedelta = timedelta()) -> 
     return [like(event) for event in events]
 
 
-@pytest.mark.parametrize("transport", list(Transport))
+@pytest.mark.parametrize("transport", list(DIALS))
 async def test_what_comes_of_a_recording_is_what_came_of_the_day(transport, tmp_path):
     async with Site(clock=ManualClock(), services=("websocket", "ssh", "http"), user="svc-board") as site:
         (simulated,) = site.devices
