@@ -33,6 +33,7 @@ from cloud_link.calendars.webex_codes import (
     KEY_URLS,
     NEW_CODE,
     Activation,
+    XapiAccess,
     key_url,
     read_activation,
     read_webex_url,
@@ -55,6 +56,7 @@ log = structlog.get_logger()
 PAGE = "999"  # items; what Cisco's own SDK asks for
 MOST_PAGES = 1000
 STATUS_NAMES_AT_ONCE = 10
+LANE = "webex"  # its limits are the whole integration's: when it says so, nothing is asked for a while
 POLL_WITHIN_S = 120.0  # an empty answer comes sooner
 
 Dial = Callable[[str, WirePace | None], Wire]
@@ -78,6 +80,13 @@ class Integration:
     poll_url: str = field(repr=False)  # who knows it and has a token hears all devices
     manifest_version: int
     scopes: tuple[str, ...]
+    access: XapiAccess
+
+
+class NotAllowed(Refused):
+    """The integration's manifest does not have it, or nobody has approved that yet."""
+
+    default_mend = "give the integration's manifest the scopes and the xAPI that roomd names, and approve it"
 
 
 # ── asking ────────────────────────────────────────────────────────────────────────────────────────
@@ -145,7 +154,8 @@ class Webex:
         return Integration(
             poll_url=read_webex_url(said.queue.poll_url),
             manifest_version=said.manifest_version,
-            scopes=said.scopes,
+            scopes=said.scopes or self.activation.scopes,
+            access=said.xapi_access_keys or self.activation.access,
         )
 
     async def report(self, state: OperationalState) -> None:
@@ -247,13 +257,14 @@ class Webex:
         json: Tree | None = None,
         wire: Wire | None = None,
     ) -> Answer:
+        lane = None if wire is not None else LANE
         wire = wire or self._lines.to(url)
         token = await self._tokens.token()
-        answer = await wire.ask(method, url, token=token, params=params, json=json)
+        answer = await wire.ask(method, url, token=token, params=params, json=json, lane=lane)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             self._tokens.forget(token)
             token = await self._tokens.token()
-            answer = await wire.ask(method, url, token=token, params=params, json=json)
+            answer = await wire.ask(method, url, token=token, params=params, json=json, lane=lane)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             self._tokens.forget(token)
             raise CredentialWrong(f"Webex does not take its own token: {reason(answer)}", mend=NEW_CODE)
@@ -266,8 +277,7 @@ def _refusal(answer: Answer) -> CalendarError:
     why = reason(answer)
     match answer.status:
         case HTTPStatus.FORBIDDEN:
-            mend = "give the integration's manifest the scopes and the xAPI that roomd names, and approve it"
-            return Refused(f"Webex refuses: {why}", mend=mend)
+            return NotAllowed(f"Webex refuses: {why}")
         case HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
             return Gone(f"Webex knows no such thing: {why}")
         case HTTPStatus.CONFLICT:
@@ -302,6 +312,7 @@ class _Queue(msgspec.Struct, rename="camel"):
 class _App(msgspec.Struct, rename="camel"):
     manifest_version: int = 0
     scopes: tuple[str, ...] = ()
+    xapi_access_keys: XapiAccess | None = None
     queue: _Queue | None = None
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from cloud_link.calendars.errors import CalendarError, CredentialWrong, Revoked, Transient, Unreadable
 from cloud_link.calendars.webex_codes import NEW_CODE
-from cloud_link.calendars.wire import Answer, Wire
+from cloud_link.calendars.wire import Answer, Wire, tracking_id
 
 RENEW_EVERY_S = 20 * 3600.0  # a refresh token lapses when it is not used, so it is used daily
 RENEW_BEFORE_S = 900.0  # the access token's end: what is under way must still be taken
@@ -198,9 +198,9 @@ def reason(answer: Answer) -> str:
     except Unreadable:
         said = _Problem()
     words = next((one.description for one in said.errors if one.description), "") or said.message
-    tracking = said.tracking_id or answer.headers.get("trackingid", "")
+    tracking = tracking_id({"trackingid": said.tracking_id}) or tracking_id(answer.headers)
     shown = "".join(sign if sign.isprintable() else " " for sign in words[:LAST_WORDS]).rstrip(". ")
-    number = f"; tracking id {tracking[:64]}" if tracking.replace("_", "").replace("-", "").isalnum() else ""
+    number = "" if tracking is None else f"; tracking id {tracking}"
     return f"{shown or 'no reason given'} ({answer.status}{number})"
 
 

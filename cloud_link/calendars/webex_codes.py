@@ -59,6 +59,15 @@ class XapiAccess:
     events: tuple[str, ...] = ()
 
 
+# What the manifest is to give for all that roomd does: Bookings.List alone shows whether a calendar lives,
+# the rest is for devices that are reached by way of the cloud.
+MANIFEST = XapiAccess(
+    commands=("Bookings.*", "Standby.Deactivate", "UserInterface.LedControl.*", "UserInterface.Message.*"),
+    statuses=("Conference.Presentation.*", "MicrosoftTeams.*", "RoomAnalytics.*", "SystemUnit.*"),
+    events=("Bookings.*", "UserInterface.Message.Prompt.*"),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activation:
     """What an administrator gave us by activating the integration: where all is, and what we may do."""
@@ -157,6 +166,17 @@ def lacking(
             if not any(_covers(key, name) for key in keys)
         ),
     )
+
+
+def touches(keys: Iterable[str], name: str) -> bool:
+    """Whether a manifest's keys give anything of a branch, be it not all of it; as in `Bookings`."""
+    asked = name.lower().split(".")
+    for key in keys:
+        given = _INDEX.sub("", key).lower().removesuffix(".*").split(".")
+        shared = min(len(given), len(asked))
+        if given == ["*"] or given[:shared] == asked[:shared]:
+            return True
+    return False
 
 
 def read_action(token: str, keys: bytes, *, org_id: str, app_id: str) -> Action:

@@ -20,7 +20,7 @@ from cloud_link.calendars.errors import (
     Revoked,
     Transient,
 )
-from cloud_link.calendars.webex import Lines, OperationalState, Webex, fetch_keys
+from cloud_link.calendars.webex import Integration, Lines, OperationalState, Webex, fetch_keys
 from cloud_link.calendars.webex_access import WebexTokens
 from cloud_link.calendars.webex_codes import (
     KEY_URLS,
@@ -61,6 +61,18 @@ class Listener(Protocol):
 
     async def act(self, action: Action) -> None:
         """Webex said this about the integration; verified. A new refresh token is kept already."""
+        ...
+
+    async def switched_on(self, integration: Integration) -> None:
+        """Webex has us as we are now, and our access is good."""
+        ...
+
+    async def resumed(self, device_id: str) -> None:
+        """A device gave its whole picture: what happened to it before that may not have been told."""
+        ...
+
+    async def troubled(self, error: CalendarError | None) -> None:
+        """The queue could not be heard, once more; or (None) it is heard again."""
         ...
 
     async def anew(self) -> None:
@@ -130,7 +142,9 @@ class WebexQueue:
             rest_s = 0.0
             try:
                 if poll_url is None:
-                    poll_url = (await self._webex.switch_on()).poll_url
+                    integration = await self._webex.switch_on()
+                    await self._listener.switched_on(integration)
+                    poll_url = integration.poll_url
                 if missed:
                     await self._listener.anew()
                     missed = False
@@ -140,6 +154,7 @@ class WebexQueue:
                 if trouble is not None:
                     log.info("webex.queue.heard_again")
                     trouble = None
+                    await self._listener.troubled(None)
             except (Revoked, CredentialWrong, ClockSkewed, Misconfigured):
                 raise
             except CalendarError as error:
@@ -151,6 +166,7 @@ class WebexQueue:
                 if trouble is None:
                     log.warning("webex.queue.lost", why=str(error), rest_s=rest_s)
                 trouble = str(error)
+                await self._listener.troubled(error)
             await asyncio.sleep(rest_s)
 
     async def _poll(self, poll_url: str) -> bool:
@@ -163,6 +179,8 @@ class WebexQueue:
             match message:
                 case StatusChanged():
                     await self._listener.hear(self._memory.heard(message))
+                    if message.full:
+                        await self._listener.resumed(message.device_id)
                 case EventsHappened():
                     await self._listener.hear(message.events)
                 case HealthCheck():

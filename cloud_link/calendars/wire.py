@@ -28,6 +28,7 @@ for _name in ("httpx", "httpcore"):
 stamina.instrumentation.set_on_retry_hooks([])  # a change is logged, not every attempt
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
+LONGEST_NUMBER = 64  # characters, of a request
 LONGEST_REST_S = 24 * 3600.0  # that we believe a Retry-After
 SLOW_DOWN = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.LOCKED})  # Webex also says 423
 # Nothing was done when these were answered, so that whatever was asked may be asked again.
@@ -253,16 +254,28 @@ class Wire:
         )
 
     def _sort(self, answer: Answer) -> None:
-        status = answer.status
+        status = _numbered(answer)
         wait = retry_after_s(answer.headers)
-        if status in SLOW_DOWN or self._throttled(answer):
+        if answer.status in SLOW_DOWN or self._throttled(answer):
             raise _NotDone(Throttled(f"{self.origin} says: slow down ({status})", retry_after_s=wait))
-        if status in NOT_DONE:
+        if answer.status in NOT_DONE:
             raise _NotDone(Transient(f"{self.origin} is not available ({status})", retry_after_s=wait))
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise Transient(f"{self.origin} failed ({status})", retry_after_s=wait)
-        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
             raise Unreadable(f"{self.origin} sends us elsewhere ({status}), which is not followed")
+
+
+def _numbered(answer: Answer) -> str:
+    """The status, with the number by which Webex's support finds the request."""
+    number = tracking_id(answer.headers)
+    return str(answer.status) if number is None else f"{answer.status}; tracking id {number}"
+
+
+def tracking_id(headers: Mapping[str, str]) -> str | None:
+    """Webex's number of a request; None where there is none. `headers` have names in lower case."""
+    number = headers.get("trackingid", "")[:LONGEST_NUMBER]
+    return number if number.replace("_", "").replace("-", "").isalnum() and number.isascii() else None
 
 
 class _NotDone(Exception):

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cloud_link.calendars.webex import Lines, OperationalState, Webex, activate
+from cloud_link.calendars.errors import CalendarError
+from cloud_link.calendars.webex import Integration, Lines, OperationalState, Webex, activate
 from cloud_link.calendars.webex_access import RenewedGrant, WebexTokens
 from cloud_link.calendars.webex_codes import Action, Activation
 from cloud_link.calendars.webex_messages import Observation
@@ -25,6 +26,9 @@ class Told:
     observations: list[Observation] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
     anew_times: int = 0
+    integration: Integration | None = None
+    resumed_devices: list[str] = field(default_factory=list)
+    troubles: list[CalendarError | None] = field(default_factory=list)
     state: OperationalState = OperationalState.OPERATIONAL
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -39,6 +43,15 @@ class Told:
     async def anew(self) -> None:
         self.anew_times += 1
         await self._tell()
+
+    async def switched_on(self, integration: Integration) -> None:
+        self.integration = integration
+
+    async def resumed(self, device_id: str) -> None:
+        self.resumed_devices.append(device_id)
+
+    async def troubled(self, error: CalendarError | None) -> None:
+        self.troubles.append(error)
 
     def health(self) -> OperationalState:
         return self.state
