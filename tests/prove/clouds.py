@@ -104,8 +104,7 @@ class Clouds:
             service = Service.GOOGLE if number % 2 else Service.MICROSOFT
             self._add(f"bare-{number + 1}", f"Bare {number + 1}", service, None, by_hand=number % 3 != 2)
         for room in self.rooms:
-            began = _whole(datetime.now(UTC)) - timedelta(minutes=30)
-            self.book(room, began, minutes=12 * 60, title=f"{LASTING} {room.id}")
+            self.book(room, self.in_(-1800), minutes=12 * 60, title=f"{LASTING} {room.id}")
             for _ in range(self._luck.randint(1, 3)):
                 self.book(room, self._later(), minutes=self._luck.choice((15, 30, 60)))
 
@@ -123,17 +122,25 @@ class Clouds:
 
     def book(self, room: Room, starts_at: datetime, *, minutes: int, title: str = "") -> str:
         """Somebody books the room at a desk; the title, which nothing else ever has."""
-        self._titles += 1
-        title = title or f"{self._luck.choice(WORDS)} #{self._titles}"
+        title = title or self.title()
         ends_at = starts_at + timedelta(minutes=minutes)
         if room.service is Service.MICROSOFT:
             room.slots[title] = self.microsoft.add(room.address, title, starts_at, ends_at)
         else:
             event = {"summary": title, "start": _google(starts_at), "end": _google(ends_at)}
-            id_ = f"ev{self._titles:06}"
+            id_ = f"ev{len(self.google.calendars[room.address].events):06}"
             room.slots[title] = id_
             self.google.calendars[room.address].put({"id": id_, **event})
         return title
+
+    def title(self) -> str:
+        """One that nothing else has."""
+        self._titles += 1
+        return f"{self._luck.choice(WORDS)} #{self._titles}"
+
+    def in_(self, seconds: float) -> datetime:
+        """A moment so many seconds from now, a whole second."""
+        return _whole(datetime.now(UTC)) + timedelta(seconds=seconds)
 
     def move(self, room: Room, title: str, starts_at: datetime, *, minutes: int) -> None:
         ends_at, key = starts_at + timedelta(minutes=minutes), room.slots[title]
@@ -175,7 +182,7 @@ class Clouds:
     def _later(self) -> datetime:
         """Some begin while one watches."""
         seconds = self._luck.choice((20, 45, 90, 600, 3600, 2 * 3600, 5 * 3600))
-        return _whole(datetime.now(UTC)) + timedelta(seconds=seconds + self._luck.randint(0, 50))
+        return self.in_(seconds + self._luck.randint(0, 50))
 
     async def tell(self, room: Room, change: str) -> None:
         """What Microsoft does after a change; Google does it by itself."""
@@ -216,6 +223,14 @@ class Clouds:
                 if event["status"] != "cancelled"
             ]
         return [(_stamp(starts_at), _stamp(ends_at), title) for starts_at, ends_at, title in found]
+
+    def unbelieved(self, states: Mapping[str, Json]) -> list[str]:
+        """Rooms in which another's word counts than their calendar's."""
+        return [
+            f"{room.id}: believes {states[room.id]['calendar']['believed']}, and not {room.service}"
+            for room in self.rooms
+            if room.id in states and states[room.id]["calendar"]["believed"] != room.service
+        ]
 
     def watch(self, state: Json) -> None:
         """Every state that is retained: what lasts is never missing once it was there."""
@@ -326,29 +341,29 @@ def judge(rooms: Iterable[Room], events: Iterable[Event], *, renamed: bool = Fal
     known = {room.id: room for room in rooms}
     keys: dict[tuple[str, str], set[str]] = defaultdict(set)
     titles: dict[tuple[str, str], set[str]] = defaultdict(set)
-    wrongs: list[str] = []
+    deleted: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # id of the event: its cause
     for event in events:
         room = known.get(event.stream.removeprefix("rooms/"))
         if room is None or not event.kind.startswith("booking."):
             continue
         data = event.body["data"]
-        title = data["title"]
-        if title is None:
-            continue
+        title = str(data["title"])
         keys[room.id, title].add(data["key"])
         titles[room.id, data["key"]].add(title)
-        if event.kind == "booking.deleted" and title in room.slots:
-            cause = data["cause"]
-            wrongs.append(
-                f"{room.id}: {title!r} stands, and was told as deleted ({cause}) as number {event.number}"
-            )
-    if not renamed:
-        wrongs += [
-            f"{id_}: {title!r} was told under {len(found)} keys: {sorted(found)}"
-            for (id_, title), found in keys.items()
-            if len(found) > 1
-        ]
-    wrongs += [f"{id_}: {key} was {sorted(found)}" for (id_, key), found in titles.items() if len(found) > 1]
+        if event.kind == "booking.deleted":
+            deleted[room.id, title][event.id] = str(data["cause"])
+    wrongs: list[str] = []
+    for (id_, title), told in deleted.items():
+        if title in known[id_].slots:
+            wrongs.append(f"{id_}: {title!r} stands, and was told as deleted: {told}")
+        elif len(told) > 1:
+            wrongs.append(f"{id_}: {title!r} was told as deleted {len(told)} times: {told}")
+    for (id_, title), found in keys.items():
+        if len(found) > 1 and not renamed:
+            wrongs.append(f"{id_}: {title!r} was told under {len(found)} keys: {sorted(found)}")
+    for (id_, key), found in titles.items():
+        if len(found) > 1:
+            wrongs.append(f"{id_}: {key} was told as {sorted(found)}")
     return wrongs
 
 

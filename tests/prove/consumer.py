@@ -126,6 +126,16 @@ def states_of(retained: Mapping[str, bytes]) -> dict[str, Json]:
     return {state["room"]: state for state in states}
 
 
+def reach_of(retained: Mapping[str, bytes], room: str, calendar: str) -> str | None:
+    """The phase of one of a room's calendars, as its availability says."""
+    for topic, body in retained.items():
+        if topic.endswith(f"/rooms/{room}/availability") and body:
+            for each in json.loads(body)["calendars"]:
+                if each["calendar"] == calendar:
+                    return str(each["phase"])
+    return None
+
+
 def _unlike(room: str, what: str, one: Iterable[object], other: Iterable[object]) -> list[str]:
     left, right = set(one), set(other)
     if left == right:

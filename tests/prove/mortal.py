@@ -294,12 +294,34 @@ def _points_of_commands() -> Mapping[str, Callable[[Doom], None]]:
     return found
 
 
+def _points_of_calendars() -> Mapping[str, Callable[[Doom], None]]:
+    """A calendar from its cloud to the disk, and consent from one who gives and takes it."""
+    from agent import pipeline  # noqa: PLC0415
+    from cloud_link.calendars import kept  # noqa: PLC0415
+
+    deliver = (pipeline.Pipeline, "deliver")
+    return {
+        "before a listing is taken in": lambda doom: _before(doom, *deliver, _of_type("CalendarListed")),
+        "before a calendar's turn is taken in": lambda doom: _before(
+            doom, *deliver, _of_type("CalendarTurned")
+        ),
+        "while links are kept": lambda doom: _after(doom, kept, "keep_links"),
+        "before lost consent is kept": lambda doom: _before(doom, kept, "keep_revoked"),
+        "while lost consent is kept": lambda doom: _after(doom, kept, "keep_revoked"),
+        "before consent is kept": lambda doom: _before(doom, kept, "forget_revoked"),
+        "while consent is kept": lambda doom: _after(doom, kept, "forget_revoked"),
+        "while a watch is kept": lambda doom: _after(doom, kept, "keep_watch"),
+        "while a watch is forgotten": lambda doom: _after(doom, kept, "forget_watch"),
+    }
+
+
 def points() -> Mapping[str, Callable[[Doom], None]]:
     from agent import daemon, snapshots  # noqa: PLC0415
     from cloud_link import broker, database, forwarder, outbox  # noqa: PLC0415
 
     return {
         **_points_of_commands(),
+        **_points_of_calendars(),
         # at the start
         "opened": lambda doom: _after(doom, database, "_open_or_rescue"),
         "furnished": lambda doom: _after(doom, daemon, "furnish"),
@@ -422,6 +444,37 @@ def _hurry_again() -> None:
     _shorten(commands, "BOOKED_WITHIN", -45.0)  # after a device's minute, which is not ours to shorten
 
 
+def _hurry_calendars() -> None:
+    """Minutes are seconds: how often rooms are read, how long clouds are left alone, when consent is gone."""
+    from cloud_link.calendars import hints, integration, wire  # noqa: PLC0415
+
+    rhythm = {"quiet": 0.2, "at_latest": 1.0, "burst": 1.0, "retry_soonest": 0.3, "retry_latest": 2.0}
+    _set(hints.RHYTHM, **rhythm, poll_soonest=1.5, poll_latest=3.0)
+    for name in ("UNREACHABLE", "CREDENTIAL", "CLOCK", "DENIED", "THROTTLED"):
+        _set(getattr(integration, f"{name}_RESTS"), first=0.4, longest=1.5)
+    _shorten(integration, "SECOND_LOOK", 4.0)
+    _default(wire.WirePace, "first_rest_s", 0.1)
+    _default(wire.WirePace, "patience_s", 2.0)
+    _default(wire.WirePace, "connect_within_s", 2.0)
+    _default(wire.WirePace, "answer_within_s", 3.0)
+
+
+def _hurry_stale() -> None:
+    """A calendar that is not read is believed for so long, and not for half an hour."""
+    from agent.core import calendars  # noqa: PLC0415
+
+    _shorten(calendars, "FRESH_FOR", 12.0)
+    _shorten(calendars, "FIRST_READ_WITHIN", 8.0)
+
+
+def _set(frozen: object, **seconds: float) -> None:
+    """Other spans in a value that the product made when it was imported."""
+    for name, value in seconds.items():
+        if not isinstance(getattr(frozen, name), timedelta):
+            raise AttributeError(f"{frozen}.{name} is no timedelta")
+        object.__setattr__(frozen, name, timedelta(seconds=value))
+
+
 def _shorten(module: ModuleType, name: str, seconds: float) -> None:
     if not isinstance(getattr(module, name), timedelta):
         raise AttributeError(f"{module.__name__}.{name} is no timedelta")
@@ -437,6 +490,8 @@ HURRIES: Final[Mapping[str, Callable[[], None]]] = {
     "states": _hurry_states,
     "holds": _hurry_holds,
     "again": _hurry_again,
+    "calendars": _hurry_calendars,
+    "stale": _hurry_stale,
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.prove import consumer, promises
+from tests.prove import clouds, consumer, promises
 from tests.prove.consumer import Consumer
 from tests.prove.ledger import Accepted, judge, together
 from tests.prove.promises import Order, Press, Record
@@ -106,6 +106,59 @@ def test_a_lost_epoch_is_excused_only_where_the_cloud_was_told():
     both = together([book, later])
     assert judge(both, THREE[:1]).lost == 2
     assert judge(both, THREE[:1], given_up={"e1"}).lost == 0
+
+
+# ── calendars ─────────────────────────────────────────────────────────────────────────────────────
+
+FJORD = clouds.Room(
+    id="fjord",
+    name="Fjord",
+    service=clouds.Service.MICROSOFT,
+    address="fjord@contoso.example",
+    device=None,
+    by_hand=True,
+    slots={"Weekly #1": "e1"},
+    gone={"Budget #2"},
+)
+
+
+def booked(number, verb, title="Weekly #1", key="b-1"):
+    data = {"key": key, "title": title, "cause": "deleted"}
+    return event(number, kind=f"booking.{verb}", data=data)
+
+
+def test_an_appointment_that_goes_by_one_key_is_well_told():
+    told = (booked(1, "confirmed"), booked(2, "confirmed", "Budget #2", "b-2"))
+    assert clouds.judge([FJORD], (*told, booked(3, "moved"), booked(4, "deleted", "Budget #2", "b-2"))) == []
+
+
+@pytest.mark.parametrize(
+    ("events", "word"),
+    [
+        ((booked(1, "confirmed"), booked(2, "confirmed", key="b-2")), "under 2 keys"),
+        ((booked(1, "confirmed"), booked(2, "deleted")), "stands, and was told as deleted"),
+        ((booked(1, "deleted", "Budget #2"), booked(2, "deleted", "Budget #2")), "told as deleted 2 times"),
+        ((booked(1, "confirmed"), booked(2, "confirmed", "Budget #2")), "b-1 was told as"),
+    ],
+)
+def test_what_is_wrong_with_appointments_is_found(events, word):
+    assert any(word in wrong for wrong in clouds.judge([FJORD], events))
+
+
+def test_repeats_of_a_deletion_are_one():
+    assert clouds.judge([FJORD], (booked(1, "deleted", "Budget #2"),) * 2) == []
+
+
+def test_what_is_retained_is_compared_with_calendars():
+    slot = ("2026-03-02T10:00:00Z", "2026-03-02T11:00:00Z", "Weekly")
+    other = (*slot[:2], "Budget")
+    states = {"fjord": STATE}
+    assert consumer.unlisted({"fjord": [slot]}, states, now=NOW) == []
+    assert consumer.unlisted({"fjord": [slot, other]}, states, now=NOW)
+    assert consumer.unlisted({"fjord": []}, states, now=NOW)
+    assert consumer.unlisted({"vann": [slot]}, states, now=NOW)
+    twice = {"fjord": {**STATE, "agenda": [BOOKING, {**BOOKING, "key": "b-2"}]}}
+    assert consumer.unlisted({"fjord": [slot]}, twice, now=NOW)
 
 
 # ── what a consumer believes ──────────────────────────────────────────────────────────────────────

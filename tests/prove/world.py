@@ -205,14 +205,24 @@ class World:
                 raise NotRecovered(within_s, missing)
             await asyncio.sleep(LOOK_EVERY_S)
 
+    def states(self) -> dict[str, Any]:
+        """Room: its state, as it was retained last."""
+        return dict(consumer.states_of(self.recorder.latest))
+
+    def reach(self, room: str, calendar: str) -> str | None:
+        """The phase of a room's calendar, as its availability says."""
+        return consumer.reach_of(self.recorder.latest, room, calendar)
+
     def _unsettled(self) -> list[str]:
         """What is still not as it should be."""
         if not self.roomd.running:
             return ["roomd does not run"]
-        states, now = consumer.states_of(self.recorder.latest), datetime.now(UTC)
+        states, now = self.states(), datetime.now(UTC)
         truths, calendars = self._truths()
         found = consumer.differences(truths, states, now=now)
         found += consumer.unlisted(calendars, states, now=now)
+        if self._calendars is not None:
+            found += self._calendars.unbelieved(states)
         if not found:
             self._follower.follow(self.recorder.events[self._followed :])
             self._followed = len(self.recorder.events)
@@ -333,7 +343,8 @@ async def world(
         crew.start(recorder.run(), name="recorder")
         await recorder.until_listening()
         if calendars is not None:
-            recorder.on_state = calendars.watch
+            if not setting.wrong_clock:  # tomorrow what lasts today is over
+                recorder.on_state = calendars.watch
             if calendars.linked.follow:
                 crew.start(calendars.follow(), name="hybrid calendar")
         yield World(

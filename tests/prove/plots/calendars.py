@@ -1,0 +1,408 @@
+"""What is done to roomd while it reads calendars: in the clouds, on the way there, and to itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from tests.clouds.serving import CUT, SILENCE, Request, Response, text, tree
+from tests.prove.clouds import Linked, Room, Service
+from tests.prove.plots.processes import struck
+from tests.prove.scenario import Scenario
+from tests.prove.world import Setting, World
+from tests.simulator.bookings import Answer, CalendarKind
+
+SETTLED_WITHIN_S: Final = 60.0
+TURNED_WITHIN_S: Final = 40.0
+HURRY: Final = "broker,devices,states,calendars"
+SOME: Final = Linked(microsoft=4, google=4, bare=4)
+
+# How often a point is passed before it strikes.
+AT_LISTINGS: Final = {
+    "before a calendar's turn is taken in": (3,),
+    "before a listing is taken in": (1, 7, 25),
+    "after append": (2, 15),
+    "before COMMIT": (3, 20),
+    "after COMMIT": (4,),
+    "after the snapshot": (5,),
+    "after PUBLISH": (6,),
+    "before it is settled": (8,),
+}
+AT_LOST_CONSENT: Final = ("before lost consent is kept", "while lost consent is kept")
+AT_NEW_CONSENT: Final = ("before consent is kept", "while consent is kept")
+
+
+# ── killed while people book ──────────────────────────────────────────────────────────────────────
+
+
+async def killed_among_listings(w: World) -> None:
+    await w.roomd.kill()
+    w.fault(breaks=1)
+    for point, passed in AT_LISTINGS.items():
+        for times in passed:
+            await w.start(die_at=f"{point}:{times}")
+            await struck(w, point)
+    for _ in range(6):
+        await w.start()
+        await asyncio.sleep(w.luck.uniform(0.5, 4.0))
+        await w.roomd.kill()
+        w.fault(breaks=1)
+    await w.start()
+    await w.goes_on(3)
+
+
+# ── clouds that are not there, or not themselves ──────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weather:
+    """What a cloud answers in place of what it should."""
+
+    name: str
+    answer: Callable[[Request], Response | None]
+
+
+HTML: Final = (
+    "<!doctype html><html><title>Sign in</title><body>Please log in to the guest network.</body></html>"
+)
+DEEP: Final = "[" * 50_000 + "]" * 50_000
+
+
+def _html(_: Request) -> Response:
+    return Response(headers={"Content-Type": "text/html"}, body=HTML.encode())
+
+
+def _portal(_: Request) -> Response:
+    return Response(status=302, headers={"Location": "https://portal.example/login"})
+
+
+def _garbage(_: Request) -> Response:
+    return Response(headers={"Content-Type": "application/json"}, body=b'{"value": [{"id": "\xff\xfe')
+
+
+def _deep(_: Request) -> Response:
+    return Response(headers={"Content-Type": "application/json"}, body=DEEP.encode())
+
+
+def _of_a_portal(_: Request) -> Response:
+    """JSON, well formed, and of somebody else."""
+    return tree({"status": "ok"})
+
+
+def _nulls(_: Request) -> Response:
+    return tree({"value": None, "items": None, "responses": None, "access_token": None})
+
+
+def _huge(_: Request) -> Response:
+    return Response(headers={"Content-Type": "application/json"}, body=b" " * (9 * 1024 * 1024) + b"{}")
+
+
+def _busy(_: Request) -> Response:
+    return tree({"error": {"code": "TooManyRequests", "message": "later"}}, 429, Retry_After="1")
+
+
+def _unavailable(_: Request) -> Response:
+    return text("upstream connect error", HTTPStatus.SERVICE_UNAVAILABLE, Retry_After="1")
+
+
+def _broken(_: Request) -> Response:
+    return tree({"error": {"code": "InternalServerError", "message": "sorry"}}, 500)
+
+
+def _endless(request: Request) -> Response | None:
+    """Pages that each promise another; tokens are given as ever."""
+    if request.path.endswith("token"):
+        return None
+    if request.path.endswith("$batch"):
+        views = [
+            {
+                "id": each["id"],
+                "status": 200,
+                "headers": {"Content-Type": "application/json"},
+                "body": {
+                    "value": [],
+                    "@odata.nextLink": f"https://{request.headers['host']}/v1.0{each['url']}",
+                },
+            }
+            for each in request.json()["requests"]
+        ]
+        return tree({"responses": views})
+    link = f"https://{request.headers['host']}{request.target}"
+    return tree(
+        {"value": [], "@odata.nextLink": link, "items": [], "nextPageToken": "more", "timeZone": "UTC"}
+    )
+
+
+WEATHERS: Final = (
+    Weather(name="a page to log in at", answer=_html),
+    Weather(name="a redirection to a portal", answer=_portal),
+    Weather(name="half a tree", answer=_garbage),
+    Weather(name="a tree too deep", answer=_deep),
+    Weather(name="another's JSON", answer=_of_a_portal),
+    Weather(name="nulls", answer=_nulls),
+    Weather(name="nine megabytes", answer=_huge),
+    Weather(name="429 with Retry-After", answer=_busy),
+    Weather(name="503 with Retry-After", answer=_unavailable),
+    Weather(name="500", answer=_broken),
+    Weather(name="answers cut in half", answer=lambda _: CUT),
+    Weather(name="no answer", answer=lambda _: SILENCE),
+    Weather(name="pages that never end", answer=_endless),
+)
+
+
+async def in_all_weathers(w: World) -> None:
+    for weather in w.luck.sample(WEATHERS, len(WEATHERS)):
+        with _weather(w, weather.answer):
+            w.fault()
+            await asyncio.sleep(3.5)
+        await w.goes_on(0.5)
+        before = len(w.clouds.emptied)
+        await _settled(w, after=weather.name)
+        for wrong in w.clouds.emptied[before:]:
+            w.tally.wrongs.append(f"{weather.name}: {wrong}")
+    await w.goes_on(1)
+
+
+@contextmanager
+def _weather(w: World, answer: Callable[[Request], Response | None]) -> Iterator[None]:
+    for serving in w.clouds.servings.values():
+        serving.interrupt = answer
+    try:
+        yield
+    finally:
+        for serving in w.clouds.servings.values():
+            serving.interrupt = lambda _: None
+
+
+async def _settled(w: World, *, after: str) -> None:
+    """Rooms are as they should be again; people rest meanwhile."""
+    await w.end_day()
+    try:
+        await w.settled(within_s=SETTLED_WITHIN_S)
+    finally:
+        w.begin_day()
+    w.note(f"after {after}: right again")
+
+
+async def gone_until_stale(w: World) -> None:
+    """Until nobody believes what was read last; then devices are, where they know anything."""
+    for half_open in (False, True):
+        await w.end_day()
+        await w.settled(within_s=SETTLED_WITHIN_S)
+        w.clouds.follow_now()
+        await asyncio.sleep(1)
+        for line in w.clouds.lines.values():
+            if half_open:
+                line.pause()
+            else:
+                line.refuse()
+                line.cut()
+        w.fault()
+        await w.recorder.until(lambda: _fallen_back(w), within_s=TURNED_WITHIN_S)
+        w.begin_day()
+        await asyncio.sleep(3)
+        await w.roomd.kill()  # and it starts without them
+        w.fault(breaks=1)
+        await w.start()
+        await asyncio.sleep(6)
+        for line in w.clouds.lines.values():
+            if half_open:
+                line.resume()
+                line.cut()
+            else:
+                await line.listen()
+        await w.goes_on(1)
+
+
+def _fallen_back(w: World) -> bool:
+    """Rooms whose devices know the calendar's bookings believe their devices."""
+    return all(believed(w, room) != room.service for room in w.clouds.rooms if _followed(room))
+
+
+def _followed(room: Room) -> bool:
+    return room.device is not None and room.device.kind is CalendarKind.HYBRID
+
+
+def believed(w: World, room: Room) -> str | None:
+    """Whose word counts in a room, as its last state says."""
+    found: str | None = w.states().get(room.id, {}).get("calendar", {}).get("believed")
+    return found
+
+
+# ── consent ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def consent_taken(w: World) -> None:
+    for number, service in enumerate((Service.MICROSOFT, Service.GOOGLE)):
+        await w.roomd.kill()
+        w.fault(breaks=1)
+        point = AT_LOST_CONSENT[number]
+        await w.start(die_at=f"{point}:1")
+        await w.settled(within_s=SETTLED_WITHIN_S)
+        _take_consent(w, service)
+        await struck(w, point)
+        await w.start()
+        await _off(w, service)
+        await _on_again(w, service, point=AT_NEW_CONSENT[number])
+    await w.roomd.stop()
+    w.fault(breaks=1)
+    _take_consent(w, Service.MICROSOFT)  # while nobody looks
+    await w.start()
+    await _off(w, Service.MICROSOFT)
+    await _on_again(w, Service.MICROSOFT)
+    await w.goes_on(1)
+
+
+def _take_consent(w: World, service: Service) -> None:
+    w.fault()
+    if service is Service.MICROSOFT:
+        w.clouds.microsoft.faults.token_refusal = (401, "unauthorized_client", 700016)
+        w.clouds.microsoft.expire_tokens()
+    else:
+        w.clouds.google.faults.token_refusal = (401, "unauthorized_client", "Client is unauthorized.")
+        w.clouds.google.forget_tokens()
+
+
+def _give_consent(w: World, service: Service) -> None:
+    if service is Service.MICROSOFT:
+        w.clouds.microsoft.faults.token_refusal = None
+    else:
+        w.clouds.google.faults.token_refusal = None
+
+
+async def _off(w: World, service: Service) -> None:
+    """It is told as revoked, and from then on nothing of it is used, also after a restart."""
+    rooms = [room for room in w.clouds.rooms if room.service is service]
+    await w.recorder.until(
+        lambda: all(w.reach(room.id, service) == "revoked" for room in rooms), within_s=TURNED_WITHIN_S
+    )
+    await asyncio.sleep(1)  # what was on its way
+    heard = w.clouds.requests(service)
+    await asyncio.sleep(4)
+    await w.roomd.kill()
+    w.fault(breaks=1)
+    await w.start()
+    await asyncio.sleep(5)
+    _give_consent(w, service)  # which nobody has told roomd
+    await asyncio.sleep(3)
+    if used := w.clouds.requests(service) - heard:
+        last = w.clouds.servings[service].seen[-1]
+        w.tally.wrongs.append(f"{service} was asked {used} times without consent, last {last.path}")
+    w.tally.wrongs.extend(
+        f"{room.id}: believes {service}, which is revoked"
+        for room in rooms
+        if _followed(room) and believed(w, room) == service
+    )
+
+
+async def _on_again(w: World, service: Service, *, point: str = "") -> None:
+    if point:
+        await w.roomd.kill()
+        w.fault(breaks=1)
+        await w.start(die_at=f"{point}:1")
+        await w.roomd.until_up()
+        await w.roomd.installation.ask("calendars", "connect", service)
+        await struck(w, point)
+        await w.start()
+        await w.roomd.until_up()
+    code, out, err = await w.roomd.installation.ask("calendars", "connect", service)
+    assert code == 0, f"connecting {service} ended with {code}: {out}{err}"
+    await _settled(w, after=f"consent to {service}")
+
+
+# ── belief ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def both_tell(w: World) -> None:
+    """Devices and calendars tell of the same bookings, a while apart, and devices count anew meanwhile."""
+    rooms = [room for room in w.clouds.rooms if _followed(room)]
+    async with asyncio.TaskGroup() as told:
+        for turn in range(4):
+            for room in rooms:
+                in_s = 120 + turn * 3600 + w.luck.randint(0, 600)
+                ways = (_on_the_device, _on_the_device, _at_a_desk)
+                told.create_task(w.luck.choice(ways)(w, room, in_s), name=f"{room.id} {turn}")
+            await asyncio.sleep(w.luck.uniform(2.0, 4.0))
+            device = w.luck.choice(rooms).device
+            if device is not None and turn % 2:
+                device.reboot(w.luck.uniform(1.0, 3.0))
+                w.fault()
+            for line in w.clouds.lines.values():
+                line.delay_s = w.luck.choice((0.0, 0.5))
+        await w.roomd.kill()
+        w.fault(breaks=1)
+        await w.start()
+    for line in w.clouds.lines.values():
+        line.delay_s = 0.0
+    await w.goes_on(2)
+
+
+async def _on_the_device(w: World, room: Room, in_s: int) -> None:
+    """Somebody asks on the panel; the device and the calendar each hear of it when they do."""
+    assert room.device is not None
+    title = w.clouds.title()
+    starts_at = w.clouds.in_(in_s)
+    if room.device.down:
+        return
+    answers_s = w.luck.choice((1.0, 5.0, 25.0))
+    answer = Answer(after_s=answers_s, listed_early=w.luck.random() < 0.3, declines_overlaps=False)
+    room.device.request_booking(title, start=starts_at, duration_min=20, answer=answer)
+    w.fault()
+    await asyncio.sleep(max(1.0, w.luck.choice((answers_s - 3.0, answers_s + 5.0, 20.0, 42.0))))
+    w.clouds.book(room, starts_at, minutes=20, title=title)
+
+
+async def _at_a_desk(w: World, room: Room, in_s: int) -> None:
+    """Somebody books in Outlook; the device hears of it later."""
+    assert room.device is not None
+    starts_at = w.clouds.in_(in_s)
+    title = w.clouds.book(room, starts_at, minutes=20)
+    w.fault()
+    await asyncio.sleep(w.luck.choice((0.0, 2.0, 10.0, 30.0)))
+    while room.device.down:  # noqa: ASYNC110 -- it comes back
+        await asyncio.sleep(0.2)
+    room.device.book_in_outlook(title, start=starts_at, duration_min=20)
+
+
+CALENDARS: Final = (
+    Scenario(
+        name="calendars, kill -9",
+        tells="bookings made, moved and deleted in Outlook and Google while roomd is killed as it reads them",
+        setting=Setting(rooms=12, linked=SOME, hurry=HURRY),
+        plot=killed_among_listings,
+    ),
+    Scenario(
+        name="calendars, bad weather",
+        tells=f"clouds that answer with {len(WEATHERS)} kinds of nonsense, or not at all",
+        setting=Setting(rooms=10, counts=10.0, linked=SOME, hurry=HURRY),
+        plot=in_all_weathers,
+    ),
+    Scenario(
+        name="calendars, out of reach",
+        tells="until what was read is stale: devices are believed, no room is empty, and back again",
+        setting=Setting(rooms=10, counts=10.0, linked=SOME, hurry=f"{HURRY},stale"),
+        plot=gone_until_stale,
+    ),
+    Scenario(
+        name="calendars, consent",
+        tells="taken while roomd is up and down, with kill -9 as it learns: off, until somebody consents",
+        setting=Setting(rooms=10, counts=10.0, linked=SOME, lively=1.0, hurry=HURRY),
+        plot=consent_taken,
+    ),
+    Scenario(
+        name="calendars and devices",
+        tells="both tell of the same bookings, up to 42 s apart; devices count anew: one key for each",
+        setting=Setting(
+            rooms=12,
+            counts=10.0,
+            linked=Linked(microsoft=6, google=6, follow=False),
+            lively=0.0,
+            hurry=HURRY,
+        ),
+        plot=both_tell,
+    ),
+)
