@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from inspect import cleandoc
@@ -45,6 +45,7 @@ from cloud_link import contract
 from cloud_link.contract import AgentState, ClockState
 from cloud_link.envelope import (
     AgentFact,
+    Calendars,
     Heard,
     OutboxGap,
     OutboxReset,
@@ -66,7 +67,7 @@ DOCS: Final = Path(__file__).parents[1] / "docs"  # in a checkout; an installed 
 ASYNCAPI_FILE: Final = "asyncapi.json"
 SCHEMA_FILE: Final = "events.schema.json"
 CONTRACT_VERSION: Final = (
-    "1.3.0"  # the middle number counts additions; a change of meaning is a v2 in the topics
+    "1.4.0"  # the middle number counts additions; a change of meaning is a v2 in the topics
 )
 HEALTH_EXPIRES_AFTER_S: Final = 180  # three periods
 
@@ -116,10 +117,6 @@ class Channel:
 
 
 def _channels() -> tuple[Channel, ...]:
-    by_noun: dict[str, list[type[Struct]]] = {}
-    for model in get_args(contract.Event):
-        by_noun.setdefault(_type_of(model).split(".")[1], []).append(model)
-    of_the_agent = {_type_of(model).split(".")[1] for model in get_args(contract.AgentFactEvent)}
     return (
         Channel(
             name="agentStatus",
@@ -154,18 +151,8 @@ def _channels() -> tuple[Channel, ...]:
             models=(contract.RoomState,),
             retained=True,
         ),
-        *(
-            Channel(
-                name=f"{noun}Events",
-                title=f"{noun.capitalize()} events",
-                address=f"{{root}}/v1/{{site}}/{whose}/events/{noun}",
-                description=f"What became of the {noun}, in order within its source.",
-                models=tuple(models),
-                retained=False,
-            )
-            for noun, models in by_noun.items()
-            for whose in ("agents/{agent}" if noun in of_the_agent else "rooms/{room}",)
-        ),
+        *_event_channels("rooms/{room}", contract.RoomFactEvent, {}),
+        *_event_channels("agents/{agent}", contract.AgentFactEvent, {"calendar": "siteCalendarEvents"}),
         *_command_channels("rooms/{room}", contract.ROOM_COMMANDS, "roomResponses"),
         *_command_channels("agents/{agent}", contract.AGENT_COMMANDS, "agentResponses"),
         *(
@@ -180,6 +167,22 @@ def _channels() -> tuple[Channel, ...]:
             for whose in ("room", "agent")
         ),
     )
+
+
+def _event_channels(whose: str, events: object, names: Mapping[str, str]) -> Iterator[Channel]:
+    by_noun: dict[str, list[type[Struct]]] = {}
+    for model in get_args(events):
+        by_noun.setdefault(_type_of(model).split(".")[1], []).append(model)
+    for noun, models in by_noun.items():
+        what = f"all {noun}s of a service" if noun in names else f"the {noun}"
+        yield Channel(
+            name=names.get(noun, f"{noun}Events"),
+            title=f"{noun.capitalize()} events" + (" of the site" if noun in names else ""),
+            address=f"{{root}}/v1/{{site}}/{whose}/events/{noun}",
+            description=f"What became of {what}, in order within its source.",
+            models=tuple(models),
+            retained=False,
+        )
 
 
 def _command_channels(
@@ -539,6 +542,16 @@ def _examples() -> dict[str, Document]:
         memory_bytes=71_303_168,
         loop_lag_s=0.004,
         commands=Heard(kept=31, repeated=2, refused=1, deaf_why=None),
+        calendars=(
+            Calendars(
+                service="microsoft",
+                phase=CalendarPhase.ACTIVE,
+                since=NINE,
+                why=None,
+                rooms=12,
+                readable=12,
+            ),
+        ),
     )
     status = agent_status(SITE, state=AgentState.ONLINE, connection=12, since=NINE, version="0.1.0")
     return examples | {

@@ -136,6 +136,14 @@ class RoomReach(StrEnum):
     UNKNOWN = "unknown"
 
 
+class CalendarService(StrEnum):
+    """Whose calendars a site may have linked; a room's is `microsoft` or `google`."""
+
+    MICROSOFT = "microsoft"
+    GOOGLE = "google"
+    WEBEX = "webex"  # says which rooms have a living Hybrid Calendar, and reaches devices
+
+
 class AgentState(StrEnum):
     """Whether the agent is connected to the broker."""
 
@@ -379,7 +387,10 @@ class DeviceReach(DeviceValues, frozen=True, kw_only=True):
 class CalendarValues(Struct, frozen=True, kw_only=True):
     """A calendar that is linked to the room, and whether it can be read."""
 
-    calendar: Annotated[Calendar, Meta(description="Which one: `microsoft` or `google`.")]
+    calendar: Annotated[
+        CalendarService,
+        Meta(description="Which one: `microsoft` or `google`; of the agent's own events also `webex`."),
+    ]
     phase: CalendarReach
     since: Annotated[Time, Meta(description="When it entered this phase.")]
     listed_at: Annotated[
@@ -392,7 +403,7 @@ class CalendarValues(Struct, frozen=True, kw_only=True):
 
 
 class CalendarData(CalendarValues, frozen=True, kw_only=True):
-    """The linked calendar, and what became of it."""
+    """The linked calendar of the room (of the agent: all of this service), and what became of it."""
 
     cause: Annotated[str | None, Meta(description="Why, and what to do about it, in words.")]
 
@@ -639,19 +650,25 @@ class DeviceMisconfigured(CloudEvent, frozen=True, kw_only=True, tag="roomd.devi
 
 
 class CalendarConnected(CloudEvent, frozen=True, kw_only=True, tag="roomd.calendar.connected.v1"):
-    """A linked calendar of the room can be read."""
+    """A linked calendar of the room can be read; of the agent: the calendars of this service can."""
 
     data: CalendarData
 
 
 class CalendarDegraded(CloudEvent, frozen=True, kw_only=True, tag="roomd.calendar.degraded.v1"):
-    """A linked calendar of the room cannot be read now; its last word holds for a while."""
+    """A linked calendar of the room (of the agent: any of this service) cannot be read now.
+
+    Its last word holds for a while.
+    """
 
     data: CalendarData
 
 
 class CalendarRevoked(CloudEvent, frozen=True, kw_only=True, tag="roomd.calendar.revoked.v1"):
-    """A linked calendar may not be read any more, until an administrator consents again."""
+    """A linked calendar of the room (of the agent: any of this service) may not be read any more.
+
+    It is off until an administrator consents again.
+    """
 
     data: CalendarData
 
@@ -703,7 +720,7 @@ RoomFactEvent = (
     | CalendarRevoked
     | CalendarSwitched
 )
-AgentFactEvent = OutboxGap | OutboxReset
+AgentFactEvent = OutboxGap | OutboxReset | CalendarConnected | CalendarDegraded | CalendarRevoked
 Event = RoomFactEvent | AgentFactEvent
 
 
@@ -773,6 +790,19 @@ class CommandsHealth(Struct, frozen=True, kw_only=True):
     ]
 
 
+class CalendarsHealth(Struct, frozen=True, kw_only=True):
+    """The calendars of one service that the site has linked."""
+
+    service: Annotated[CalendarService, Meta(description="`microsoft`, `google` or `webex`.")]
+    phase: CalendarReach
+    since: Annotated[Time, Meta(description="Since when it stands so.")]
+    why: Annotated[
+        str | None, Meta(description="Why they cannot be read, and what to do about it. Null while they can.")
+    ]
+    rooms: Annotated[Count, Meta(description="How many rooms of the site are linked.")]
+    readable: Annotated[Count, Meta(description="How many of them can be read now.")]
+
+
 class AgentHealth(Struct, frozen=True, kw_only=True):
     """How the agent does, every 60 seconds. Older than three periods: take the agent for dead."""
 
@@ -791,6 +821,9 @@ class AgentHealth(Struct, frozen=True, kw_only=True):
         Seconds | None, Meta(description="The worst delay of the agent's event loop this period.")
     ]
     commands: Annotated[CommandsHealth | None, Meta(description="Null where the agent does not count them.")]
+    calendars: Annotated[
+        tuple[CalendarsHealth, ...], Meta(description="By service; empty at a site that has linked none.")
+    ]
 
 
 # ── retained: a room ──────────────────────────────────────────────────────────────────────────────

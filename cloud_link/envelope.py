@@ -33,7 +33,7 @@ from agent.core.model import (
 )
 from agent.core.orders import Answer
 from cloud_link import contract
-from cloud_link.contract import AgentState, ClockState, RoomReach
+from cloud_link.contract import AgentState, CalendarService, ClockState, RoomReach
 
 SLUG: Final = re.compile(contract.SLUG)
 ROOT: Final = re.compile(r"[^\s/+#$\x00][^\s/+#\x00]*(/[^\s/+#\x00]+)*")
@@ -176,6 +176,9 @@ class AgentFactKind(StrEnum):
 
     OUTBOX_GAP = "outbox.gap"
     OUTBOX_RESET = "outbox.reset"
+    CALENDAR_CONNECTED = "calendar.connected"
+    CALENDAR_DEGRADED = "calendar.degraded"
+    CALENDAR_REVOKED = "calendar.revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +204,37 @@ class OutboxReset:
     reason: str
 
 
-AgentFact = OutboxGap | OutboxReset
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarsTurned:
+    """Whether the calendars of a service can be read has changed, for all rooms."""
+
+    at: datetime
+    kind: AgentFactKind
+    service: CalendarService
+    phase: CalendarPhase
+    why: str | None  # with the mend
+
+
+AgentFact = OutboxGap | OutboxReset | CalendarsTurned
+
+CALENDARS_TELL: Final[Mapping[CalendarPhase, AgentFactKind | None]] = {
+    CalendarPhase.CONNECTING: None,
+    CalendarPhase.ACTIVE: AgentFactKind.CALENDAR_CONNECTED,
+    CalendarPhase.DEGRADED: AgentFactKind.CALENDAR_DEGRADED,
+    CalendarPhase.CREDENTIAL: AgentFactKind.CALENDAR_DEGRADED,
+    CalendarPhase.CLOCK_SKEW: AgentFactKind.CALENDAR_DEGRADED,
+    CalendarPhase.REVOKED: AgentFactKind.CALENDAR_REVOKED,
+}
+
+
+def calendars_turned(
+    service: str, phase: CalendarPhase, *, why: str | None, at: datetime
+) -> CalendarsTurned | None:
+    """What the cloud is told when the calendars of a service turn so; None for what is no news."""
+    kind = CALENDARS_TELL[phase]
+    if kind is None:
+        return None
+    return CalendarsTurned(at=at, kind=kind, service=CalendarService(service), phase=phase, why=why)
 
 
 class PrivateField(StrEnum):
@@ -252,6 +285,9 @@ EVENTS: Final[Mapping[FactKind | AgentFactKind, Callable[..., contract.CloudEven
     FactKind.CALENDAR_SWITCHED: contract.CalendarSwitched,
     AgentFactKind.OUTBOX_GAP: contract.OutboxGap,
     AgentFactKind.OUTBOX_RESET: contract.OutboxReset,
+    AgentFactKind.CALENDAR_CONNECTED: contract.CalendarConnected,
+    AgentFactKind.CALENDAR_DEGRADED: contract.CalendarDegraded,
+    AgentFactKind.CALENDAR_REVOKED: contract.CalendarRevoked,
 }
 
 
@@ -324,7 +360,7 @@ def seal_own(
 ) -> Envelope:
     """What the agent tells about itself, as it will be sent, however often."""
     kind: AgentFactKind
-    data: contract.OutboxGapData | contract.OutboxResetData
+    data: contract.OutboxGapData | contract.OutboxResetData | contract.CalendarData
     match fact:
         case OutboxGap():
             kind, subject = AgentFactKind.OUTBOX_GAP, fact.stream
@@ -343,6 +379,16 @@ def seal_own(
                 previous_epoch=fact.previous_epoch,
                 salvaged=fact.salvaged,
                 reason=fact.reason,
+            )
+        case CalendarsTurned():
+            kind, subject = fact.kind, fact.service
+            data = contract.CalendarData(
+                calendar=fact.service,
+                phase=fact.phase,
+                since=_time(fact.at),
+                listed_at=None,
+                why=fact.why,
+                cause=fact.why,
             )
         case _:
             assert_never(fact)
@@ -614,7 +660,7 @@ def _calendar_fact(
 
 def _calendar(shape: Callable[..., CalendarShape], calendar: CalendarState, **more: object) -> CalendarShape:
     return shape(
-        calendar=calendar.kind,
+        calendar=CalendarService(calendar.kind.value),
         phase=calendar.phase,
         since=_time(calendar.since),
         listed_at=_time_or_none(calendar.listed_at),
@@ -750,6 +796,18 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Calendars:
+    """How the calendars of one service stand."""
+
+    service: str
+    phase: CalendarPhase
+    since: datetime
+    why: str | None
+    rooms: int  # that are linked
+    readable: int  # of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
     """What the agent measures of itself. None is not measured."""
 
@@ -764,6 +822,7 @@ class Vitals:
     memory_bytes: int | None = None
     loop_lag_s: float | None = None
     commands: Heard | None = None
+    calendars: tuple[Calendars, ...] = ()
 
 
 def agent_health(site: Site, vitals: Vitals, *, rooms: Iterable[Room]) -> bytes:
@@ -798,6 +857,17 @@ def agent_health(site: Site, vitals: Vitals, *, rooms: Iterable[Room]) -> bytes:
                 repeated=heard.repeated,
                 refused=heard.refused,
                 deaf_why=heard.deaf_why,
+            ),
+            calendars=tuple(
+                contract.CalendarsHealth(
+                    service=CalendarService(each.service),
+                    phase=each.phase,
+                    since=_time(each.since),
+                    why=each.why,
+                    rooms=each.rooms,
+                    readable=each.readable,
+                )
+                for each in vitals.calendars
             ),
         )
     )

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from agent.core.facts import Fact, FactKind
-from agent.core.model import Room
+from agent.core.model import CalendarPhase, Room
 from cloud_link import contract
 from cloud_link.asyncapi import json_schemas
-from cloud_link.contract import AgentState, ClockState
+from cloud_link.contract import AgentState, CalendarService, ClockState
 from cloud_link.envelope import (
     AgentFact,
     AgentFactKind,
+    Calendars,
     Heard,
     Privacy,
     Vitals,
@@ -124,13 +125,36 @@ def test_every_birth_and_death_is_told_as_published(
 
 
 ages = st.none() | st.floats(min_value=0, allow_infinity=False)
+calendars = st.builds(
+    Calendars,
+    service=st.sampled_from([service.value for service in CalendarService]),
+    phase=st.sampled_from(CalendarPhase),
+    since=times,
+    why=maybe_words,
+    rooms=counts,
+    readable=counts,
+)
 heard = st.builds(Heard, kept=counts, repeated=counts, refused=counts, deaf_why=maybe_words)
 
 
 @at_leisure
-@given(st.lists(rooms, max_size=2), times, counts, ages, st.none() | counts, st.none() | heard)
+@given(
+    st.lists(rooms, max_size=2),
+    times,
+    counts,
+    ages,
+    st.none() | counts,
+    st.none() | heard,
+    st.lists(calendars, max_size=3),
+)
 def test_every_health_is_told_as_published(
-    of: list[Room], at: datetime, count: int, age: float | None, measured: int | None, told: Heard | None
+    of: list[Room],
+    at: datetime,
+    count: int,
+    age: float | None,
+    measured: int | None,
+    told: Heard | None,
+    stand: list[Calendars],
 ):
     vitals = Vitals(
         at=at,
@@ -144,13 +168,14 @@ def test_every_health_is_told_as_published(
         memory_bytes=measured,
         loop_lag_s=age,
         commands=told,
+        calendars=tuple(stand),
     )
     accept(agent_health(SITE, vitals, rooms=of), "AgentHealth")
 
 
 def test_a_kind_of_fact_and_its_published_type_are_the_same_word():
     published = {model.__struct_config__.tag for model in get_args(contract.Event)}
-    assert published == {f"roomd.{kind}.v1" for kind in (*FactKind, *AgentFactKind)}
+    assert published == {f"roomd.{kind}.v1" for kind in {*FactKind, *AgentFactKind}}
 
 
 def test_every_published_attribute_is_described():

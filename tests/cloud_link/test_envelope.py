@@ -31,6 +31,7 @@ from cloud_link.contract import AgentState, ClockState, RoomReach
 from cloud_link.envelope import (
     EVENTS,
     AgentFactKind,
+    Calendars,
     Envelope,
     Heard,
     OutboxGap,
@@ -41,6 +42,7 @@ from cloud_link.envelope import (
     agent_health,
     agent_status,
     availability,
+    calendars_turned,
     room_reach,
     room_state,
     seal,
@@ -384,6 +386,69 @@ def test_health_says_what_became_of_commands():
         "refused": 1,
         "deaf_why": "the broker refuses it (0x87)",
     }
+
+
+def test_health_says_how_the_calendars_of_each_service_stand():
+    stand = Calendars(
+        service="microsoft",
+        phase=CalendarPhase.CREDENTIAL,
+        since=NINE,
+        why="the secret has expired; make a new one",
+        rooms=12,
+        readable=0,
+    )
+    vitals = Vitals(
+        at=NINE,
+        outbox_depth=0,
+        outbox_oldest_age_s=None,
+        outbox_bytes=0,
+        outbox_drops=0,
+        acknowledged_at=None,
+        clock=ClockState.SYNCED,
+        calendars=(stand,),
+    )
+    assert json.loads(agent_health(SITE, vitals, rooms=()))["calendars"] == [
+        {
+            "service": "microsoft",
+            "phase": "operator credential",
+            "since": "2026-03-02T09:00:00.000Z",
+            "why": "the secret has expired; make a new one",
+            "rooms": 12,
+            "readable": 0,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("phase", "kind"),
+    [
+        (CalendarPhase.ACTIVE, "calendar.connected"),
+        (CalendarPhase.DEGRADED, "calendar.degraded"),
+        (CalendarPhase.CREDENTIAL, "calendar.degraded"),
+        (CalendarPhase.CLOCK_SKEW, "calendar.degraded"),
+        (CalendarPhase.REVOKED, "calendar.revoked"),
+    ],
+)
+def test_the_agent_tells_how_the_calendars_of_a_service_turned(phase: CalendarPhase, kind: str):
+    turned = calendars_turned("webex", phase, why="consent again", at=NINE)
+    assert turned is not None
+    sealed = seal_own(turned, site=SITE, epoch="e1", number=7, recorded_at=NINE, clock=ClockState.SYNCED)
+    event = json.loads(sealed.payload)
+    assert (sealed.kind, event["type"]) == (kind, f"roomd.{kind}.v1")
+    assert sealed.topic == SITE.agent_events("calendar")
+    assert (event["source"], event["subject"]) == (f"/sites/{SITE.site}/agents/{SITE.agent}", "webex")
+    assert event["data"] == {
+        "calendar": "webex",
+        "phase": phase.value,
+        "since": "2026-03-02T09:00:00.000Z",
+        "listed_at": None,
+        "why": "consent again",
+        "cause": "consent again",
+    }
+
+
+def test_that_calendars_are_being_connected_is_no_news():
+    assert calendars_turned("google", CalendarPhase.CONNECTING, why=None, at=NINE) is None
 
 
 # ── linked calendars ──────────────────────────────────────────────────────────────────────────────
