@@ -86,6 +86,12 @@ class WritingOff(Refused):
     default_mend = "grant the permission to write and switch it on in the configuration"
 
 
+class NotCalled(Refused):
+    """The service does not call where we want to be told of changes: no room has that, and all are polled."""
+
+    default_mend = "let the service reach the address in [pushes]; until then calendars are polled"
+
+
 # ── of one room ──
 
 

@@ -27,6 +27,7 @@ from cloud_link.calendars.errors import (
     CredentialWrong,
     Gone,
     Misconfigured,
+    NotCalled,
     Refused,
     Revoked,
     RoomDenied,
@@ -350,9 +351,10 @@ def refused(status: int, body: bytes, *, about: About) -> CalendarError:
     if status >= _FAILED:
         return Transient(f"Google failed ({shown})")
     if any(word.startswith("push.") for word in said):
-        return Refused(
+        return NotCalled(
             f"Google does not call the address for notifications ({shown})",
-            mend="name an https address of a domain that Google can reach, with a public certificate",
+            mend="name an https address of a domain that Google can reach, with a public certificate; "
+            "until then calendars are polled",
         )
     if status == _UNSIGNED:
         return CredentialWrong(f"Google does not take the token that it gave ({shown})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
@@ -24,6 +24,7 @@ from cloud_link.calendars.errors import (
     CredentialWrong,
     Gone,
     Misconfigured,
+    NotCalled,
     Refused,
     Revoked,
     RoomDenied,
@@ -294,9 +295,10 @@ def refused(
     if status in (_TAKEN, _CHANGED):
         return Conflicting(f"exists already, or was changed meanwhile ({shown})")
     if about is About.SUBSCRIPTION and error.code in _NOT_REACHED:
-        return Refused(
+        return NotCalled(
             f"Graph did not reach the receiver, or refused the subscription ({shown})",
-            mend="let Microsoft reach the receiver's public address over HTTPS, with a public certificate",
+            mend="let Microsoft reach the receiver's public address over HTTPS, with a public certificate; "
+            "until then calendars are polled",
         )
     return Refused(f"Graph refused ({shown})")
 
@@ -643,25 +645,27 @@ def reconcile(
     url: str,
     now: datetime,
 ) -> Reconciliation:
-    """Compare what we remember with what Graph has, at start; others' subscriptions are left alone."""
+    """Compare what we remember with what Graph has, at start.
+
+    Ours are those that we remember, that call at `url`, or that call at the same host for one of our rooms:
+    Graph has no second one of the same. Others are left alone, also of another agent behind the same host.
+    """
     wanted = {room.lower() for room in rooms}
     known = {each.id: each for each in stored}
     keep: dict[str, Subscription] = {}
     delete: list[str] = []
     for each in there:
-        if same_door(each.url, url):
-            ours = known.get(each.id)
-            if (
-                ours is None
-                or ours.client_state is None
-                or each.address not in wanted
-                or each.address in keep
-                or each.url != url
-                or each.expires_at <= now
-            ):
-                delete.append(each.id)
-            else:
-                keep[each.address] = replace(ours, address=each.address, expires_at=each.expires_at)
+        ours = known.get(each.id)
+        if (
+            ours is not None
+            and each.address in wanted
+            and each.address not in keep
+            and each.url == url
+            and each.expires_at > now
+        ):
+            keep[each.address] = replace(ours, address=each.address, expires_at=each.expires_at)
+        elif ours or each.url == url or (each.address in wanted and same_door(each.url, url)):
+            delete.append(each.id)
     return Reconciliation(
         keep=tuple(keep.values()),
         make=tuple(sorted(wanted - keep.keys())),
@@ -715,23 +719,28 @@ class _Notifications(msgspec.Struct):
     value: list[msgspec.Raw]
 
 
-def notified(body: bytes) -> tuple[Hint | LifecycleNotice, ...]:
+def notified(body: bytes) -> Iterator[Hint | LifecycleNotice]:
     """What a notification says, in its order and each thing once; Unreadable if it is none.
 
-    Nothing of it is true before its secret has been compared.
+    Nothing of it is true before its secret has been compared. It is read as far as it is asked for.
     """
     try:
         said = msgspec.json.decode(body, type=_Notifications)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Unreadable("not a notification") from None
-    heard: dict[Hint | LifecycleNotice, None] = {}
-    for raw in said.value:
+    return _each(said.value)
+
+
+def _each(said: Iterable[msgspec.Raw]) -> Iterator[Hint | LifecycleNotice]:
+    heard: set[Hint | LifecycleNotice] = set()
+    for raw in said:
         try:
-            each = msgspec.json.decode(raw, type=_Notification)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            each = _heard(msgspec.json.decode(raw, type=_Notification))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue  # the others still count
-        heard[_heard(each)] = None
-    return tuple(heard)
+        if each not in heard:
+            heard.add(each)
+            yield each
 
 
 def _heard(said: _Notification) -> Hint | LifecycleNotice:

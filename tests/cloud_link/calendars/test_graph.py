@@ -17,6 +17,7 @@ from cloud_link.calendars.errors import (
     CredentialWrong,
     Gone,
     Misconfigured,
+    NotCalled,
     Refused,
     Revoked,
     RoomDenied,
@@ -129,7 +130,7 @@ DIAGNOSTICS = {"x-ms-diagnostics": '2000008;reason="The token contains no permis
         (409, said("ExtensionError"), About.SUBSCRIPTION, Conflicting),
         (412, said("ErrorIrresolvableConflict"), About.ROOM, Conflicting),
         (410, said("SyncStateNotFound"), About.ROOM, Gone),
-        (400, said("ValidationError"), About.SUBSCRIPTION, Refused),
+        (400, said("ValidationError"), About.SUBSCRIPTION, NotCalled),
         (400, said("ErrorInvalidParameter"), About.ROOM, Refused),
         (429, said("ApplicationThrottled"), About.ROOM, Throttled),
         (503, b"<html>", About.ROOM, Transient),
@@ -397,7 +398,7 @@ def test_what_is_notified():
         ],
         "validationTokens": None,
     }
-    assert graph.notified(json.dumps(body).encode()) == (
+    assert tuple(graph.notified(json.dumps(body).encode())) == (
         Hint(subscription_id="s1", client_state="x", tenant_id="t"),
         Hint(subscription_id="s2", client_state=""),
         LifecycleNotice(subscription_id="s3", client_state="x", what=Lifecycle.REAUTHORIZE),
@@ -406,7 +407,9 @@ def test_what_is_notified():
     )
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"value": 3}', b"\xff", b"<html>"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"[]", b'{"value": 3}', b"\xff", b"<html>", b'{"value": [' + b"[" * 99_999]
+)
 def test_what_is_no_notification(body: bytes):
     with pytest.raises(Unreadable):
         graph.notified(body)
@@ -442,6 +445,7 @@ def test_reconciled_at_start():
         subscription("unwanted", "c@x", "s"),
         subscription("elsewhere", "e@x", "s", url="https://edge.example.com/old"),
         subscription("lapsed", "f@x", "s"),
+        subscription("moved", "h@x", "s", url="https://other.example.com/hooks/graph"),
     ]
     there = [
         subscription("kept", "a@x"),
@@ -451,11 +455,22 @@ def test_reconciled_at_start():
         subscription("others", "d@x", url="https://other.example.com/hooks/graph"),
         subscription("elsewhere", "e@x", url="https://edge.example.com/old"),
         subscription("lapsed", "f@x", minutes=-1),
+        subscription("moved", "h@x", url="https://other.example.com/hooks/graph"),
+        subscription("ours of before", "b@x", url="https://edge.example.com/lost"),
+        subscription("another agent's", "g@x", url="https://edge.example.com/bergen/microsoft"),
     ]
     plan = graph.reconcile(stored, there, rooms=["A@x", "b@x", "d@x", "e@x", "f@x"], url=DOOR, now=NOW)
     assert plan.keep == (subscription("kept", "a@x", "s", minutes=60),)
     assert plan.make == ("b@x", "d@x", "e@x", "f@x")
-    assert set(plan.delete) == {"twin", "unwanted", "stranger", "elsewhere", "lapsed"}
+    assert set(plan.delete) == {
+        "twin",
+        "unwanted",
+        "stranger",
+        "elsewhere",
+        "lapsed",
+        "moved",
+        "ours of before",
+    }
 
 
 def test_a_restart_changes_nothing():
