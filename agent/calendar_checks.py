@@ -52,6 +52,7 @@ from cloud_link.calendars.joins import Platform
 from cloud_link.calendars.matching import Doubt, Ground, Matching, Named, match
 from cloud_link.calendars.microsoft import Microsoft, RoomToList
 from cloud_link.calendars.opening import open_google, open_microsoft, read_file, trusting
+from cloud_link.calendars.tokens import TokenTold
 from cloud_link.calendars.webex import Lines, activate
 from cloud_link.calendars.window import today_and_tomorrow
 from cloud_link.calendars.wire import Wire, WirePace
@@ -136,17 +137,16 @@ def _parted(phase: str, why: object) -> tuple[str, str | None]:
 
 
 async def _examine_microsoft(visit: Visit, account: MicrosoftAccount) -> set[str]:
-    given: list[CalendarError | None] = []
     # The organizer's name is compared with the title here, and forgotten with it.
     account = replace(account, organizers=True)
     try:
-        async with open_microsoft(account, on_token=given.append, now=visit.now) as client:
+        async with open_microsoft(
+            account, on_token=_token_told(visit, Service.MICROSOFT), now=visit.now
+        ) as client:
             return await _examine_service(visit, Service.MICROSOFT, _MicrosoftRooms(client, account))
     except CalendarError as error:
         _trouble(visit, Service.MICROSOFT, error)
         return set()
-    finally:
-        _tell_of_token(visit, Service.MICROSOFT, given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,15 +185,12 @@ class _MicrosoftRooms:
 
 
 async def _examine_google(visit: Visit, account: GoogleAccount) -> set[str]:
-    given: list[CalendarError | None] = []
     try:
-        async with open_google(account, on_token=given.append, now=visit.now) as client:
+        async with open_google(account, on_token=_token_told(visit, Service.GOOGLE), now=visit.now) as client:
             return await _examine_service(visit, Service.GOOGLE, _GoogleRooms(client, account))
     except CalendarError as error:
         _trouble(visit, Service.GOOGLE, error)
         return set()
-    finally:
-        _tell_of_token(visit, Service.GOOGLE, given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,9 +282,16 @@ def _mend(visit: Visit, service: Service, error: CalendarError) -> str | None:
     return error.mend
 
 
-def _tell_of_token(visit: Visit, service: Service, given: Sequence[CalendarError | None]) -> None:
-    if None in given:
-        visit.ok(f"{NAMES[service]}, credential", "taken: a token was given")
+def _token_told(visit: Visit, service: Service) -> TokenTold:
+    """Says once that the credential is good, as soon as a token is given for it."""
+    given: list[None] = []
+
+    def told(error: CalendarError | None) -> None:
+        if error is None and not given:
+            given.append(error)
+            visit.ok(f"{NAMES[service]}, credential", "taken: a token was given")
+
+    return told
 
 
 async def _examine_service(visit: Visit, service: Service, cloud: _MicrosoftRooms | _GoogleRooms) -> set[str]:

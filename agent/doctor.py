@@ -345,12 +345,12 @@ BETTER_LINE: Final = "nothing to do if it is meant so; a WebSocket tells most, a
 
 
 async def _examine_devices(visit: Visit) -> None:
-    if not visit.configuration.devices:
-        visit.ok("devices", "none are configured")
-    elif visit.picture is None:
+    if visit.picture is not None:
+        _devices_by_daemon(visit, visit.picture)
+    elif visit.configuration.devices:
         await _dial_all(visit, visit.configuration.devices)
     else:
-        _devices_by_daemon(visit, visit.picture)
+        visit.ok("devices", "none are configured")
 
 
 def _devices_by_daemon(visit: Visit, picture: Mapping[str, Any]) -> None:
@@ -396,6 +396,11 @@ async def _dial_all(visit: Visit, devices: Sequence[Device]) -> None:
             case other:
                 assert_never(other)
 
+    by_cloud = [str(device.id) for device in devices if not device.host]
+    if by_cloud:
+        mend = "start roomd, and look again"
+        visit.advise(", ".join(by_cloud), "only Webex leads there, which only the running daemon asks", mend)
+    devices = [device for device in devices if device.host]
     visit.so_far(0, len(devices))
     async with asyncio.TaskGroup() as tasks:
         for device in devices:

@@ -1,0 +1,639 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from agent.doctor import consult, examine
+from agent.findings import Finding, Part, Verdict, exit_code
+from agent.local_api import Broadcast, Inside, serve
+from tests.brokers import Mosquitto
+from tests.brokers.ports import free_port
+from tests.clouds.google import Google
+from tests.clouds.microsoft import Microsoft365
+from tests.clouds.serving import Response, Serving
+from tests.clouds.webex import WebexCloud
+from tests.installation import Installation, install
+from tests.simulator.site import Site
+
+APP = "9a3c1f0e-7b1d-4f6a-9a53-0c1f6f1f2a11"
+CANARY = "Merger with Initech"
+AT = datetime(2026, 3, 10, 8, 0, tzinfo=UTC)
+SLOTS = [timedelta(minutes=30 * number) for number in range(4)]
+
+
+def now() -> datetime:
+    return AT
+
+
+async def examined(
+    installation: Installation,
+    *parts: Part,
+    at: datetime = AT,
+    progress: list[tuple[Part, int, int]] | None = None,
+) -> list[Finding]:
+    """What is found, in its order; nothing of it may be a secret or a content."""
+    found: list[Finding] = []
+    steps: list[tuple[Part, int, int]] = [] if progress is None else progress
+    async with asyncio.timeout(30):
+        await examine(
+            installation.config,
+            parts or tuple(Part),
+            tell=found.append,
+            progress=lambda *step: steps.append(step),
+            now=lambda: at,
+        )
+    for secret in ("s3cret", CANARY, "Ada", "PRIVATE KEY", "ya29"):
+        assert secret not in str(found)
+    return found
+
+
+def one(found: Collection[Finding], what: str, seen: str = "") -> Finding:
+    """The only finding about this."""
+    (finding,) = [each for each in found if what in each.what and seen in each.seen]
+    return finding
+
+
+def verdicts(found: Collection[Finding]) -> dict[str, str]:
+    return {each.what: each.verdict.value for each in found}
+
+
+def installed(
+    directory: Path,
+    *,
+    tables: str = "",
+    rooms: str = "",
+    broker_url: str = "mqtt://127.0.0.1:1",
+    mqtt_extra: str = "",
+    extra: str = "",
+) -> Installation:
+    """An installation without devices; `rooms` are ids in lines, or `id: line` with a line more."""
+    links = dict(part.split(": ", 1) for part in rooms.split("\n") if ": " in part)
+    ids = [part.split(": ", 1)[0] for part in rooms.split("\n") if part]
+    bare = [(each, each.title()) for each in ids] or [("room", "Room")]
+    return install(
+        directory / "roomd",
+        devices=(),
+        broker_url=broker_url,
+        mqtt_extra=mqtt_extra,
+        extra=extra,
+        tables=tables,
+        links=links,
+        bare=bare,
+    )
+
+
+def secret(directory: Path, name: str, text: str) -> None:
+    file = directory / "roomd" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o600)
+
+
+# ── the file, the clock, the disk ─────────────────────────────────────────────────────────────────
+
+
+async def test_every_problem_of_the_file_is_found_and_nothing_else_is_looked_for(tmp_path):
+    installation = installed(tmp_path)
+    text = (
+        installation.config.read_text()
+        .replace("Europe/Oslo", "Europe/Atlantis")
+        .replace("mqtt://", "http://")
+    )
+    installation.config.write_text(text)
+    found = await examined(installation)
+    assert {each.part for each in found} == {Part.FILE}
+    assert {each.verdict for each in found} == {Verdict.WRONG}
+    assert all(each.mend for each in found)
+    assert exit_code(found) == os.EX_CONFIG
+
+
+async def test_an_installation_that_never_ran_is_examined_from_outside(tmp_path):
+    found = await examined(installed(tmp_path), Part.FILE, Part.DISK, Part.DAEMON)
+    assert one(found, "roomd.toml").verdict is Verdict.OK
+    assert one(found, "state").seen == "is not there yet"
+    assert one(found, "free space").verdict is Verdict.OK
+    assert one(found, "roomd", "no roomd answers").verdict is Verdict.ADVICE
+    assert exit_code(found) == 0
+
+
+async def test_a_state_directory_that_cannot_be_is_wrong(tmp_path):
+    installation = installed(tmp_path)
+    installation.state.write_text("a file")
+    found = await examined(installation, Part.DISK)
+    assert one(found, "state").verdict is Verdict.WRONG
+    assert exit_code(found) == os.EX_CANTCREAT
+
+
+async def test_a_budget_beyond_what_is_free_is_advised_against(tmp_path):
+    free = shutil.disk_usage(tmp_path).free // (1024 * 1024)
+    installation = installed(tmp_path, extra=f"budget_mb = {free + 10_000}")
+    finding = one(await examined(installation, Part.DISK), "free space")
+    assert finding.verdict is Verdict.ADVICE
+    assert "may grow" in finding.seen
+
+
+async def test_our_clock_is_compared_with_that_of_the_cloud(tmp_path):
+    cloud = Microsoft365(client_id=APP)
+
+    async def dated(_: object) -> Response:
+        return Response(status=404, headers={"Date": "Tue, 10 Mar 2026 08:00:00 GMT"})
+
+    async with Serving(dated) as serving:
+        installation = microsoft(tmp_path, serving, cloud, rooms="fjord")
+        good = await examined(installation, Part.CLOCK, at=AT + timedelta(seconds=20))
+        assert one(good, "against").verdict is Verdict.OK
+        for off in (timedelta(minutes=-5), timedelta(minutes=5)):
+            found = await examined(installation, Part.CLOCK, at=AT + off)
+            assert one(found, "against").verdict is Verdict.WRONG
+            assert exit_code(found) == os.EX_OSERR
+
+
+# ── the daemon's word ─────────────────────────────────────────────────────────────────────────────
+
+
+def device(phase: str, why: str | None = None, **more: object) -> dict[str, Any]:
+    nothing = {"device": "room", "product": "Room Bar", "firmware": "26.4.1", "transport": "websocket"}
+    return {**nothing, "phase": phase, "why": why, "transport_why": None, "shortcomings": [], **more}
+
+
+def picture(**changes: object) -> dict[str, Any]:
+    devices = changes.pop("devices", [])
+    return {
+        "site": "demo",
+        "agent": "agent-1",
+        "version": "0.1.0",
+        "broker": {"connected": True, "why": None, "deaf_why": None},
+        "outbox": {"depth": 0, "dropped": 0},
+        "rooms": [{"room": "room", "availability": {"devices": devices}}],
+        **changes,
+    }
+
+
+@asynccontextmanager
+async def answering(installation: Installation, said: dict[str, Any]) -> AsyncIterator[None]:
+    """A daemon's socket with this picture."""
+
+    async def look() -> dict[str, Any]:
+        return said
+
+    async with serve(installation.socket, Inside(look, Broadcast(), None)):  # type: ignore[arg-type]
+        yield
+
+
+async def test_the_running_daemon_is_asked_and_nobody_else(tmp_path):
+    async with Site(1) as site:
+        site.write(tmp_path / "site")
+        installation = install(
+            tmp_path / "roomd", devices=site.describe()["devices"], broker_url="mqtt://127.0.0.1:1"
+        )
+        said = picture(devices=[device("connected", device=site.devices[0].room)])
+        said["rooms"][0]["room"] = site.devices[0].room
+        async with answering(installation, said):
+            found = await examined(installation, Part.DAEMON, Part.BROKER, Part.DEVICES)
+        assert {each.verdict for each in found} == {Verdict.OK}
+        assert site.devices[0].logins == 0
+
+
+async def test_what_the_daemon_says_is_wrong_is_wrong(tmp_path):
+    installation = installed(tmp_path)
+    said = picture(
+        broker={"connected": False, "why": "Not authorized", "deaf_why": None},
+        devices=[
+            device(
+                "refused",
+                "it does not let roomd in; mend user or password file; "
+                "roomd looks at the file every half minute",
+            ),
+            device(
+                "lost",
+                "no answer; check that it is switched on, its host in the configuration, "
+                "and the network between",
+                device="second",
+            ),
+            device(
+                "connected", device="third", shortcomings=["Nobody is counted: set `xConfiguration …: On`."]
+            ),
+            device("connected", device="fourth", transport="ssh", transport_why="websocket: switched off"),
+            device("unheard", device="fifth"),
+        ],
+    )
+    said["rooms"].append({"room": "another", "availability": {"devices": []}})
+    async with answering(installation, said):
+        found = await examined(installation, Part.DAEMON, Part.BROKER, Part.DEVICES)
+    assert one(found, "roomd", "was changed since").verdict is Verdict.ADVICE
+    assert one(found, "mqtt://").verdict is Verdict.WRONG
+    assert one(found, "room", "does not let").mend == (
+        "mend user or password file; roomd looks at the file every half minute"
+    )
+    assert one(found, "second").seen == "no answer"
+    assert one(found, "third").mend == "set `xConfiguration …: On`."
+    assert {one(found, each).verdict for each in ("third", "fourth", "fifth")} == {Verdict.ADVICE}
+    assert exit_code(found) == os.EX_NOPERM
+
+
+# ── the broker ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_broker_that_lets_us_in_is_left_without_a_trace(tmp_path):
+    async with Mosquitto(tmp_path / "broker", persistence=True) as broker:
+        found = await examined(installed(tmp_path, broker_url=broker.url), Part.BROKER)
+        assert verdicts(found) == {broker.url: "ok", "commands": "ok"}
+        assert "MQTT 5" in one(found, "mqtt://").seen
+        assert not any("mid" in line for line in broker.log if "PUBLISH" in line)
+
+
+async def test_what_a_broker_refuses_is_found(tmp_path):
+    acl = tmp_path / "acl"
+    acl.write_text("user roomd\ntopic read nothing\n")
+    async with Mosquitto(tmp_path / "broker", users={"roomd": "right"}, extra=f"acl_file {acl}\n") as broker:
+        with_user = {
+            "broker_url": broker.url,
+            "mqtt_extra": 'username = "roomd"\npassword_file = "mqtt-password"',
+        }
+        secret(tmp_path, "mqtt-password", "right")
+        found = await examined(installed(tmp_path, **with_user), Part.BROKER)
+        assert one(found, broker.url).verdict is Verdict.OK
+        secret(tmp_path, "mqtt-password", "wrong")
+        found = await examined(installed(tmp_path, **with_user), Part.BROKER)
+        assert one(found, broker.url).verdict is Verdict.WRONG
+        assert exit_code(found) == os.EX_NOPERM
+
+
+async def test_a_broker_that_is_not_there_is_found(tmp_path):
+    found = await examined(installed(tmp_path, broker_url=f"mqtt://127.0.0.1:{free_port()}"), Part.BROKER)
+    assert exit_code(found) == os.EX_UNAVAILABLE
+
+
+# ── the devices ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_each_device_is_dialled_once_and_its_trouble_is_its_own(tmp_path):
+    async with Site(3) as site:
+        site.write(tmp_path / "site")
+        described = [dict(each) for each in site.describe()["devices"]]
+        described[1]["password"] = "not this"
+        described[2]["port"] = free_port()
+        described[2]["ssh_port"] = free_port()
+        installation = install(
+            tmp_path / "roomd",
+            devices=described,
+            broker_url="mqtt://127.0.0.1:1",
+            device_ca=tmp_path / "site" / "ca.pem",
+        )
+        steps: list[tuple[Part, int, int]] = []
+        found = await examined(installation, Part.DEVICES, progress=steps)
+        names = [each["room"] for each in described]
+        assert one(found, names[0]).verdict is Verdict.OK
+        assert "over websocket" in one(found, names[0]).seen
+        assert one(found, names[1]).code == os.EX_NOPERM
+        assert one(found, names[2]).code == os.EX_UNAVAILABLE
+        assert all(one(found, name).mend for name in names[1:])
+        assert steps[-1] == (Part.DEVICES, 3, 3)
+
+
+# ── Microsoft 365 ─────────────────────────────────────────────────────────────────────────────────
+
+
+def microsoft(
+    directory: Path,
+    serving: Serving,
+    cloud: Microsoft365,
+    *,
+    rooms: str,
+    secret_text: str = "s3cret",
+    more: str = "",
+) -> Installation:
+    cloud.service = serving
+    secret(directory, "graph-secret", secret_text)
+    secret(directory, "cloud.pem", serving.pem.decode())
+    return installed(
+        directory,
+        rooms=rooms,
+        tables=f"""
+[microsoft]
+tenant = "{cloud.tenant}"
+client_id = "{APP}"
+secret_file = "graph-secret"
+login_url = "{serving.url}"
+graph_url = "{serving.url}"
+ca_file = "cloud.pem"
+{more}
+""",
+    )
+
+
+@dataclass
+class Tenant:
+    cloud: Microsoft365
+    serving: Serving
+    directory: Path
+
+    def installation(self, rooms: str, *, secret_text: str = "s3cret", more: str = "") -> Installation:
+        return microsoft(
+            self.directory, self.serving, self.cloud, rooms=rooms, secret_text=secret_text, more=more
+        )
+
+
+@pytest.fixture
+async def tenant(tmp_path: Path) -> AsyncIterator[Tenant]:
+    cloud = Microsoft365(client_id=APP, now=now)
+    for name in ("fjord", "hall", "dale"):
+        cloud.add_room(f"{name}@contoso.example")
+    async with Serving(cloud.answer) as serving:
+        yield Tenant(cloud, serving, tmp_path)
+    assert cloud.problems == []
+    wrote = {each.target for each in serving.seen if each.method != "GET"}
+    assert {target.rpartition("/")[2] for target in wrote} <= {"token", "$batch"}
+
+
+async def test_a_tenant_that_can_be_read_is_found_so(tenant):
+    tenant.cloud.add("fjord@contoso.example", CANARY, AT, AT + timedelta(hours=1))
+    found = await examined(tenant.installation("fjord\nhall\ndale"), Part.CALENDARS)
+    assert [each.seen for each in found if each.part is Part.CALENDARS] == [
+        "taken: a token was given",
+        "3 rooms",
+        "0 rooms by hand, 3 found by name",
+        "3 of 3 can be read",
+    ]
+    assert exit_code(found) == 0
+
+
+async def test_a_wrong_secret_is_the_operators_and_a_lost_consent_the_administrators(tenant):
+    found = await examined(tenant.installation("fjord", secret_text="old"), Part.CALENDARS)
+    assert "the secret's value" in (one(found, "credential").mend or "")
+    assert exit_code(found) == os.EX_CONFIG
+    tenant.cloud.faults.token_refusal = (400, "unauthorized_client", 700016)
+    found = await examined(tenant.installation("fjord"), Part.CALENDARS)
+    assert "administrator of the tenant" in (one(found, "consent").mend or "")
+    assert exit_code(found) == os.EX_NOPERM
+
+
+async def test_rooms_that_are_denied_or_unknown_are_named_each_with_its_mend(tenant):
+    tenant.cloud.rooms["dale@contoso.example"].refusal = (
+        403,
+        "ErrorAccessDenied",
+        "Access to OData is disabled.",
+    )
+    tenant.cloud.add_room("hidden@contoso.example", hidden=True)
+    rooms = (
+        'fjord\ndale\nvault: calendar = { microsoft = "hidden@contoso.example" }\n'
+        'lost: calendar = { microsoft = "lost@contoso.example" }\nattic: calendar = { microsoft = false }'
+    )
+    found = await examined(tenant.installation(rooms), Part.CALENDARS)
+    assert one(found, "links", "by hand").seen == "2 rooms by hand, 2 found by name, 1 left out"
+    assert "hidden@contoso.example" in one(found, "links", "not in the list").seen
+    assert one(found, "365, rooms").seen == "2 of 4 can be read"
+    for room, code in (("dale", os.EX_NOPERM), ("lost", os.EX_CONFIG)):
+        assert one(found, f"365, {room}").code == code
+        assert one(found, f"365, {room}").mend
+    assert not [each for each in found if "attic" in each.seen]
+
+
+async def test_without_the_list_of_rooms_those_with_an_address_are_read(tenant):
+    tenant.cloud.roles.discard("Place.Read.All")
+    by_hand = 'fjord: calendar = { microsoft = "fjord@contoso.example" }'
+    found = await examined(tenant.installation(by_hand), Part.CALENDARS)
+    assert one(found, "directory").verdict is Verdict.ADVICE
+    assert one(found, "365, rooms").seen == "1 of 1 can be read"
+    found = await examined(tenant.installation(f"{by_hand}\nhall"), Part.CALENDARS)
+    assert one(found, "directory").verdict is Verdict.WRONG
+
+
+async def test_doubts_and_rooms_without_a_calendar_are_for_a_person(tenant):
+    tenant.cloud.add_room("north@contoso.example", "Meadow North")
+    tenant.cloud.add_room("south@contoso.example", "Meadow South")
+    found = await examined(tenant.installation("fjord\nmeadow\nwardrobe"), Part.CALENDARS)
+    doubt = one(found, "365, meadow")
+    assert doubt.verdict is Verdict.ADVICE
+    assert 'calendar = { microsoft = "north@contoso.example" }' in (doubt.mend or "")
+    assert "wardrobe" in one(found, "without a calendar").seen
+
+
+async def test_what_exchange_does_to_meetings_is_told_with_the_line_that_mends_it(tenant):
+    for starts in SLOTS:
+        slot = (AT + starts, AT + starts + timedelta(minutes=20))
+        tenant.cloud.add("fjord@contoso.example", "", *slot)
+        tenant.cloud.add("hall@contoso.example", "Ada Lovelace", *slot)
+        tenant.cloud.add("dale@contoso.example", CANARY, *slot)
+    found = await examined(tenant.installation("fjord\nhall\ndale"), Part.CALENDARS)
+    deleted, added = one(found, "mailboxes", "DeleteSubject"), one(found, "mailboxes", "AddOrganizer")
+    assert "fjord@" in deleted.seen
+    assert "hall@" in added.seen
+    assert deleted.mend == (
+        "Set-CalendarProcessing -Identity fjord@contoso.example -AutomateProcessing AutoAccept "
+        "-DeleteComments $false -DeleteSubject $false -AddOrganizerToSubject $false "
+        "-RemovePrivateProperty $false -ProcessExternalMeetingMessages $true"
+    )
+    assert not [each for each in found if "dale@" in each.seen]
+    assert exit_code(found) == 0
+
+
+async def test_private_entries_say_nothing_of_a_mailbox(tenant):
+    for starts in SLOTS:
+        slot = (AT + starts, AT + starts + timedelta(minutes=20))
+        tenant.cloud.add("fjord@contoso.example", CANARY, *slot, sensitivity="private")
+    found = await examined(tenant.installation("fjord"), Part.CALENDARS)
+    assert not [each for each in found if "mailboxes" in each.what]
+
+
+async def test_a_cloud_that_is_away_is_away_and_no_more(tenant):
+    installation = tenant.installation("fjord")
+    text = installation.config.read_text().replace(tenant.serving.url, f"https://127.0.0.1:{free_port()}")
+    installation.config.write_text(text)
+    found = await examined(installation, Part.CALENDARS)
+    assert one(found, "reach").verdict is Verdict.WRONG
+    assert exit_code(found) == os.EX_UNAVAILABLE
+
+
+# ── Google Workspace ──────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Domain:
+    cloud: Google
+    serving: Serving
+    directory: Path
+
+    def installation(self, rooms: str) -> Installation:
+        secret(self.directory, "google-key.json", self.cloud.key_file(self.serving.url))
+        secret(self.directory, "cloud.pem", self.serving.pem.decode())
+        return installed(
+            self.directory,
+            rooms=rooms,
+            tables=f"""
+[google]
+key_file = "google-key.json"
+subject = "{self.cloud.admin}"
+calendar_url = "{self.serving.url}"
+directory_url = "{self.serving.url}"
+mail_url = "{self.serving.url}"
+ca_file = "cloud.pem"
+""",
+        )
+
+
+@pytest.fixture
+async def domain(tmp_path: Path) -> AsyncIterator[Domain]:
+    cloud = Google(now=now)
+    async with Serving(cloud.answer) as serving:
+        yield Domain(cloud, serving, tmp_path)
+    assert {each.target for each in serving.seen if each.method != "GET"} <= {"/token"}
+
+
+def event(starts: timedelta, **more: object) -> dict[str, Any]:
+    start, end = AT + starts, AT + starts + timedelta(minutes=20)
+    times = {"start": {"dateTime": start.isoformat()}, "end": {"dateTime": end.isoformat()}}
+    return {"summary": CANARY, **times, **more}
+
+
+async def test_a_domain_is_examined_room_by_room(domain):
+    for name in ("Fjord", "Hall", "Dale"):
+        domain.cloud.add_room(name)
+    denied = domain.cloud.rooms[1]["resourceEmail"]
+    domain.cloud.faults.denied.add(denied)
+    found = await examined(domain.installation("fjord\nhall\ndale"), Part.CALENDARS)
+    assert one(found, "credential").verdict is Verdict.OK
+    assert one(found, "directory").seen == "3 rooms"
+    assert one(found, "Workspace, rooms").seen == "2 of 3 can be read"
+    assert one(found, "Workspace, hall").code == os.EX_NOPERM
+
+
+async def test_a_delegation_that_was_taken_back_is_said_once(domain):
+    domain.cloud.add_room("Fjord")
+    domain.cloud.delegated.discard("calendar.readonly")
+    found = await examined(domain.installation("fjord"), Part.CALENDARS)
+    (wrong,) = [each for each in found if each.verdict is Verdict.WRONG]
+    assert "elegation" in (wrong.mend or "")
+    assert wrong.code == os.EX_NOPERM
+
+
+async def test_links_that_google_adds_by_itself_are_pointed_out(domain):
+    calendar = domain.cloud.add_room("Fjord")
+    for number, starts in enumerate(SLOTS):
+        calendar.put(event(starts, id=f"e{number}", hangoutLink="https://meet.google.com/abc-defg-hij"))
+    found = await examined(domain.installation("fjord"), Part.CALENDARS)
+    assert "@webex" in one(found, "links to join by").seen
+
+
+# ── Webex, pushes and the daemon's word on calendars ──────────────────────────────────────────────
+
+
+def webex(directory: Path, cloud: WebexCloud, code: str) -> Installation:
+    secret(directory, "webex-secret", cloud.client_secret)
+    secret(directory, "webex-code", code)
+    secret(directory, "cloud.pem", cloud.pem.decode())
+    return installed(
+        directory,
+        rooms="fjord",
+        tables=f"""
+[webex]
+client_id = "{cloud.client_id}"
+client_secret_file = "webex-secret"
+activation_code_file = "webex-code"
+ca_file = "cloud.pem"
+[webex.key_urls]
+us-east-2_a = "{cloud.key_url}"
+""",
+    )
+
+
+async def test_an_activation_code_is_verified_and_not_used(tmp_path):
+    async with WebexCloud() as cloud:
+        good = webex(tmp_path, cloud, cloud.sign(cloud.activation()))
+        found = await examined(good, Part.CALENDARS, at=datetime.now(UTC))
+        assert one(found, "activation code").seen.endswith("Contoso")
+        found = await examined(good, Part.CALENDARS, at=datetime.now(UTC) - timedelta(hours=1))
+        assert exit_code(found) == os.EX_OSERR
+        found = await examined(webex(tmp_path, cloud, "no code"), Part.CALENDARS)
+        assert exit_code(found) == os.EX_CONFIG
+        assert {each.target for each in cloud.seen} == {"/jwks"}
+
+
+async def test_the_daemons_word_on_integrations_is_told(tenant):
+    calendars = [
+        {
+            "service": "microsoft",
+            "phase": "revoked",
+            "why": "nobody consented; an administrator must consent again",
+            "rooms": [],
+        }
+    ]
+    installation = tenant.installation("fjord")
+    async with answering(installation, picture(calendars=calendars)):
+        found = await examined(installation, Part.CALENDARS)
+    finding = one(found, "in roomd")
+    assert finding.seen == "revoked: nobody consented"
+    assert finding.mend == "an administrator must consent again"
+    assert exit_code(found) == os.EX_NOPERM
+
+
+async def test_a_door_that_nobody_stands_at_is_found(tenant):
+    port = free_port()
+    authority = trustme.CA()
+    issued = authority.issue_cert("roomd.example.com")
+    installation = tenant.installation(
+        "fjord",
+        more=f"""
+[pushes]
+listen = "127.0.0.1:{port}"
+url = "https://roomd.example.com/hooks"
+certificate_file = "door.pem"
+key_file = "door.key"
+""",
+    )
+    secret(tenant.directory, "door.pem", issued.cert_chain_pems[0].bytes().decode())
+    secret(tenant.directory, "door.key", issued.private_key_pem.bytes().decode())
+    found = await examined(installation, Part.CALENDARS)
+    assert one(found, "pushes", "nobody listens").verdict is Verdict.ADVICE
+    rooms = [{"room": "fjord", "address": "fjord@contoso.example", "pushed": False}]
+    said = picture(calendars=[{"service": "microsoft", "phase": "active", "why": None, "rooms": rooms}])
+    async with answering(installation, said):
+        found = await examined(installation, Part.CALENDARS)
+        assert one(found, "pushes", "nobody listens").verdict is Verdict.WRONG
+        assert one(found, "pushes", "0 of 1 rooms").verdict is Verdict.ADVICE
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+        async with server:
+            found = await examined(installation, Part.CALENDARS)
+        assert one(found, "pushes", "roomd listens").verdict is Verdict.OK
+    assert one(found, "door.pem").verdict is Verdict.OK
+    found = await examined(installation, Part.CALENDARS, at=datetime(3100, 1, 1, tzinfo=UTC))
+    assert one(found, "door.pem").code == os.EX_CONFIG
+
+
+# ── as a person and a machine see it ──────────────────────────────────────────────────────────────
+
+
+async def test_findings_are_grouped_and_each_mend_stands_below(tmp_path, capsys):
+    found: list[Finding] = []
+    await consult(installed(tmp_path).config, {Part.FILE, Part.DAEMON}, found, as_json=False)
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert (lines[0], lines[1][:10]) == ("Configuration file", "  ok      ")
+    assert "Running daemon" in lines
+    assert any(line.startswith("          → ") for line in lines)
+    assert shown.err == ""
+
+
+@pytest.mark.slow
+async def test_the_command_answers_in_json_and_by_its_exit_code(tmp_path):
+    installation = installed(tmp_path, broker_url=f"mqtt://127.0.0.1:{free_port()}")
+    code, out, err = await installation.ask("doctor", "--json", "--only", "file", "--only", "broker")
+    told = [json.loads(line) for line in out.splitlines()]
+    assert (code, err) == (os.EX_UNAVAILABLE, "")
+    assert [(each["part"], each["verdict"]) for each in told if each["verdict"] != "advice"] == [
+        ("file", "ok"),
+        ("broker", "wrong"),
+    ]
+    code, _, err = await installation.ask("doctor", "--only", "weather")
+    assert (code, "weather" in err) == (os.EX_USAGE, True)
