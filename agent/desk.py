@@ -15,17 +15,19 @@ import structlog
 
 from agent.core.commands import answer_of
 from agent.core.events import CommandGiven, RoomEvent
-from agent.core.model import CommandId, DevicePhase, Room, RoomId
+from agent.core.model import CalendarPhase, CommandId, DevicePhase, Room, RoomId
 from agent.core.orders import (
     FINAL_ANSWERS,
     Answer,
     AnswerStatus,
     BookRoom,
     ExtendBooking,
+    Order,
     PlaceHold,
     ReleaseBooking,
     Resync,
 )
+from agent.core.writing import written_calendar
 from cloud_link import commands
 from cloud_link.commands import Command, Refused, Replay, Rules
 from cloud_link.envelope import answer_body
@@ -39,9 +41,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-CONNECTS_WITHIN_S = 15.0  # after a start: an order that needs a device waits so long for the first one
+CONNECTS_WITHIN_S = 15.0  # after a start: an order waits so long for the first device or calendar to take it
 LOOK_EVERY_S = 0.05
-NEEDS_A_DEVICE = (BookRoom, ExtendBooking, ReleaseBooking, Resync)
+NEEDS_SOMEBODY = (BookRoom, ExtendBooking, ReleaseBooking, Resync)
 TAKEN_WITHIN = timedelta(minutes=1)  # whoever stands at the machine does not mean an hour later
 
 Deliver = Callable[[RoomId, Sequence[RoomEvent]], Awaitable[None]]
@@ -95,18 +97,17 @@ class Desk:
             await self._send_again(command)
             return
         order = command.order
-        if isinstance(order, NEEDS_A_DEVICE) or (isinstance(order, PlaceHold) and order.book):
-            await self._until_connected(command.room)
+        if isinstance(order, NEEDS_SOMEBODY) or (isinstance(order, PlaceHold) and order.book):
+            await self._until_reached(command.room, order)
         given = CommandGiven(command=command.id, order=command.order, requested_by=command.requested_by)
         await self._deliver(command.room, (given,))
 
-    async def _until_connected(self, room: RoomId) -> None:
-        """Right after a start devices are on their way; refusing what was sent meanwhile would lose it."""
+    async def _until_reached(self, room: RoomId, order: Order) -> None:
+        """Right after a start devices and calendars are on their way; refusing would lose what came then."""
         loop = asyncio.get_running_loop()
         while loop.time() < self._patient_until_s:
             known = self._rooms().get(room)
-            phases = set() if known is None else {device.phase for device in known.devices.values()}
-            if DevicePhase.CONNECTED in phases or DevicePhase.UNHEARD not in phases:
+            if known is None or _is_reached(known, order) or not _is_on_its_way(known):
                 return
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -162,6 +163,21 @@ class Desk:
             yield answers
         finally:
             del self._waiting[command]
+
+
+def _is_reached(room: Room, order: Order) -> bool:
+    """Whether somebody of the room can take it: a device, or a calendar that may be written in."""
+    if any(device.phase is DevicePhase.CONNECTED for device in room.devices.values()):
+        return True
+    if isinstance(order, Resync):
+        return any(calendar.phase is CalendarPhase.ACTIVE for calendar in room.calendars.values())
+    return written_calendar(room) is not None
+
+
+def _is_on_its_way(room: Room) -> bool:
+    return any(device.phase is DevicePhase.UNHEARD for device in room.devices.values()) or any(
+        calendar.phase is CalendarPhase.CONNECTING for calendar in room.calendars.values()
+    )
 
 
 def _told(answer: Answer) -> dict[str, Any]:

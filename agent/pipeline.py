@@ -12,7 +12,7 @@ import structlog
 
 from agent.clock import Clock
 from agent.core.events import ClockStepped, ClockStruck, OrderRefused, RoomEvent
-from agent.core.facts import Book, Extend, Release, Request, Step
+from agent.core.facts import Book, CalendarRequest, Extend, Release, Request, Step
 from agent.core.model import Policy, Room, RoomId
 from agent.core.step import next_deadline, step
 
@@ -25,6 +25,11 @@ LOOK_EVERY_S = 0.25  # at the clock, for deadlines and for jumps
 
 Record = Callable[[Sequence[Step]], Awaitable[None]]
 Ask = Callable[[Request], bool]  # whether the device was there to be asked
+AskCalendar = Callable[[RoomId, CalendarRequest], None]
+
+
+def nobody(room: RoomId, request: CalendarRequest) -> None:
+    """Who is asked where no calendars are linked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,17 @@ class Pipeline:
         clock: Clock,
         record: Record,
         ask: Ask,
+        ask_calendar: AskCalendar = nobody,
+        stepped: Callable[[timedelta], None] = lambda _: None,
     ) -> None:
+        """`stepped` is told when the wall clock has jumped, and by how much."""
         self._rooms = {room.id: room for room in rooms}
         self._policy = policy
         self._clock = clock
         self._record = record
         self._ask = ask
+        self._ask_calendar = ask_calendar
+        self._stepped = stepped
         self._inbox: asyncio.Queue[_Heard | None] = asyncio.Queue()  # bounded by `_held`, for devices
         self._held = 0
         self._room = asyncio.Event()
@@ -98,6 +108,7 @@ class Pipeline:
     def _step_the_clock(self, now: datetime, by: timedelta) -> None:
         log.warning("clock.stepped", by_s=round(by.total_seconds(), 3))
         self._inbox.put_nowait(_Heard(now, None, (ClockStepped(by=by),)))
+        self._stepped(by)
 
     async def run(self) -> None:
         """Record what is heard, together what arrives together, until `close`."""
@@ -117,6 +128,8 @@ class Pipeline:
                     for request in taken.requests:
                         if not self._ask(request) and isinstance(request, Book | Extend | Release):
                             self._refuse(taken.room.id, request)
+                    for wish in taken.calendar_requests:
+                        self._ask_calendar(taken.room.id, wish)
             if closing:
                 return
 
@@ -168,7 +181,8 @@ class Pipeline:
         taken = step(before, event, now=now, policy=self._policy)
         self.events_heard += 1
         self.events_ignored += taken.ignored
-        if taken.room is before and not (taken.facts or taken.requests or taken.answers):
+        told = taken.facts or taken.requests or taken.calendar_requests or taken.answers
+        if taken.room is before and not told:
             return
         self._rooms[room_id] = taken.room
         steps.append(taken)

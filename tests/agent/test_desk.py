@@ -8,8 +8,18 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from agent.core.devices import furnish
-from agent.core.events import CommandGiven, RoomEvent
-from agent.core.model import AgentId, AnswerStatus, Command, Policy, Room, RoomId, SiteId
+from agent.core.events import CalendarListed, CalendarTurned, CommandGiven, RoomEvent
+from agent.core.model import (
+    AgentId,
+    AnswerStatus,
+    CalendarKind,
+    CalendarPhase,
+    Command,
+    Policy,
+    Room,
+    RoomId,
+    SiteId,
+)
 from agent.core.orders import Answer, CommandId, Resync
 from agent.core.step import step
 from agent.desk import Desk
@@ -25,8 +35,8 @@ SITE = Site(site=SiteId("oslo"), agent=AgentId("a1"))
 class Rooms:
     """One room without devices, moved by the core as it is."""
 
-    def __init__(self) -> None:
-        self.room: Room = furnish(None, FJORD, (), now=NOW)
+    def __init__(self, *, calendars: tuple[CalendarKind, ...] = ()) -> None:
+        self.room: Room = furnish(None, FJORD, (), calendars=calendars, writes=calendars, now=NOW)
         self.given: list[CommandGiven] = []
         self.desk = Desk(
             Rules(site=SITE, rooms=frozenset({FJORD})),
@@ -35,6 +45,21 @@ class Rooms:
             send_again=self.send_again,
             now=lambda: NOW,
         )
+
+    def read(self) -> None:
+        """The room's calendar is read for the first time, and nothing is in it."""
+        kind = CalendarKind.MICROSOFT
+        for event in (
+            CalendarTurned(calendar=kind, phase=CalendarPhase.ACTIVE),
+            CalendarListed(
+                calendar=kind,
+                entries=(),
+                asked_at=NOW,
+                covers_from=NOW - timedelta(hours=12),
+                covers_until=NOW + timedelta(days=1),
+            ),
+        ):
+            self.room = step(self.room, event, now=NOW, policy=Policy()).room
 
     async def deliver(self, room: RoomId, events: Sequence[RoomEvent]) -> None:
         assert room == FJORD
@@ -70,6 +95,31 @@ async def test_an_order_is_carried_to_its_room_and_answered():
 async def test_what_the_room_refuses_is_answered_so():
     (answer,) = await Rooms().order("room.resync", {})
     assert (answer["status"], answer["reason"]) == ("refused", "no device of the room is connected")
+
+
+BOOK = {"starts_at": "2026-11-21T13:00:00Z", "duration_min": 30}
+
+
+async def test_a_room_whose_calendar_may_be_written_in_needs_no_device():
+    rooms = Rooms(calendars=(CalendarKind.MICROSOFT,))
+    rooms.read()
+    async with aclosing(
+        rooms.desk.order(room="fjord", name="booking.book", arguments=BOOK, requested_by="ola")
+    ) as answers:
+        assert (await anext(answers))["status"] == "accepted"
+
+
+async def test_right_after_a_start_an_order_waits_for_its_calendar():
+    rooms = Rooms(calendars=(CalendarKind.MICROSOFT,))
+
+    async with asyncio.TaskGroup() as tasks:
+        order = rooms.desk.order(room="fjord", name="booking.book", arguments=BOOK, requested_by="ola")
+        asked = tasks.create_task(anext(order), name="order")
+        await asyncio.sleep(0)
+        assert not rooms.given
+        rooms.read()
+        assert (await asked)["status"] == "accepted"
+        await order.aclose()
 
 
 async def test_what_cannot_be_understood_never_reaches_a_room():

@@ -6,14 +6,23 @@ from datetime import UTC, datetime, timedelta
 
 from agent.clock import Clock
 from agent.core.devices import furnish
-from agent.core.events import BookingRequested, BookingsListed, CommandGiven, DeviceConnected, PeopleCounted
-from agent.core.facts import FactKind, Request, Step
-from agent.core.model import AnswerStatus, CommandId, Policy, RoomId
+from agent.core.events import (
+    BookingRequested,
+    BookingsListed,
+    CalendarListed,
+    CalendarTurned,
+    CommandGiven,
+    DeviceConnected,
+    PeopleCounted,
+)
+from agent.core.facts import BookInCalendar, CalendarRequest, FactKind, Request, Step
+from agent.core.model import AnswerStatus, CalendarKind, CalendarPhase, CommandId, Policy, RoomId
 from agent.core.orders import BookRoom, ShowMessage
 from agent.pipeline import INBOX_HOLDS, TOGETHER_AT_MOST, Pipeline
 from tests.agent.core.story import CODEC, R1, device
 
 FJORD = RoomId("fjord")
+ELV = RoomId("elv")  # has a calendar that may be written in, and no device
 
 
 class Road:
@@ -25,17 +34,37 @@ class Road:
         self.written: list[Step] = []
         self.batches: list[int] = []
         self.asked: list[Request] = []
+        self.wished: list[tuple[RoomId, CalendarRequest]] = []
+        self.jumps: list[timedelta] = []
         self.there = True  # the device, when it is asked
         self.disk = asyncio.Event()
         self.disk.set()
         self.changed = asyncio.Condition()
         clock = Clock(wall=lambda: self.wall_s, steady=lambda: self.steady_s)
-        room = furnish(None, FJORD, (device(),), now=clock.now())
-        self.pipeline = Pipeline([room], policy=Policy(), clock=clock, record=self.record, ask=self.ask)
+        calendar = CalendarKind.MICROSOFT
+        rooms = [
+            furnish(None, FJORD, (device(),), now=clock.now()),
+            furnish(None, ELV, (), calendars=(calendar,), writes=(calendar,), now=clock.now()),
+        ]
+        self.pipeline = Pipeline(
+            rooms,
+            policy=Policy(),
+            clock=clock,
+            record=self.record,
+            ask=self.ask,
+            ask_calendar=self.ask_calendar,
+            stepped=self.jumps.append,
+        )
 
     def ask(self, request: Request) -> bool:
         self.asked.append(request)
         return self.there
+
+    def ask_calendar(self, room: RoomId, request: CalendarRequest) -> None:
+        assert any(request in taken.calendar_requests for taken in self.written), (
+            "recorded before it is asked"
+        )
+        self.wished.append((room, request))
 
     async def record(self, steps: Sequence[Step]) -> None:
         await self.disk.wait()
@@ -192,3 +221,30 @@ async def test_a_deadline_that_stays_due_holds_up_nobody():
         await road.until(FactKind.DEVICE_CONNECTED)
         run.cancel()
         clock.cancel()
+
+
+async def test_a_calendar_is_asked_once_it_is_recorded_that_it_shall_be():
+    road = Road()
+    calendar, now = CalendarKind.MICROSOFT, road.now()
+    listed = CalendarListed(
+        calendar=calendar,
+        entries=(),
+        asked_at=now,
+        covers_from=now - timedelta(hours=9),
+        covers_until=now + timedelta(days=1),
+    )
+    book = BookRoom(starts_at=now + timedelta(hours=1), duration=timedelta(minutes=30))
+    command = CommandGiven(command=CommandId("c1"), order=book)
+    turned = CalendarTurned(calendar=calendar, phase=CalendarPhase.ACTIVE)
+    await road.pipeline.deliver(ELV, [turned, listed, command])
+    road.pipeline.close()
+    await road.pipeline.run()
+    booked = [(room, wish) for room, wish in road.wished if isinstance(wish, BookInCalendar)]
+    assert [(room, wish.command) for room, wish in booked] == [(ELV, "c1")]
+
+
+async def test_calendars_are_told_of_a_clock_that_jumps():
+    road = Road()
+    road.wall_s += 3600
+    await road.pipeline.deliver(FJORD, [people(1)])
+    assert [round(by.total_seconds()) for by in road.jumps] == [3600]
