@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import trustme
+
 ENDS_WITHIN_S = 15.0  # systemd's patience
 READY_WITHIN_S = 20.0
 
@@ -131,8 +133,7 @@ def install(
         places = places + 1 if device["room"] == room else 1
         room = device["room"]
         password = directory / (f"password-{room}" if places == 1 else f"password-{room}-{places}")
-        password.write_text(str(device["password"]), encoding="utf-8")
-        password.chmod(0o600)
+        write_secret(password, str(device["password"]))
         if places == 1:
             lines += [
                 "[[rooms]]",
@@ -156,6 +157,58 @@ def install(
     installation = Installation(directory=directory)
     installation.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return installation
+
+
+def microsoft_table(directory: Path, *, url: str, tenant: str, client_id: str, secret: str) -> str:
+    """The table of a tenant at `url`, whose authority is in `clouds.pem`; writes the secret's file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_secret(directory / "microsoft-secret", secret)
+    lines = [
+        "[microsoft]",
+        f'tenant = "{tenant}"',
+        f'client_id = "{client_id}"',
+        'secret_file = "microsoft-secret"',
+        f'login_url = "{url}"',
+        f'graph_url = "{url}"',
+        'ca_file = "clouds.pem"',
+    ]
+    return "\n".join(lines)
+
+
+def google_table(directory: Path, *, url: str, subject: str, key: str) -> str:
+    """The table of a domain at `url`, whose authority is in `clouds.pem`; writes the key's file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_secret(directory / "google-key.json", key)
+    lines = [
+        "[google]",
+        'key_file = "google-key.json"',
+        f'subject = "{subject}"',
+        *(f'{name}_url = "{url}"' for name in ("calendar", "directory", "mail")),
+        'ca_file = "clouds.pem"',
+    ]
+    return "\n".join(lines)
+
+
+def pushes_table(directory: Path, *, port: int, authority: trustme.CA) -> str:
+    """The table of a door at which the clouds call; writes its certificate and key."""
+    directory.mkdir(parents=True, exist_ok=True)
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    write_secret(directory / "door-key.pem", certificate.private_key_pem.bytes().decode())
+    (directory / "door.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    lines = [
+        "[pushes]",
+        f'listen = "127.0.0.1:{port}"',
+        f'url = "https://localhost:{port}/hooks"',
+        'certificate_file = "door.pem"',
+        'key_file = "door-key.pem"',
+    ]
+    return "\n".join(lines)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """What nobody else may read."""
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
 
 
 def site_of(directory: Path) -> list[Json]:

@@ -21,6 +21,7 @@ from tests.brokers import BadLine
 from tests.clouds.google import Google, write_time
 from tests.clouds.microsoft import Microsoft365
 from tests.clouds.serving import Serving
+from tests.installation import google_table, microsoft_table, pushes_table
 from tests.prove.recorder import Event
 from tests.simulator.bookings import Booking, CalendarKind
 from tests.simulator.device import Device
@@ -30,7 +31,7 @@ WORDS: Final = ("Weekly", "Design review", "Møte 会議 🎉", "Budget {2027}",
 STANDING_AT_MOST: Final = 8  # in a room, beside what lasts
 FOLLOWS_WITHIN_S: Final = 1.5  # a device, what its calendar has
 SOON: Final = timedelta(minutes=2)
-SUBJECT: Final = "admin@example.com"
+SECRET: Final = "s3cret"  # the stand-in's own
 
 Json = Mapping[str, Any]
 Slot = tuple[str, str, str]  # start, end, title
@@ -252,40 +253,25 @@ class Clouds:
         """The configuration's tables; writes the files that they name."""
         directory.mkdir(parents=True, exist_ok=True)
         self.authority.cert_pem.write_to_path(directory / "clouds.pem")
-        _secret(directory / "microsoft-secret", "s3cret")
-        _secret(directory / "google-key.json", self.google.key_file(self.url(Service.GOOGLE)))
-        lines: list[str] = []
+        tables: list[str] = []
         services = {room.service for room in self.rooms}
         if Service.MICROSOFT in services:
-            url = self.url(Service.MICROSOFT)
-            lines += [
-                "[microsoft]",
-                f'tenant = "{self.microsoft.tenant}"',
-                f'client_id = "{self.microsoft.client_id}"',
-                'secret_file = "microsoft-secret"',
-                f'login_url = "{url}"',
-                f'graph_url = "{url}"',
-                'ca_file = "clouds.pem"',
-            ]
+            tables.append(
+                microsoft_table(
+                    directory,
+                    url=self.url(Service.MICROSOFT),
+                    tenant=self.microsoft.tenant,
+                    client_id=self.microsoft.client_id,
+                    secret=SECRET,
+                )
+            )
         if Service.GOOGLE in services:
             url = self.url(Service.GOOGLE)
-            lines += [
-                "[google]",
-                'key_file = "google-key.json"',
-                f'subject = "{SUBJECT}"',
-                *(f'{name}_url = "{url}"' for name in ("calendar", "directory", "mail")),
-                'ca_file = "clouds.pem"',
-            ]
+            key = self.google.key_file(url)
+            tables.append(google_table(directory, url=url, subject=self.google.admin, key=key))
         if self.linked.pushes:
-            _certify(self.authority, directory)
-            lines += [
-                "[pushes]",
-                f'listen = "127.0.0.1:{self.door_port}"',
-                f'url = "https://localhost:{self.door_port}/hooks"',
-                'certificate_file = "door.pem"',
-                'key_file = "door-key.pem"',
-            ]
-        return "\n".join(lines)
+            tables.append(pushes_table(directory, port=self.door_port, authority=self.authority))
+        return "\n".join(tables)
 
     def links(self) -> dict[str, str]:
         """Room: the line of the configuration that gives its address; those found by name have none."""
@@ -403,15 +389,3 @@ def _stamp(at: datetime) -> str:
 
 def _google(at: datetime) -> Json:
     return {"dateTime": write_time(at), "timeZone": "Europe/Oslo"}
-
-
-def _secret(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o600)
-
-
-def _certify(authority: trustme.CA, directory: Path) -> None:
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
-    certificate.private_key_pem.write_to_path(directory / "door-key.pem")
-    (directory / "door-key.pem").chmod(0o600)
-    (directory / "door.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))

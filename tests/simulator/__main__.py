@@ -77,8 +77,9 @@ def begin(site: Site, options: argparse.Namespace) -> None:
     """Starts the script."""
     match options.script:
         case "demo":
-            fill_day(site)
-            site.own(demonstrate(site, options.rate or DEMO_RATE), name="demo")
+            rooms = len(site.devices) - options.unbooked
+            fill_day(site, rooms=rooms)
+            site.own(demonstrate(site, options.rate or DEMO_RATE, rooms=rooms), name="demo")
         case "flood":
             site.flood.start(options.rate or FLOOD_RATE, timestamps=options.timestamps)
         case "quiet":
@@ -124,6 +125,12 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
         help="what every device offers, of websocket,ssh,http; mix: one all, one ssh, one http",
     )
     parser.add_argument("--script", choices=("demo", "quiet", "flood", "none"), default="quiet")
+    parser.add_argument(
+        "--unbooked",
+        type=int,
+        default=0,
+        help="demo: in so many rooms, the last ones, nothing happens by itself",
+    )
     parser.add_argument("--rate", type=float, default=0.0, help="per second: deeds (demo), counts (flood)")
     parser.add_argument("--timestamps", action="store_true", help="remember when each count was sent")
     parser.add_argument(
