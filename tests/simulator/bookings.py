@@ -65,6 +65,7 @@ class Booking:
     private: bool = False
     platform: str = "MicrosoftTeams"
     number: str = ""
+    agenda: str = ""  # its description
     request_id: str = ""
     ad_hoc: bool = False
     pending: bool = False  # requested and not answered

@@ -125,7 +125,7 @@ def describe(booking: Booking, spoil: Spoil = "") -> dict[str, Any]:
     """A booking as List and Get show it."""
     organizer = booking.organizer
     row: dict[str, Any] = {
-        "Agenda": "",
+        "Agenda": booking.agenda,
         "BookingStatus": "OK",
         "BookingStatusMessage": "",
         "Cancellable": "True" if booking.ad_hoc else "False",
