@@ -367,7 +367,7 @@ class _Place(msgspec.Struct, rename="camel"):
 class Page(msgspec.Struct):
     """One page of any list; its items are read one by one, so that a strange one spoils no other."""
 
-    value: list[msgspec.Raw] = []
+    value: list[msgspec.Raw]  # another's tree, of a proxy say, must not pass for an empty list
     next_link: str | None = msgspec.field(name="@odata.nextLink", default=None)
     count: int | None = msgspec.field(name="@odata.count", default=None)
 

@@ -479,7 +479,7 @@ async def test_an_entry_that_cannot_be_read_spoils_no_other(stand: Stand, client
     assert [(each["event"], each["count"]) for each in logs] == [("microsoft.entries.unreadable", 1)]
 
 
-@pytest.mark.parametrize("body", ["<html>log in</html>", "", "[]", '{"value": 3}'])
+@pytest.mark.parametrize("body", ["<html>log in</html>", "", "[]", '{"value": 3}', '{"status": "ok"}'])
 async def test_what_is_no_answer_of_graphs(stand: Stand, client: Microsoft, body: str):
     await client.rooms()
     stand.service.interrupt = lambda request: text(body)
