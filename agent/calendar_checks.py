@@ -561,9 +561,7 @@ async def _examine_door(visit: Visit, door: PushDoor, said: Mapping[str, Mapping
     elif await _listens(door):
         visit.ok(what, f"roomd listens on {place}")
     else:
-        mend = (
-            "see push.not_listening in the log of roomd; until it listens, rooms are asked every few minutes"
-        )
+        mend = "see why in the log of roomd; until it listens, each room is asked every few minutes"
         visit.wrong(what, f"nobody listens on {place}", mend)
     for service in (Service.MICROSOFT, Service.GOOGLE):
         rooms = [room for room in said.get(service.value, {}).get("rooms", ()) if room.get("address")]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -14,9 +15,13 @@ from typing import Any
 import pytest
 import trustme
 
+from agent.calendar_checks import SETTLED
 from agent.doctor import consult, examine
 from agent.findings import Finding, Part, Verdict, exit_code
 from agent.local_api import Broadcast, Inside, serve
+from cloud_link.calendars import google_calendar
+from cloud_link.calendars.google_calendar import Feature
+from cloud_link.calendars.webex_codes import MANIFEST, SCOPES
 from tests.brokers import Mosquitto
 from tests.brokers.ports import free_port
 from tests.clouds.google import Google
@@ -637,3 +642,29 @@ async def test_the_command_answers_in_json_and_by_its_exit_code(tmp_path):
     ]
     code, _, err = await installation.ask("doctor", "--only", "weather")
     assert (code, "weather" in err) == (os.EX_USAGE, True)
+
+
+# ── the page for administrators ───────────────────────────────────────────────────────────────────
+
+
+def test_the_manifest_on_the_page_is_what_roomd_asks_webex_for():
+    (manifest,) = (json.loads(text) for text in fenced("json"))
+    assert {each["scope"] for each in manifest["apiAccess"]} == set(SCOPES)
+    paths = {kind: {each["path"] for each in manifest["xapiAccess"][kind]} for kind in manifest["xapiAccess"]}
+    assert paths == {
+        "status": set(MANIFEST.statuses),
+        "commands": set(MANIFEST.commands),
+        "events": set(MANIFEST.events),
+    }
+
+
+def test_the_scopes_and_the_exchange_line_on_the_page_are_those_of_the_code():
+    (scopes,) = fenced("text")
+    assert set(scopes.split()) == {google_calendar.SCOPES[each] for each in (Feature.CALENDAR, Feature.ROOMS)}
+    assert any(SETTLED in text for text in fenced("powershell"))
+
+
+def fenced(kind: str) -> list[str]:
+    """The blocks of this kind on the page."""
+    page = (Path(__file__).parents[2] / "docs" / "calendars.md").read_text(encoding="utf-8")
+    return re.findall(rf"^ *```{kind}\n(.*?)^ *```", page, re.DOTALL | re.MULTILINE)
