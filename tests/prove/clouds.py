@@ -95,6 +95,7 @@ class Clouds:
         self._luck: Final = luck
         self._seen: Final[set[str]] = set()
         self._titles = 0
+        self._deaf = self._twice = self._late = 0.0
 
     def link(self, devices: Sequence[Device]) -> None:
         """Gives calendars to these rooms, and to some without a device."""
@@ -185,11 +186,41 @@ class Clouds:
         seconds = self._luck.choice((20, 45, 90, 600, 3600, 2 * 3600, 5 * 3600))
         return self.in_(seconds + self._luck.randint(0, 50))
 
+    # ── what is told of it
+
+    def faults(self, *, deaf: float = 0.0, twice: float = 0.0, late: float = 0.0) -> None:
+        """How likely it is that a notification is lost, comes several times, or some seconds later."""
+        self._deaf, self._twice, self._late = deaf, twice, late
+        self.google.faults.deaf = bool(deaf)
+
     async def tell(self, room: Room, change: str) -> None:
         """What Microsoft does after a change; Google does it by itself."""
-        if room.service is Service.MICROSOFT and self.linked.pushes:
-            with contextlib.suppress(OSError, TimeoutError):  # nobody is there
-                await self.microsoft.notify(room.address, change=change)
+        if room.service is not Service.MICROSOFT or not self.linked.pushes:
+            return
+        if self._luck.random() < self._deaf:
+            return
+        if self._luck.random() < self._late:
+            await asyncio.sleep(self._luck.uniform(0.1, 3.0))
+        times = self._luck.choice((2, 5, 40)) if self._luck.random() < self._twice else 1
+        with contextlib.suppress(OSError, TimeoutError):  # nobody is there
+            await self.microsoft.notify(room.address, change=change, times=times)
+
+    async def touch_all(self) -> None:
+        """Somebody changes something in every room, and that is told as it should be."""
+        for room in self.rooms:
+            self.book(room, self._later(), minutes=15)
+            await self.tell(room, "created")
+
+    def forget_subscription(self) -> None:
+        """Microsoft forgets one, and says nothing."""
+        if self.microsoft.subscriptions:
+            del self.microsoft.subscriptions[self._luck.choice(list(self.microsoft.subscriptions))]
+
+    def unwatched(self) -> list[str]:
+        """Rooms of which nobody wants to be told."""
+        watched = {each.address for each in self.microsoft.subscriptions.values()}
+        watched |= {each.calendar for each in self.google.channels.values()}
+        return [room.id for room in self.rooms if room.address not in watched]
 
     # ── what devices list of it
 

@@ -10,8 +10,10 @@ from http import HTTPStatus
 from typing import Final
 
 from tests.clouds.serving import CUT, SILENCE, Request, Response, text, tree
+from tests.prove import forgery
 from tests.prove.clouds import Linked, Room, Service
 from tests.prove.plots.processes import struck
+from tests.prove.plots.states import damage, emptied, garbage, one_page, told
 from tests.prove.scenario import Scenario
 from tests.prove.world import Setting, World
 from tests.simulator.bookings import Answer, CalendarKind
@@ -20,6 +22,8 @@ SETTLED_WITHIN_S: Final = 60.0
 TURNED_WITHIN_S: Final = 40.0
 HURRY: Final = "broker,devices,states,calendars"
 SOME: Final = Linked(microsoft=4, google=4, bare=4)
+PUSHED: Final = Linked(microsoft=3, google=3, bare=2, pushes=True)
+FORGED: Final = 10_000
 
 # How often a point is passed before it strikes.
 AT_LISTINGS: Final = {
@@ -368,6 +372,104 @@ async def _at_a_desk(w: World, room: Room, in_s: int) -> None:
     room.device.book_in_outlook(title, start=starts_at, duration_min=20)
 
 
+# ── a wrong clock ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def clock_that_jumps(w: World) -> None:
+    await asyncio.sleep(2)
+    for by_s, for_s in ((7200, 5), (0, 4), (-10_800, 5), (0, 3), (93_600, 5), (0, 4), (-90_000, 4)):
+        w.stamp.write_text(f"{by_s:+d}")
+        w.fault()
+        await asyncio.sleep(for_s)
+    await w.roomd.kill()
+    w.fault(breaks=1)
+    await w.start()  # in the past
+    await asyncio.sleep(4)
+    w.stamp.write_text("+0")
+    w.fault()
+    await w.goes_on(3)
+
+
+# ── a database that is lost ───────────────────────────────────────────────────────────────────────
+
+
+async def file_damaged(w: World) -> None:
+    await _watched(w)
+    for what, how in (("one page", one_page), ("emptied", emptied), ("garbage", garbage)):
+        await asyncio.sleep(2)
+        epoch = await damage(w, how, in_peace=what != "garbage")
+        await w.start()
+        if await told(w, epoch, what):
+            w.given_up.add(epoch)
+        await _settled(w, after=what)
+        await _watched(w)
+    for room in w.clouds.rooms:
+        subscribed = [s for s in w.clouds.microsoft.subscriptions.values() if s.address == room.address]
+        if len(subscribed) > 1:
+            w.tally.wrongs.append(f"{room.id}: {len(subscribed)} subscriptions are left")
+
+
+# ── pushes ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _watched(w: World) -> None:
+    """Until every room is watched."""
+    try:
+        async with asyncio.timeout(SETTLED_WITHIN_S):
+            while unwatched := w.clouds.unwatched():  # noqa: ASYNC110 -- another process asks for it
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(f"not watched within {SETTLED_WITHIN_S:g} s: {unwatched}") from None
+
+
+async def pushes(w: World) -> None:
+    await _watched(w)
+    await _settled(w, after="watching")
+    w.clouds.faults(deaf=0.5, twice=0.5, late=0.5)
+    await asyncio.sleep(8)
+    w.fault()
+    await w.roomd.kill()
+    w.fault(breaks=1)
+    await asyncio.sleep(2)  # nobody hears
+    await w.start()
+    await w.roomd.until_up()
+    await asyncio.sleep(4)
+    w.clouds.forget_subscription()
+    w.fault()
+    await asyncio.sleep(4)
+    w.clouds.faults()
+    await w.end_day()
+    await _watched(w)
+    await w.clouds.touch_all()
+    await w.settled(within_s=SETTLED_WITHIN_S)
+    await _flooded(w)
+    await w.clouds.touch_all()
+    w.begin_day()
+    await w.goes_on(3)
+    await w.end_day()
+    await w.clouds.touch_all()
+
+
+async def _flooded(w: World) -> None:
+    """Nobody books anything, and thousands of posts say that somebody did."""
+    await asyncio.sleep(3)  # what was hinted before has been looked at
+    heard = {service: w.clouds.requests(service) for service in Service}
+    events = len(w.recorder.of_kind("booking.deleted"))
+    began_s = asyncio.get_running_loop().time()
+    came = await forgery.flood(w.clouds, w.luck, FORGED)
+    w.fault()
+    lasted_s = asyncio.get_running_loop().time() - began_s
+    w.note(f"{FORGED} forged posts in {lasted_s:.0f} s were answered {dict(sorted(came.items()))}")
+    for service in Service:
+        asked = w.clouds.requests(service) - heard[service]
+        if asked > len(w.clouds.rooms):
+            w.tally.wrongs.append(f"{service} was asked {asked} times because of forged posts")
+    if came.get(0, 0) > FORGED // 100:
+        w.tally.wrongs.append(f"{came[0]} of {FORGED} posts were not answered")
+    if len(w.recorder.of_kind("booking.deleted")) > events:
+        w.tally.wrongs.append("something was told as deleted because of forged posts")
+
+
 CALENDARS: Final = (
     Scenario(
         name="calendars, kill -9",
@@ -404,5 +506,23 @@ CALENDARS: Final = (
             hurry=HURRY,
         ),
         plot=both_tell,
+    ),
+    Scenario(
+        name="calendars, clock",
+        tells="roomd's wall clock steps by hours and days, and tokens, listings and bookings with it",
+        setting=Setting(rooms=10, counts=10.0, linked=SOME, wrong_clock=True, lively=1.0, hurry=HURRY),
+        plot=clock_that_jumps,
+    ),
+    Scenario(
+        name="calendars, file damaged",
+        tells="links and subscriptions are had again, and none is left over",
+        setting=Setting(rooms=10, counts=10.0, linked=PUSHED, hurry=HURRY),
+        plot=file_damaged,
+    ),
+    Scenario(
+        name="calendars, pushes",
+        tells=f"lost, doubled, late, and {FORGED} of them forged: nothing is invented, listings are few",
+        setting=Setting(rooms=10, counts=10.0, linked=PUSHED, hurry=HURRY),
+        plot=pushes,
     ),
 )

@@ -117,11 +117,11 @@ def _header(path: Path, luck: Random) -> None:
     _overwrite(path, 0, luck.randbytes(200))
 
 
-def _emptied(path: Path, luck: Random) -> None:
+def emptied(path: Path, luck: Random) -> None:
     os.truncate(path, 0)
 
 
-def _garbage(path: Path, luck: Random) -> None:
+def garbage(path: Path, luck: Random) -> None:
     path.write_bytes(luck.randbytes(path.stat().st_size))
 
 
@@ -136,8 +136,8 @@ DAMAGES: Final[tuple[tuple[str, Callable[[Path, Random], None], bool], ...]] = (
     ("cut in half", _truncated, True),
     ("no header", _header, True),
     ("the log is gone", _no_log, False),
-    ("emptied", _emptied, True),
-    ("garbage", _garbage, True),
+    ("emptied", emptied, True),
+    ("garbage", garbage, True),
 )
 AT_THE_RESCUE: Final = (
     "before quarantine:1",
@@ -151,7 +151,7 @@ AT_THE_RESCUE: Final = (
 async def damaged(w: World) -> None:
     for what, how, in_peace in DAMAGES:
         await asyncio.sleep(3)
-        epoch = await _damage(w, how, in_peace=in_peace)
+        epoch = await damage(w, how, in_peace=in_peace)
         await w.start()
         if await told(w, epoch, what):
             w.given_up.add(epoch)
@@ -160,14 +160,14 @@ async def damaged(w: World) -> None:
 async def damaged_and_killed_at_the_rescue(w: World) -> None:
     for point in AT_THE_RESCUE:
         await asyncio.sleep(2)
-        epoch = await _damage(w, _one_page, in_peace=True)
+        epoch = await damage(w, one_page, in_peace=True)
         await w.start(die_at=point)
         await struck(w, point)
         await w.start()
         await told(w, epoch, point)
 
 
-def _one_page(path: Path, luck: Random) -> None:
+def one_page(path: Path, luck: Random) -> None:
     """Of the index: everything can be read that was promised."""
     import sqlite3  # noqa: PLC0415
     from contextlib import closing  # noqa: PLC0415
@@ -177,7 +177,7 @@ def _one_page(path: Path, luck: Random) -> None:
     _overwrite(path, (page - 1) * PAGE, luck.randbytes(PAGE))
 
 
-async def _damage(w: World, how: Callable[[Path, Random], None], *, in_peace: bool) -> str:
+async def damage(w: World, how: Callable[[Path, Random], None], *, in_peace: bool) -> str:
     """With something in the outbox, because the broker is away. The epoch that is over."""
     w.line.refuse()
     w.line.cut()
