@@ -558,7 +558,7 @@ async def _examine_door(visit: Visit, door: PushDoor, said: Mapping[str, Mapping
     place = f"{door.host}:{door.port}"
     if visit.picture is None:
         visit.advise(what, f"nobody listens on {place} while roomd does not run", None)
-    elif await _listens(door):
+    elif await listens(door.host, door.port):
         visit.ok(what, f"roomd listens on {place}")
     else:
         mend = "see why in the log of roomd; until it listens, each room is asked every few minutes"
@@ -574,11 +574,12 @@ async def _examine_door(visit: Visit, door: PushDoor, said: Mapping[str, Mapping
                 visit.advise(what, seen, f"see that {door.url} leads to {place} from the internet")
 
 
-async def _listens(door: PushDoor) -> bool:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(door.host, door.host)  # noqa: S104 - where to, not from
+async def listens(host: str, port: int) -> bool:
+    """Whether somebody on this machine does at this address, be it every one."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where to, not from
     try:
         async with asyncio.timeout(DOOR_WITHIN_S):
-            _, writer = await asyncio.open_connection(host, door.port)
+            _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError):
         return False
     writer.close()

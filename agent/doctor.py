@@ -21,7 +21,7 @@ from rich.text import Text
 
 from agent import clock as clocks
 from agent import settings
-from agent.calendar_checks import clock_of_clouds, examine_calendars
+from agent.calendar_checks import clock_of_clouds, examine_calendars, listens
 from agent.clock import Clock
 from agent.core.events import DeviceConnected, DeviceLost, DeviceRefused, RoomEvent
 from agent.core.model import Device, RoomId
@@ -41,6 +41,7 @@ from device_adapters.errors import DeviceBooting, DeviceError, LineUseless
 from device_adapters.link import Link, Surroundings
 
 PICTURE_WITHIN_S: Final = 10.0
+PICTURE_HAS: Final = {"version", "site", "agent", "rooms", "outbox", "broker"}
 BROKER_WITHIN_S: Final = 10.0
 GRANTS_WITHIN_S: Final = 5.0
 DEVICE_WITHIN_S: Final = 45.0  # three lines that are dead, one after the other
@@ -85,15 +86,12 @@ async def examine(
                 part=part,
                 configuration=configuration,
                 picture=picture,
+                absent=absent,
                 now=now,
                 tell=tell,
                 progress=progress,
             )
-            match part:
-                case Part.DAEMON:
-                    _examine_daemon(visit, absent)
-                case _:
-                    await _CHECKS[part](visit)
+            await _CHECKS[part](visit)
 
 
 async def _daemons_word(configuration: Configuration) -> tuple[Mapping[str, Any] | None, str]:
@@ -101,7 +99,9 @@ async def _daemons_word(configuration: Configuration) -> tuple[Mapping[str, Any]
     try:
         async with asyncio.timeout(PICTURE_WITHIN_S):
             async for picture in ask(configuration.socket, "picture"):
-                return picture, ""
+                if picture.keys() >= PICTURE_HAS:
+                    return picture, ""
+                return None, f"what answers on {configuration.socket} is another version: restart roomd"
     except DaemonAbsent as error:
         return None, str(error)
     except TimeoutError:
@@ -231,12 +231,12 @@ def _examine_outbox(visit: Visit, directory: Path) -> None:
 # ── the daemon ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _examine_daemon(visit: Visit, absent: str) -> None:
+async def _examine_daemon(visit: Visit) -> None:
     picture = visit.picture
     if picture is None:
         visit.advise(
             "roomd",
-            f"no word of it: {absent}",
+            f"no word of it: {visit.absent}",
             "what follows is tried from here; the running daemon would know more",
         )
         return
@@ -351,6 +351,16 @@ async def _examine_devices(visit: Visit) -> None:
         await _dial_all(visit, visit.configuration.devices)
     else:
         visit.ok("devices", "none are configured")
+    feedback = visit.configuration.feedback
+    if feedback is not None and visit.picture is not None:
+        place = f"{feedback.host}:{feedback.port}"
+        if await listens(feedback.host, feedback.port):
+            visit.ok("feedback", f"roomd listens on {place} for devices that call back")
+        else:
+            mend = (
+                "see why in the log of roomd; until it listens, devices over HTTP are asked every half minute"
+            )
+            visit.wrong("feedback", f"nobody listens on {place}", mend)
 
 
 def _devices_by_daemon(visit: Visit, picture: Mapping[str, Any]) -> None:
@@ -527,6 +537,7 @@ _CHECKS: Final[Mapping[Part, Callable[[Visit], Awaitable[None]]]] = {
     Part.FILE: _examine_file,
     Part.CLOCK: _examine_clock,
     Part.DISK: _examine_disk,
+    Part.DAEMON: _examine_daemon,
     Part.BROKER: _examine_broker,
     Part.DEVICES: _examine_devices,
     Part.CALENDARS: examine_calendars,

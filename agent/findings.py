@@ -74,13 +74,14 @@ def exit_code(findings: Iterable[Finding]) -> int:
 class Visit:
     """What every check has at hand, and where it says what it finds.
 
-    `picture`: the running daemon's own word, None while none answers; `progress`: how far long work has come,
-    of how much.
+    `picture`: the running daemon's own word; None while none answers, and then `absent` says why. `progress`:
+    how far long work has come, of how much.
     """
 
     part: Part
     configuration: Configuration
     picture: Mapping[str, Any] | None
+    absent: str
     now: Callable[[], datetime]  # UTC
     tell: Callable[[Finding], None]
     progress: Callable[[Part, int, int], None]

@@ -29,6 +29,7 @@ from tests.clouds.microsoft import Microsoft365
 from tests.clouds.serving import Response, Serving
 from tests.clouds.webex import WebexCloud
 from tests.installation import Installation, install
+from tests.journeys.house import house
 from tests.simulator.site import Site
 
 APP = "9a3c1f0e-7b1d-4f6a-9a53-0c1f6f1f2a11"
@@ -208,6 +209,14 @@ async def test_the_running_daemon_is_asked_and_nobody_else(tmp_path):
             found = await examined(installation, Part.DAEMON, Part.BROKER, Part.DEVICES)
         assert {each.verdict for each in found} == {Verdict.OK}
         assert site.devices[0].logins == 0
+
+
+async def test_a_daemon_of_another_version_is_none_that_can_be_asked(tmp_path):
+    installation = installed(tmp_path)
+    async with answering(installation, {"version": "9.9"}):
+        found = await examined(installation, Part.DAEMON, Part.DEVICES)
+    assert one(found, "roomd", "another version").verdict is Verdict.ADVICE
+    assert one(found, "devices").seen == "none are configured"
 
 
 async def test_what_the_daemon_says_is_wrong_is_wrong(tmp_path):
@@ -642,6 +651,23 @@ async def test_the_command_answers_in_json_and_by_its_exit_code(tmp_path):
     ]
     code, _, err = await installation.ask("doctor", "--only", "weather")
     assert (code, "weather" in err) == (os.EX_USAGE, True)
+
+
+@pytest.mark.slow
+async def test_beside_a_running_daemon_its_word_counts_and_no_device_is_dialled_again(tmp_path):
+    async with house(tmp_path, rooms=2, feedback=True) as h:
+        await h.heard()
+        logins = [each.logins for each in h.devices]
+        code, out, _ = await h.ask("doctor", "--json")
+        told = [json.loads(line) for line in out.splitlines()]
+        assert not [each for each in told if each["verdict"] == "wrong"]
+        assert code == 0
+        assert {each["part"] for each in told} == {part.value for part in Part}
+        seen = {each["what"]: each["seen"] for each in told if each["part"] == "devices"}
+        assert "listens on" in seen.pop("feedback")
+        assert seen.keys() == {each.room for each in h.devices}
+        assert all("over websocket" in each for each in seen.values())
+        assert [each.logins for each in h.devices] == logins
 
 
 # ── the page for administrators ───────────────────────────────────────────────────────────────────
