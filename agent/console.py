@@ -22,6 +22,7 @@ BACKLOG = 100  # envelopes; more than that waiting is worth a colour
 
 Json = Mapping[str, Any]
 
+_PHASES = {"active": "green", "connecting": "dim", "degraded": "yellow"}
 _COLOURS = {
     "requested": "yellow",
     "confirmed": "green",
@@ -32,6 +33,9 @@ _COLOURS = {
     "refused": "bold red",
     "connected": "green",
     "misconfigured": "yellow",
+    "degraded": "yellow",
+    "revoked": "bold red",
+    "switched": "magenta",
     "gap": "bold red",
     "reset": "bold red",
 }
@@ -45,6 +49,9 @@ def rooms_table(picture: Json, *, zone: tzinfo | None = None) -> Table:
     for name in ("Now", "Next"):
         table.add_column(name, ratio=4, no_wrap=True, overflow="ellipsis")
     table.add_column("People", justify="right", no_wrap=True)
+    linked = any(room["availability"]["calendars"] for room in picture["rooms"])
+    if linked:
+        table.add_column("Calendar", ratio=2, no_wrap=True, overflow="ellipsis")
     table.add_column("Device", ratio=3, no_wrap=True, overflow="ellipsis")
     for room in picture["rooms"]:
         state, reach = room["state"], room["availability"]
@@ -54,9 +61,91 @@ def rooms_table(picture: Json, *, zone: tzinfo | None = None) -> Table:
             _now(state, zone),
             _next(state, zone),
             _people(state["occupancy"], room.get("capacity")),
+            *((_believed(state["calendar"], str(picture["at"])),) if linked else ()),
             _devices(reach),
         )
     return table
+
+
+def calendars_shown(services: Iterable[Json], *, zone: tzinfo | None = None) -> list[RenderableType]:
+    """Each calendar service with its rooms, and what to do where one cannot be read."""
+    shown: list[RenderableType] = []
+    for each in services:
+        rooms = [room for room in each["rooms"] if room["address"]]
+        readable = sum(room["phase"] == "active" for room in rooms)
+        line = Text(f"{each['service']} ", style="bold")
+        line.append(each["phase"], style=_PHASES.get(each["phase"], "red"))
+        line.append(f" since {_clock(each['since'], zone)}, {readable} of {len(rooms)} rooms are read")
+        shown.append(line)
+        if each["why"]:
+            shown.append(Text(printable(each["why"]), style="yellow"))
+        table = Table(pad_edge=False, box=None, header_style="bold")
+        for name in ("Room", "Calendar", "State", "Read at", "Told of changes"):
+            table.add_column(name, overflow="fold")
+        for room in each["rooms"]:
+            table.add_row(
+                room["room"],
+                printable(room["address"] or "none"),
+                Text(room["phase"] if room["address"] else "–", style=_PHASES.get(room["phase"], "red")),
+                _clock(room["listed_at"], zone, seconds=True) if room["listed_at"] else "–",
+                "yes" if room["pushed"] else "no",
+            )
+        shown.append(table)
+        shown += [
+            Text(f"{room['room']}: {printable(room['why'])}", style="yellow")
+            for room in each["rooms"]
+            if room["why"] and room["why"] != each["why"]
+        ]
+        shown.append(Text())
+    return shown[:-1]
+
+
+def links_shown(services: Iterable[Json]) -> list[RenderableType]:
+    """Which calendar is which room's and why; what a person must say, with the lines to write."""
+    shown: list[RenderableType] = []
+    for each in services:
+        service = each["service"]
+        linked = [room for room in each["rooms"] if room["address"]]
+        doubtful = {doubt["room"] for doubt in each["doubts"]}
+        alone = [room["room"] for room in each["rooms"] if not room["address"]]
+        without = [room for room in alone if room not in doubtful]
+        shown.append(Text(f"{service}: {len(linked)} of {len(each['rooms'])} rooms are linked", style="bold"))
+        table = Table(pad_edge=False, box=None, header_style="bold")
+        for name in ("Room", "Calendar", "How"):
+            table.add_column(name, overflow="fold")
+        for room in linked:
+            how = room["ground"] or "as it was found before"
+            table.add_row(room["room"], printable(room["address"]), how)
+        if linked:
+            shown.append(table)
+        for doubt in each["doubts"]:
+            shown.append(Text(f"{doubt['room']}: {printable(doubt['why'])}", style="yellow"))
+            shown += [_candidate(doubt["room"], service, one) for one in doubt["candidates"]]
+        if without:
+            shown.append(Text(f"No calendar is like these rooms: {', '.join(without)}"))
+        if each["others"]:
+            names = ", ".join(printable(f"{one['name']} ({one['id']})") for one in each["others"])
+            shown.append(Text(f"Nobody's calendars: {names}", style="dim"))
+        shown.append(Text())
+    return shown[:-1]
+
+
+def _candidate(room: str, service: str, one: Json) -> Text:
+    line = Text(f'  {printable(one["name"])}, {one["score"]:.0%} alike: write below id = "{room}":  ')
+    return line.append(f'calendar = {{ {service} = "{printable(one["id"])}" }}', style="bold")
+
+
+def _believed(calendar: Json, at: str) -> Text:
+    """Whose word the agenda is, and since when it has been so old."""
+    if calendar["believed"] is None:
+        return Text("–", style="dim")
+    name = Text(str(calendar["believed"]).replace("_", " "))
+    if calendar["listed_at"] is not None:
+        age = datetime.fromisoformat(at) - datetime.fromisoformat(calendar["listed_at"])
+        name.append(f", {max(age.total_seconds(), 0.0) // 60:.0f} min", style="dim")
+    if not calendar["fresh"]:
+        name.stylize("yellow")
+    return name
 
 
 def troubles(picture: Json) -> list[Text]:
@@ -107,6 +196,10 @@ def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
             line.append(_sensed(data))
         case "hold":
             line.append(_held(data, zone))
+        case "calendar" if past == "switched":
+            line.append(f"{data['previous'] or 'none'} → {data['calendar'] or 'none'}".replace("_", " "))
+        case "calendar":
+            line.append(f"{data['calendar']} {data['phase']}")
         case "device":
             line.append(printable(" ".join(str(data[k]) for k in ("product", "firmware") if data.get(k))))
         case _:
@@ -199,6 +292,11 @@ def _footline(picture: Json) -> Text:
     line.append(f", {outbox['delivered']} delivered")
     line.append("   Devices ", style="bold")
     line.append(", ".join(f"{count} {phase}" for phase, count in devices.items() if count) or "none")
+    if calendars := picture.get("calendars"):
+        line.append("   Calendars ", style="bold")
+        for number, each in enumerate(calendars):
+            line.append(", " if number else "")
+            line.append(f"{each['service']} {each['phase']}", style=_PHASES.get(each["phase"], "red"))
     return line
 
 

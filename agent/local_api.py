@@ -27,6 +27,8 @@ LONGEST_QUESTION = 32 * 1024  # an order with all its words, each character esca
 LONGEST_ANSWER = 16 * 1024 * 1024
 
 Picture = Callable[[], Awaitable[dict[str, Any]]]
+Calendars = Callable[[], list[dict[str, Any]]]
+Consent = Callable[[str], Awaitable[bool]]  # of a service by its name; whether there is one
 
 
 class Order(Protocol):
@@ -84,6 +86,11 @@ class Broadcast:
 # ── the daemon's side ─────────────────────────────────────────────────────────────────────────────
 
 
+async def _no_service(service: str) -> bool:  # noqa: ARG001 - as a site that has some does
+    """At a site that has no calendars."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Inside:
     """What of the daemon the socket reaches."""
@@ -91,6 +98,8 @@ class Inside:
     picture: Picture
     broadcast: Broadcast
     order: Order
+    calendars: Calendars = list
+    consent: Consent = _no_service
 
 
 @asynccontextmanager
@@ -143,6 +152,7 @@ class _Question:
     room: str = ""  # of an order, as the two below
     name: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
+    service: str = ""  # of a consent
 
 
 _understand = msgspec.json.Decoder(_Question).decode
@@ -194,6 +204,11 @@ async def _answer(question: _Question, writer: asyncio.StreamWriter, inside: Ins
             async with contextlib.aclosing(order) as answers:
                 async for answer in answers:
                     await _say(writer, answer)
+        case "calendars":
+            await _say(writer, {"calendars": inside.calendars()})
+        case "consent":
+            log.info("calendar.consented", service=question.service, requested_by=_caller(writer))
+            await _say(writer, {"known": await inside.consent(question.service)})
         case unknown:
             await _say(writer, {"error": f"this daemon does not know {unknown!r}"})
 
@@ -231,7 +246,8 @@ async def _say(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
 async def ask(path: Path, question: str, **more: object) -> AsyncIterator[dict[str, Any]]:
     """The daemon's answers to a question, until it has no more. Raises `DaemonAbsent`.
 
-    The question "order" names a `room`, a command by its `name`, and its `arguments`, as the contract does.
+    The question "order" names a `room`, a command by its `name`, and its `arguments`, as the contract does;
+    "consent" names a `service`.
     """
     try:
         reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST_ANSWER)

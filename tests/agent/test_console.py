@@ -6,17 +6,26 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from agent.console import fact_line, health_line, rooms_table, show_live, troubles
+from agent.console import (
+    calendars_shown,
+    fact_line,
+    health_line,
+    links_shown,
+    rooms_table,
+    show_live,
+    troubles,
+)
 from agent.core.events import BookingRequested, PeopleCounted, PresenceSensed
-from agent.core.facts import BookingFact, FactKind
-from agent.core.model import AgentId, SiteId
+from agent.core.facts import BookingFact, CalendarFact, FactKind
+from agent.core.model import AgentId, CalendarKind, CalendarPhase, CalendarState, RoomId, SiteId
 from cloud_link.contract import ClockState
 from cloud_link.envelope import Site, availability, room_state, seal
 from cloud_link.privacy import plain
 from tests.agent.core.story import CODEC, M1, R1, Story, at, listed
 
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SITE = Site(site=SiteId("oslo"), agent=AgentId("a1"))
 
 
@@ -190,3 +199,132 @@ def test_no_name_of_a_product_and_no_reason_moves_the_cursor():
     one["broker"]["why"] = f"no{JUMPS}"
     for thing in (rooms_table(one), health_line(one)):
         assert not moves_the_cursor(shown(thing).replace("\n", ""))
+
+
+# ── calendars ─────────────────────────────────────────────────────────────────────────────────────
+
+MICROSOFT: dict[str, Any] = {
+    "service": "microsoft",
+    "phase": "active",
+    "since": "2026-03-02T08:00:00+00:00",
+    "why": None,
+    "rooms": [
+        {
+            "room": "fjord",
+            "address": "fjord@contoso.com",
+            "ground": "by hand",
+            "phase": "active",
+            "why": None,
+            "listed_at": "2026-03-02T08:59:30+00:00",
+            "pushed": True,
+        },
+        {
+            "room": "elv",
+            "address": "elv@contoso.com",
+            "ground": "name",
+            "phase": "degraded",
+            "why": "the mailbox may not be read; add it to the group",
+            "listed_at": None,
+            "pushed": False,
+        },
+        {
+            "room": "dal",
+            "address": None,
+            "ground": None,
+            "phase": "connecting",
+            "why": None,
+            "listed_at": None,
+            "pushed": False,
+        },
+        {
+            "room": "vik",
+            "address": None,
+            "ground": None,
+            "phase": "connecting",
+            "why": None,
+            "listed_at": None,
+            "pushed": False,
+        },
+    ],
+    "doubts": [
+        {
+            "room": "dal",
+            "why": "two calendars are as much like it",
+            "candidates": [{"id": "dal1@contoso.com", "name": "Dal 1", "score": 0.7}],
+        }
+    ],
+    "others": [{"id": "attic@contoso.com", "name": "Attic", "capacity": None, "address": None}],
+}
+
+
+def all_shown(things: list[RenderableType]) -> str:
+    return "".join(shown(thing) for thing in things)
+
+
+def test_how_calendars_stand_is_shown_with_what_to_do_about_it():
+    text = all_shown(calendars_shown([MICROSOFT]))
+    assert "microsoft active since 08:00, 1 of 2 rooms are read" in text
+    assert "elv: the mailbox may not be read; add it to the group" in text
+    assert "08:59:30" in text
+
+
+def test_links_are_shown_with_the_line_that_settles_a_doubt():
+    text = all_shown(links_shown([MICROSOFT]))
+    assert "microsoft: 2 of 4 rooms are linked" in text
+    assert "dal: two calendars are as much like it" in text
+    assert 'calendar = { microsoft = "dal1@contoso.com" }' in text
+    assert "No calendar is like these rooms: vik" in text
+    assert "Attic (attic@contoso.com)" in text
+
+
+def test_the_rooms_say_which_calendar_is_believed_and_how_old_its_word_is():
+    seen = picture(booked()) | {"at": "2026-03-02T09:03:00+00:00", "calendars": [MICROSOFT]}
+    assert "Calendar" not in shown(rooms_table(seen)), "no room has one"
+    (room,) = seen["rooms"]
+    room["availability"]["calendars"] = [{"calendar": "microsoft"}]
+    room["state"]["calendar"] = {
+        "believed": "microsoft",
+        "listed_at": "2026-03-02T09:00:00.000Z",
+        "fresh": True,
+    }
+    assert "microsoft, 3 min" in shown(rooms_table(seen), width=220)
+    assert "Calendars microsoft active" in shown(health_line(seen))
+
+
+def test_what_becomes_of_a_calendar_is_a_line():
+    state = CalendarState(
+        kind=CalendarKind.MICROSOFT, phase=CalendarPhase.REVOKED, since=NOW, why="consent again"
+    )
+    facts = (
+        CalendarFact(
+            kind=FactKind.CALENDAR_REVOKED, at=NOW, calendar=state.kind, state=state, cause=state.why
+        ),
+        CalendarFact(
+            kind=FactKind.CALENDAR_SWITCHED,
+            at=NOW,
+            calendar=CalendarKind.ON_DEVICE,
+            previous=CalendarKind.MICROSOFT,
+        ),
+    )
+    revoked, switched = (
+        shown(
+            fact_line(
+                json.loads(
+                    seal(
+                        fact,
+                        room=RoomId("fjord"),
+                        site=SITE,
+                        epoch="e",
+                        number=1,
+                        recorded_at=NOW,
+                        clock=ClockState.SYNCED,
+                        privacy=plain,
+                    ).payload
+                )
+            )
+        )
+        for fact in facts
+    )
+    assert "calendar.revoked" in revoked
+    assert "consent again" in revoked
+    assert "microsoft → on device" in switched

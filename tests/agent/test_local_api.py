@@ -134,3 +134,26 @@ async def test_garbage_costs_nobody_else_an_answer(tmp_path, garbage):
         assert await first(tmp_path / "s", "picture") == PICTURE
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_consent_reaches_the_calendars_and_their_standing_is_told(tmp_path):
+    asked: list[str] = []
+
+    async def consent(service: str) -> bool:
+        asked.append(service)
+        return service == "microsoft"
+
+    within = Inside(picture, Broadcast(), order, lambda: [{"service": "microsoft"}], consent)
+    async with serve(tmp_path / "s", within), asyncio.timeout(5):
+        assert await first(tmp_path / "s", "calendars") == {"calendars": [{"service": "microsoft"}]}
+        for service, known in (("microsoft", True), ("google", False)):
+            assert [each async for each in ask(tmp_path / "s", "consent", service=service)] == [
+                {"known": known}
+            ]
+    assert asked == ["microsoft", "google"]
+
+
+async def test_a_site_without_calendars_says_that_it_has_none(tmp_path):
+    async with serve(tmp_path / "s", inside()), asyncio.timeout(5):
+        assert await first(tmp_path / "s", "calendars") == {"calendars": []}
+        assert [each async for each in ask(tmp_path / "s", "consent", service="webex")] == [{"known": False}]

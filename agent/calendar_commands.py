@@ -1,0 +1,155 @@
+"""`roomd calendars` and `roomd link`: how the site's calendars stand, and which of them is which room's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configuration, wait_for
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from agent.settings import Configuration
+
+app = typer.Typer()
+calendars_app = typer.Typer(
+    help="Shows how the site's calendars stand, as the running daemon knows it.", invoke_without_command=True
+)
+app.add_typer(calendars_app, name="calendars")
+
+Json = Mapping[str, Any]
+
+SERVICES = ("microsoft", "google", "webex")
+LOOKS = 100  # after a consent, whether the calendars can be read now,
+LOOK_EVERY_S = 0.2
+EXITS = {  # by how they stand after a consent
+    "active": os.EX_OK,
+    "connecting": os.EX_OK,  # a large site is not read in a moment
+    "degraded": os.EX_TEMPFAIL,
+    "operator credential": os.EX_NOPERM,
+    "clock skew": os.EX_NOPERM,
+    "revoked": os.EX_NOPERM,
+}
+
+
+@calendars_app.callback()
+def calendars(context: typer.Context, config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
+    """Show how the site's calendars stand: each service, and each room in it."""
+    if context.invoked_subcommand is None:
+        wait_for(_show(read_configuration(config), as_json=as_json))
+
+
+@calendars_app.command()
+def connect(
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="microsoft, google or webex.")],
+    config: ConfigOption = DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Use a service's calendars again, now that an administrator has consented (again)."""
+    if service not in SERVICES:
+        fail(f"{service!r} is no service: write microsoft, google or webex", os.EX_USAGE)
+    configuration = read_configuration(config)
+    if configuration.accounts is None or getattr(configuration.accounts, service) is None:
+        fail(f"{configuration.file} has no [{service}]: add it, and restart roomd", os.EX_CONFIG)
+    wait_for(_connect(configuration, service, as_json=as_json))
+
+
+@app.command()
+def link(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
+    """Show which calendar is which room's and why, and what a person must say."""
+    wait_for(_link(read_configuration(config), as_json=as_json))
+
+
+# ── asking the daemon ─────────────────────────────────────────────────────────────────────────────
+
+
+async def _ask(configuration: Configuration, question: str, **more: object) -> Json:
+    from agent.local_api import ask
+
+    answer: Json | None = await anext(ask(configuration.socket, question, **more), None)
+    if answer is None:
+        fail("the daemon stopped before it had answered: try again", os.EX_TEMPFAIL)
+    if "error" in answer:
+        fail(f"{answer['error']}: restart it, it is of another version", os.EX_PROTOCOL)
+    return answer
+
+
+async def _services(configuration: Configuration) -> list[Json]:
+    answer = await _ask(configuration, "calendars")
+    found: list[Json] = answer["calendars"]
+    return found
+
+
+async def _service(configuration: Configuration, service: str) -> Json:
+    (found,) = [each for each in await _services(configuration) if each["service"] == service]
+    return found
+
+
+async def _show(configuration: Configuration, *, as_json: bool) -> None:
+    from agent.console import calendars_shown
+
+    services = await _services(configuration)
+    if as_json:
+        for each in services:
+            print(json.dumps(each))
+    elif services:
+        _print(calendars_shown(services, zone=configuration.policy.timezone))
+    else:
+        _none(configuration)
+
+
+async def _link(configuration: Configuration, *, as_json: bool) -> None:
+    from agent.console import links_shown
+
+    services = await _services(configuration)
+    if as_json:
+        for each in services:
+            told = {name: each[name] for name in ("service", "doubts", "others")}
+            rooms = [{name: room[name] for name in ("room", "address", "ground")} for room in each["rooms"]]
+            print(json.dumps({**told, "rooms": rooms}))
+    elif services:
+        _print(links_shown(services))
+    else:
+        _none(configuration)
+
+
+async def _connect(configuration: Configuration, service: str, *, as_json: bool) -> None:
+    answer = await _ask(configuration, "consent", service=service)
+    if not answer["known"]:
+        fail(f"the running daemon has no [{service}] yet: restart it", os.EX_CONFIG)
+    found = await _service(configuration, service)
+    for _ in range(LOOKS):
+        if found["phase"] != "connecting":
+            break
+        await asyncio.sleep(LOOK_EVERY_S)
+        found = await _service(configuration, service)
+    if as_json:
+        print(json.dumps({name: found[name] for name in ("service", "phase", "since", "why")}))
+    else:
+        why = f": {found['why']}" if found["why"] else ""
+        print(f"{service}: {found['phase']}{why}")
+        if found["phase"] == "connecting":
+            print("not read yet: look again with `roomd calendars`", file=sys.stderr)
+    if code := EXITS[found["phase"]]:
+        raise typer.Exit(code)
+
+
+def _none(configuration: Configuration) -> None:
+    print(
+        f"{configuration.file} has no calendars: rooms are as their devices say. "
+        "Add [microsoft], [google] or [webex], and restart roomd",
+        file=sys.stderr,
+    )
+
+
+def _print(shown: list[RenderableType]) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(*shown, sep="\n")
