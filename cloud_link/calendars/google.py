@@ -154,6 +154,11 @@ class Google:
     ) -> None:
         await self._doors.aclose()
 
+    async def sign_in(self) -> None:
+        """Ask for a new token to read calendars with, whether or not there is one; CalendarError if not."""
+        self._tokens.pop((Feature.CALENDAR, self._subject), None)
+        await self._tokens_of(Feature.CALENDAR, self._subject).token()
+
     def forget(self) -> None:
         """Drop all tokens and all that listings have left, as when consent is gone."""
         self._tokens.clear()

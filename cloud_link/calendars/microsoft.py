@@ -134,7 +134,29 @@ class Microsoft:
         self._writes = writes
         self._pace = pace or WirePace()
         self._mailboxes: dict[str, asyncio.Semaphore] = {}
+        self._shown: str | None = None  # the token that was given last
         self._searched: dict[str, dict[EntryId, _Searched]] = {}  # by room, as of its last listing
+
+    # ── access ──
+
+    async def sign_in(self) -> None:
+        """Ask for a new token, whether or not there is one; CalendarError if none is given."""
+        self._forget_token()
+        await self._token()
+
+    def forget(self) -> None:
+        """Drop the token and all that listings have left, as when consent is gone."""
+        self._forget_token()
+        self._searched.clear()
+
+    def _forget_token(self) -> None:
+        if self._shown is not None:
+            self._tokens.forget(self._shown)
+            self._shown = None
+
+    async def _token(self) -> str:
+        self._shown = await self._tokens.token()
+        return self._shown
 
     # ── rooms ──
 
@@ -258,7 +280,7 @@ class Microsoft:
             lanes = sorted(asked.lane for asked in batch)  # in order, lest two batches wait for each other
             for lane in lanes:
                 await doors.enter_async_context(self._at(lane))
-            token = await self._tokens.token()
+            token = await self._token()
             answer = await self._ask("POST", "/v1.0/$batch", json={"requests": requests}, again=True)
         self._check(answer, About.ROOMS)
         told = {each.id: each for each in answer.read(_BatchAnswer).responses}
@@ -549,7 +571,7 @@ class Microsoft:
         """Graph's answer; with a new token if it does not take the one that we have."""
         refreshed = False
         while True:
-            token = await self._tokens.token()
+            token = await self._token()
             answer = await self._wire.ask(
                 method,
                 url,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -70,7 +71,11 @@ def _grant(account: MicrosoftAccount, login: str) -> Grant:
 
 @asynccontextmanager
 async def open_google(
-    account: GoogleAccount, *, on_token: TokenTold, now: Callable[[], datetime]
+    account: GoogleAccount,
+    *,
+    on_token: TokenTold,
+    now: Callable[[], datetime],
+    rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Google]:
     """A domain's client. CredentialWrong where the file is no key, Misconfigured for the rest."""
     key = read_key(read_file(account.key_file, "service account's key"))
@@ -91,6 +96,7 @@ async def open_google(
         dial=dial,
         on_token=on_token,
         now=now,
+        rest=rest,
     ) as client:
         yield client
 

@@ -110,10 +110,6 @@ class Tokens:
         if self._token is not None and self._token.text == token:
             self._token = None
 
-    def forget_all(self) -> None:
-        """Never give again what was given so far."""
-        self._token = None
-
     async def _ask(self, asked_at: float) -> _Token:
         answer = await self._wire.ask("POST", self._path, form=self._grant(self._now()))
         if answer.status != 200:  # noqa: PLR2004 - OK

@@ -1,0 +1,171 @@
+"""All Microsoft and Google calendars of a site: a reader for each, and what is written into them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
+from typing import Final, TypeVar
+
+from agent.core.events import CalendarOrderRefused
+from agent.core.facts import CalendarRequest, ListCalendar
+from agent.core.model import CalendarKind, RoomId
+from cloud_link.calendars.accounts import Accounts, LinkedRoom
+from cloud_link.calendars.integration import Service
+from cloud_link.calendars.kept import Kept
+from cloud_link.calendars.providers import (
+    Calendars,
+    GoogleCalendars,
+    GoogleProvider,
+    MicrosoftCalendars,
+    MicrosoftProvider,
+    Provider,
+)
+from cloud_link.calendars.reader import Around, Deliver, Order, Reader, TellTurned
+from cloud_link.calendars.views import IntegrationView
+from cloud_link.database import Database
+
+LAST_WORDS_WITHIN_S: Final = (
+    2.0  # an order that was under way when we stop is answered, if anybody still listens
+)
+
+Open = TypeVar("Open", bound=Calendars)
+
+
+class SiteCalendars:
+    """Microsoft and Google, the better first. `kept` is what the database had at the start."""
+
+    def __init__(  # noqa: PLR0913 - all that a site has
+        self,
+        accounts: Accounts,
+        rooms: Sequence[LinkedRoom],
+        database: Database,
+        *,
+        deliver: Deliver,
+        tell: TellTurned,
+        now: Callable[[], datetime],
+        zone: tzinfo,
+        luck: Callable[[], float],
+        kept: Kept,
+        rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._deliver = deliver
+        self._around = Around(
+            database=database,
+            deliver=deliver,
+            tell=tell,
+            calendars_of=self._calendars_of,
+            writes=self.writes,
+            zone=zone,
+            now=now,
+            luck=luck,
+            rest=rest,
+        )
+        self._rooms = rooms
+        self._kept = kept
+        self._microsoft: Reader[MicrosoftCalendars] | None = None
+        self._google: Reader[GoogleCalendars] | None = None
+        if accounts.microsoft is not None:
+            self._microsoft = self._reader(MicrosoftProvider(accounts.microsoft, now=now))
+        if accounts.google is not None:
+            self._google = self._reader(GoogleProvider(accounts.google, now=now, rest=rest))
+        readers = (self._microsoft, self._google)
+        self._readers = {reader.kind: reader for reader in readers if reader is not None}
+        self._orders: deque[tuple[RoomId, Order]] = deque()
+        self._ordered = asyncio.Event()
+
+    def _reader(self, provider: Provider[Open]) -> Reader[Open]:
+        return Reader(
+            provider,
+            self._rooms,
+            self._around,
+            found=self._kept.links.get(provider.service, {}),
+            revoked=self._kept.revoked.get(provider.service),
+        )
+
+    async def run(self) -> None:
+        """Until cancelled; never raises for what a cloud says or does."""
+        async with asyncio.TaskGroup() as tasks:
+            for reader in self._readers.values():
+                tasks.create_task(reader.run(), name=f"{reader.service} calendars")
+            tasks.create_task(self._carry_out_orders(), name="calendar orders")
+
+    # ── what the core asks ──
+
+    def ask(self, room: RoomId, request: CalendarRequest) -> None:
+        """Have a calendar listed soon, or written in. What is written is always answered, by `deliver`."""
+        if not isinstance(request, ListCalendar):
+            self._orders.append((room, request))
+            self._ordered.set()
+        elif (reader := self._readers.get(request.calendar)) is not None:
+            reader.hint_room(room)
+
+    async def _carry_out_orders(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    while self._orders:
+                        room, order = self._orders.popleft()
+                        tasks.create_task(
+                            self._carry_out(room, order), name=f"calendar order {order.command}"
+                        )
+                    self._ordered.clear()
+                    await self._ordered.wait()
+        finally:
+            while self._orders:
+                await self._refuse_at_the_end(*self._orders.popleft(), why="roomd stops: ask again")
+
+    async def _carry_out(self, room: RoomId, order: Order) -> None:
+        reader = self._readers.get(order.calendar)
+        if reader is None:
+            why = f"no {order.calendar} account is configured"
+            refused = CalendarOrderRefused(calendar=order.calendar, command=order.command, why=why)
+            await self._deliver(room, (refused,))
+            return
+        try:
+            answer = await reader.carry_out(room, order)
+        except asyncio.CancelledError:
+            why = "roomd stopped before the calendar answered: look there whether it was done"
+            await self._refuse_at_the_end(room, order, why=why)
+            raise
+        await self._deliver(room, (answer,))
+
+    async def _refuse_at_the_end(self, room: RoomId, order: Order, *, why: str) -> None:
+        refused = CalendarOrderRefused(calendar=order.calendar, command=order.command, why=why)
+        try:
+            async with asyncio.timeout(LAST_WORDS_WITHIN_S):
+                await self._deliver(room, (refused,))
+        except TimeoutError:
+            pass  # the core says itself that it does not know
+
+    # ── what the agent asks ──
+
+    def linked(self) -> Mapping[RoomId, tuple[CalendarKind, ...]]:
+        """Rooms that have calendars, as is known by now; the better calendar first."""
+        linked = {room.id: self._calendars_of(room.id) for room in self._rooms}
+        return {room: calendars for room, calendars in linked.items() if calendars}
+
+    def _calendars_of(self, room: RoomId) -> tuple[CalendarKind, ...]:
+        return tuple(kind for kind, reader in self._readers.items() if reader.has(room))
+
+    def writes(self) -> frozenset[CalendarKind]:
+        """In which the site lets us book, extend and release."""
+        return frozenset(kind for kind, reader in self._readers.items() if reader.writes)
+
+    def views(self) -> tuple[IntegrationView, ...]:
+        """How each integration stands."""
+        return tuple(reader.view() for reader in self._readers.values())
+
+    async def consent(self, service: Service) -> bool:
+        """An administrator says that consent was given again; False: no such integration."""
+        for reader in self._readers.values():
+            if reader.service is service:
+                await reader.consent()
+                return True
+        return False
+
+    def stepped(self, by: timedelta) -> None:
+        """The wall clock jumped."""
+        for reader in self._readers.values():
+            reader.stepped(by)
