@@ -8,24 +8,34 @@ import itertools
 import json
 import random
 import re
+import traceback
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import psutil
 import pytest
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
+from agent.core.events import CalendarEntry
+from cloud_link.calendars.accounts import GoogleAccount, MicrosoftAccount, Way
+from cloud_link.calendars.errors import CalendarError
+from cloud_link.calendars.google import Origins
+from cloud_link.calendars.microsoft import RoomToList
+from cloud_link.calendars.opening import open_google, open_microsoft
+from cloud_link.calendars.window import today_and_tomorrow
 from tests.brokers import BadLine, Mosquitto
 from tests.brokers.crew import Crew
 from tests.brokers.ports import free_port
+from tests.clouds.serving import Request, Response, text, tree
 from tests.installation import Installation, install
-from tests.prove.clouds import Clouds, Linked, Service, clouds
+from tests.prove.clouds import Clouds, Linked, Room, Service, clouds
 from tests.prove.daemon import Roomd
 from tests.prove.recorder import Recorder
 from tests.simulator.bookings import Organizer
@@ -162,15 +172,13 @@ class Stage:
         assert state is not None
         return state
 
+    async def told(self, kind: str, room: str) -> None:
+        await self.recorder.until(lambda: self.recorder.of_kind(kind, room), within_s=SEEN_WITHIN_S)
+
     def _whole(self, state: Mapping[str, Any]) -> bool:
         if self.mode == "dropped":
             return bool(state["calendar"]["fresh"])
         return all(entry["organizer"] for entry in state["agenda"])
-
-    async def logged(self, word: str) -> None:
-        async with asyncio.timeout(SEEN_WITHIN_S):
-            while word not in self.roomd.log:  # noqa: ASYNC110 -- another process writes it
-                await asyncio.sleep(0.05)
 
     async def looked_at(self) -> None:
         """What a technician sees, and what stands where any user of the machine can read."""
@@ -274,10 +282,7 @@ async def test_of_what_devices_know_only_the_reader_learns(tmp_path, mode):
             spoilt = book_at(device, hours=4)
             device.spoil(spoilt, "garbage_times")
         for device in s.site.devices:
-            await s.recorder.until(
-                lambda device=device: s.recorder.of_kind("booking.updated", device.room),
-                within_s=SEEN_WITHIN_S,
-            )
+            await s.told("booking.updated", device.room)
         await s.looked_at()
         s.judge()  # with its write-ahead log
         await s.roomd.stop()
@@ -322,3 +327,192 @@ async def test_a_new_key_is_taken_while_roomd_runs(tmp_path):
         read = opened(s.line.heard, READER) + opened(s.line.heard, NEXT_READER)
         assert birds(" ".join(read)) == MEETING
         assert birds(s.line.heard) == set()
+
+
+# ── what calendars know ───────────────────────────────────────────────────────────────────────────
+
+BODY: Final = f"{DESCRIPTION}: with {GUEST}@example.com"
+CALENDARS: Final = Linked(microsoft=1, bare=2, by_name=False, follow=False, pushes=True)
+ENTRIES: Final = 3  # that `fill` makes
+
+
+def soon(hours: float) -> datetime:
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(hours=hours)
+
+
+def put(
+    there: Clouds, room: Room, hours: float, *, link: str = "", body: str = BODY, private: bool = False
+) -> None:
+    """Somebody's meeting in a room's calendar, with all that betrays it."""
+    title = SECRET if private else TITLE
+    starts_at, ends_at = soon(hours), soon(hours + 0.4)
+    if room.service is Service.MICROSOFT:
+        there.microsoft.add(
+            room.address,
+            title,
+            starts_at,
+            ends_at,
+            organizer={"emailAddress": {"name": WHO, "address": f"{BOSS}@example.com"}},
+            attendees=[
+                {
+                    "type": "required",
+                    "status": {"response": "accepted", "time": "0001-01-01T00:00:00Z"},
+                    "emailAddress": {"name": GUEST, "address": f"{GUEST}@example.com"},
+                }
+            ],
+            body={"contentType": "text", "content": body},
+            bodyPreview=body,
+            onlineMeeting={"joinUrl": link} if link else None,
+            sensitivity="private" if private else "normal",
+        )
+        return
+    entry = {"entryPointType": "video", "uri": link}
+    there.google.calendars[room.address].put(
+        {
+            "id": f"kanari{starts_at:%H%M%S}{'p' if private else ''}",
+            "summary": title,
+            "start": {"dateTime": starts_at.isoformat(), "timeZone": "UTC"},
+            "end": {"dateTime": ends_at.isoformat(), "timeZone": "UTC"},
+            "organizer": {"email": f"{BOSS}@example.com", "displayName": WHO},
+            "attendees": [
+                {"email": f"{GUEST}@example.com", "displayName": GUEST, "responseStatus": "accepted"},
+                {"email": room.address, "resource": True, "responseStatus": "accepted"},
+            ],
+            "description": body,
+            "visibility": "private" if private else "default",
+            **({"conferenceData": {"entryPoints": [entry]}} if link else {}),
+        }
+    )
+
+
+def fill(there: Clouds) -> None:
+    """Nothing but meetings with such words: a link where links are, one in a description, a private one."""
+    for room in there.rooms:
+        if room.service is Service.MICROSOFT:
+            there.microsoft.rooms[room.address.lower()].entries.clear()
+        else:
+            there.google.calendars[room.address].events.clear()
+            there.google.calendars[room.address].changed.clear()
+        put(there, room, 1, link=LINK)
+        put(there, room, 2, body=f"{BODY} {LINK}")
+        put(there, room, 3, link=LINK, private=True)
+
+
+def is_listing(request: Request) -> bool:
+    return request.path.endswith(("$batch", "/calendarView", "/events")) and request.method in {"GET", "POST"}
+
+
+STRANGE: Final = {"id": 5, "subject": TITLE, "summary": TITLE, "description": DESCRIPTION, "start": GUEST}
+LISTS: Final = {"value": [STRANGE], "items": [STRANGE]}
+AMISS: Final[Mapping[str, Response]] = {
+    "cut off": text(json.dumps({**LISTS, "responses": [{"id": "0", "status": 200, "body": LISTS}]})[:-9]),
+    "strange entries": tree(
+        {
+            **LISTS,
+            "responses": [{"id": str(number), "status": 200, "body": LISTS} for number in range(9)],
+        }
+    ),
+    "no list": tree({"value": STRANGE, "items": STRANGE, "responses": STRANGE}),
+    "a refusal": tree({"error": {"code": "ErrorItemNotFound", "message": f"{TITLE} {DESCRIPTION}"}}, 404),
+    "a failure": text(f"{TITLE} {DESCRIPTION}", 500),
+    "elsewhere": Response(status=302, headers={"Location": f"https://example.com/{TITLE}"}),
+    "more elsewhere": tree({"value": [], "items": [], "@odata.nextLink": f"https://example.com/{TITLE}"}),
+}
+
+
+class Asked:
+    """The clouds' own clients of ours, at a site without a daemon."""
+
+    def __init__(self, there: Clouds, directory: Path) -> None:
+        way = Way(ca_file=directory / "clouds.pem")
+        tenant, google = there.url(Service.MICROSOFT), there.url(Service.GOOGLE)
+        self.there = there
+        self.microsoft = MicrosoftAccount(
+            tenant=there.microsoft.tenant,
+            client_id=there.microsoft.client_id,
+            secret_file=directory / "microsoft-secret",
+            login_url=tenant,
+            graph_url=tenant,
+            organizers=True,
+            search_bodies=True,
+            way=way,
+        )
+        self.google = GoogleAccount(
+            key_file=directory / "google-key.json",
+            subject=there.google.admin,
+            organizers=True,
+            search_bodies=True,
+            origins=Origins(calendar=google, directory=google, mail=google),
+            way=way,
+        )
+
+    async def list_all(self) -> list[tuple[CalendarEntry, ...] | CalendarError]:
+        """Every room in each way that there is."""
+        window = today_and_tomorrow(datetime.now(UTC), UTC)
+        found: list[tuple[CalendarEntry, ...] | CalendarError] = []
+
+        async def tell(_: str, listed: tuple[CalendarEntry, ...] | CalendarError) -> None:
+            found.append(listed)
+
+        async def attempt(asking: Awaitable[tuple[CalendarEntry, ...] | None]) -> None:
+            try:
+                listed = await asking
+            except CalendarError as error:
+                found.append(error)
+            else:
+                found.extend([] if listed is None else [listed])
+
+        def now() -> datetime:
+            return datetime.now(UTC)
+
+        async with (
+            open_microsoft(self.microsoft, on_token=lambda _: None, now=now) as microsoft,
+            open_google(self.google, on_token=lambda _: None, now=now) as google,
+        ):
+            rooms = self.there.rooms
+            to_list = [
+                RoomToList(address=room.address, window=window, zone=UTC)
+                for room in rooms
+                if room.service is Service.MICROSOFT
+            ]
+            async with asyncio.TaskGroup() as tasks:  # what is asked again is waited for once
+                for room in rooms:
+                    client = microsoft if room.service is Service.MICROSOFT else google
+                    tasks.create_task(attempt(client.list_room(room.address, window, UTC)))
+                tasks.create_task(attempt(microsoft.list_rooms(to_list, tell)))
+        return found
+
+
+@pytest.fixture
+async def asked(tmp_path) -> AsyncIterator[Asked]:
+    linked = Linked(bare=2, by_name=False)
+    async with clouds(luck=random.Random(7), linked=linked, devices=(), door_port=free_port()) as there:
+        there.tables(tmp_path)
+        fill(there)
+        yield Asked(there, tmp_path)
+
+
+async def test_what_is_read_of_a_calendar_has_no_description_and_no_invitees(asked, caplog, capfd):
+    caplog.set_level("DEBUG")
+    found = await asked.list_all()
+    assert [len(entries) for entries in found] == [ENTRIES] * 3
+    for entries in found:
+        assert birds(msgspec.json.encode(entries)) == MEETING
+        assert birds(repr(entries)) == set()
+    assert birds("".join([caplog.text, *capfd.readouterr()])) == set()
+    for serving in asked.there.servings.values():
+        assert birds(b"".join(request.target.encode() + request.body for request in serving.seen)) == set()
+
+
+@pytest.mark.parametrize("amiss", AMISS)
+async def test_what_a_cloud_says_amiss_is_repeated_nowhere(asked, caplog, capfd, amiss):
+    caplog.set_level("DEBUG")
+    for serving in asked.there.servings.values():
+        serving.interrupt = lambda request: AMISS[amiss] if is_listing(request) else None
+    found = await asked.list_all()
+    errors = [each for each in found if isinstance(each, CalendarError)]
+    assert errors or amiss == "strange entries"
+    told = "".join(line for error in errors for line in (*traceback.format_exception(error), error.mend))
+    assert birds(told) == set()
+    assert birds(repr([each for each in found if each not in errors])) == set()
+    assert birds("".join([caplog.text, *capfd.readouterr()])) == set()
