@@ -25,7 +25,15 @@ from agent.core.correlation import (
     tell,
     told_of,
 )
-from agent.core.entries import NOT_IN_CALENDAR, pair_echoes, pair_entries, pair_words, uid_of
+from agent.core.entries import (
+    NOT_IN_CALENDAR,
+    pair_echoes,
+    pair_entries,
+    pair_names,
+    pair_words,
+    taken_since,
+    uid_of,
+)
 from agent.core.events import BookingEvent, CalendarEntry, CalendarListed
 from agent.core.facts import BookingFact, Fact, FactKind, Step
 from agent.core.model import (
@@ -148,26 +156,40 @@ def _tie(step: Step, now: datetime) -> tuple[Step, dict[BookingKey, BookingKey]]
     heard = room.heard or {}
     told = [b for b in room.bookings.values() if b.entries and not (b.key in heard and heard[b.key].live)]
     free = [b for b in told if b.live or b.phase is BookingPhase.DELETED]
-    if not free:
+    asked = [
+        b
+        for b in room.bookings.values()
+        if b.live and b.entries and b.key in heard and heard[b.key].phase in UNANSWERED_PHASES
+    ]
+    if not free and not asked:
         return step, names
     loose = [
-        d
+        _as_known(room, d)
         for d in heard.values()
         if d.live and not ((b := room.bookings.get(d.key)) is not None and b.live and b.entries)
     ]
     living = pair_words([b for b in free if b.live], loose)
     taken = {d.key for _, d in living}
+    answered = pair_names(asked, [d for d in loose if d.key not in taken])
+    taken |= {d.key for _, d in answered}
     left = [d for d in loose if d.key not in taken]
     dead = pair_words([b for b in free if not b.live], left, over=True)
-    for booking, word in (*living, *dead):
+    for booking, word in (*living, *answered, *dead):
         other = step.room.bookings.get(word.key)
         if other is not None and not booking.live:
             continue  # it goes by its newer name
         if other is not None:
             step = _one_of_two(step, booking, other, now)
         names[word.key] = booking.key
-        step = replace(step, room=replace(step.room, heard=_renamed(step.room, word, booking.key)))
+        step = replace(step, room=replace(step.room, heard=_renamed(step.room, heard[word.key], booking.key)))
     return step, names
+
+
+def _as_known(room: Room, word: Booking) -> Booking:
+    """What devices say, with the UID of the entry that it was when that stood: another one is another."""
+    known = room.bookings.get(word.key)
+    uid = word.meeting.ical_uid or (known and known.meeting.ical_uid)
+    return replace(word, meeting=replace(word.meeting, ical_uid=uid)) if uid else word
 
 
 def _one_of_two(step: Step, booking: Booking, other: Booking, now: datetime) -> Step:
@@ -206,8 +228,9 @@ def take_entries(step: Step, event: CalendarListed, *, now: datetime, recovered:
     listed = {entry.entry_id: entry for entry in event.entries if entry.ends_at > entry.starts_at}
     entries = sorted(listed.values(), key=lambda e: (e.starts_at, e.entry_id))
     told = [b for b in room.bookings.values() if b.live]
-    heard = [d for d in (room.heard or {}).values() if d.live and not _stands(room, d.key)]
-    pairs = pair_entries([*told, *heard], entries, kind)
+    loose = [d for d in (room.heard or {}).values() if d.live and not _stands(room, d.key)]
+    heard = [_as_known(room, d) for d in loose]
+    pairs = pair_entries([*told, *heard], entries, kind, event.asked_at)
     taken = {entry.entry_id for _, entry in pairs}
     paired = {booking.key for booking, _ in pairs}
     for booking in told:
@@ -224,8 +247,8 @@ def take_entries(step: Step, event: CalendarListed, *, now: datetime, recovered:
     over = [b for b in step.room.bookings.values() if not b.live]
     echoes = {entry.entry_id: booking for booking, entry in pair_echoes(over, left, kind)}
     for entry in left:
-        if entry.ends_at <= now:
-            continue
+        if entry.ends_at <= now or taken_since(told, entry, event.asked_at):
+            continue  # the next listing, which a request has made anyway, says which of both is there
         echo = echoes.get(entry.entry_id)
         if echo is None:
             new = _lay(_blank(step.room, entry, now), entry, kind, now)

@@ -48,9 +48,7 @@ def link(
     A calendar that is linked no more is believed until the next one can be.
     """
     states = {
-        kind: _unread(room.calendars[kind], now)
-        if kind in room.calendars
-        else CalendarState(kind=kind, since=now)
+        kind: _unread(room.calendars[kind], now) if kind in room.calendars else _unknown(room, kind, now)
         for kind in kinds
     }
     states = {kind: replace(state, writes=kind in writes) for kind, state in states.items()}
@@ -60,6 +58,11 @@ def link(
 
 def _as_heard(room: Room) -> Mapping[BookingKey, Booking]:
     return room.bookings if room.heard is None else room.heard
+
+
+def _unknown(room: Room, kind: CalendarKind, now: datetime) -> CalendarState:
+    """A calendar that was not linked; if its last word stands for want of another, it does not count."""
+    return CalendarState(kind=kind, since=now, stale=room.believed is kind)
 
 
 def _unread(state: CalendarState, now: datetime) -> CalendarState:
@@ -82,9 +85,7 @@ def _unread(state: CalendarState, now: datetime) -> CalendarState:
 def link_anew(room: Room, event: CalendarsLinked, *, now: datetime) -> Step:
     """The room with exactly these linked calendars; what was read of those that stay counts as before."""
     states = {
-        kind: replace(
-            room.calendars.get(kind) or CalendarState(kind=kind, since=now), writes=kind in event.writes
-        )
+        kind: replace(room.calendars.get(kind) or _unknown(room, kind, now), writes=kind in event.writes)
         for kind in event.calendars
     }
     if list(states.items()) == list(room.calendars.items()):
@@ -184,7 +185,7 @@ def reckon(step: Step, *, now: datetime) -> Step:
     """After whatever happened in a room with linked calendars: who is believed, and what follows from it."""
     step = _wither(step, now)
     believed = None if step.room.believed is None else step.room.calendars.get(step.room.believed)
-    if believed is not None and believed.stale:
+    if step.room.believed is not None and (believed is None or believed.stale):
         step = settle(step, now=now)  # what its last word and the clock say comes before another's word
     step, left = _fall_back(step, now)
     step = settle(step, now=now, recovered=left, cause=NOT_IN_CALENDAR if left else None)
@@ -248,7 +249,7 @@ def _fall_back(step: Step, now: datetime) -> tuple[Step, bool]:
         if other.phase is CalendarPhase.ACTIVE and other.listed_at is not None:
             on_its_way = other.asked_at is not None and other.asked_at > other.listed_at
             return (step if on_its_way else _with(step, replace(other, list_at=now))), False
-    nobody_else = state is None and not room.devices
+    nobody_else = state is None and not room.devices and not room.calendars
     if not nobody_else and not (_devices_tell(room) and not _would_empty(room, now)):
         return step, False
     cause = "not linked any more" if state is None else state.why

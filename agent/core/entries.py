@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from agent.core.events import CalendarEntry
@@ -10,14 +11,19 @@ from agent.core.model import Booking, BookingPhase, CalendarKind
 
 NOT_IN_CALENDAR = "not_in_calendar"  # the cause that is told: the believed calendar does not have it
 
+HEARD_WITHIN = timedelta(seconds=60)  # a request that a calendar has granted already
+
 Other = TypeVar("Other")
 Likeness = Callable[[Booking, Other], bool]
 
 
 def pair_entries(
-    bookings: Sequence[Booking], entries: Sequence[CalendarEntry], calendar: CalendarKind
+    bookings: Sequence[Booking], entries: Sequence[CalendarEntry], calendar: CalendarKind, asked_at: datetime
 ) -> tuple[tuple[Booking, CalendarEntry], ...]:
-    """Each standing booking with the entry of this calendar that it is; one entry is one booking."""
+    """Each standing booking with the entry of this calendar that it is; one entry is one booking.
+
+    What was requested after the listing was asked for is in it by no other name.
+    """
 
     def same_entry(booking: Booking, entry: CalendarEntry) -> bool:
         return booking.entries.get(calendar) == entry.entry_id
@@ -29,7 +35,8 @@ def pair_entries(
         return _names(booking, entry) and booking.starts_at == entry.starts_at
 
     def same_times(booking: Booking, entry: CalendarEntry) -> bool:
-        return _same_times(booking, entry) and not _rivals(booking.meeting.ical_uid, uid_of(entry))
+        rivals = _rivals(booking.meeting.ical_uid, uid_of(entry))
+        return _same_times(booking, entry) and not rivals and not _requested_since(booking, asked_at)
 
     def same_times_and_title(booking: Booking, entry: CalendarEntry) -> bool:
         return same_times(booking, entry) and booking.meeting.title == entry.meeting.title
@@ -100,14 +107,28 @@ def pair_words(
     def denied(booking: Booking, word: Booking) -> bool:
         return same_times(booking, word) and booking.cause == NOT_IN_CALENDAR
 
+    def same_times_alone(booking: Booking, word: Booking) -> bool:
+        """Nobody asks for times that were taken a while ago, unless they are free again."""
+        return same_times(booking, word) and not _requested_since(word, booking.since + HEARD_WITHIN)
+
     left, unmatched = list(devices), list(agenda)
     if over:
         return tuple(_match(unmatched, left, (same_meeting, same_times_and_title, denied)))
     return (
         *_match(unmatched, left, (same_meeting, same_times_and_title)),
         *_match(unmatched, left, (_same_meeting,), single=True),  # moved on one side
-        *_match(unmatched, left, (same_times,)),
+        *_match(unmatched, left, (same_times_alone,)),
     )
+
+
+def taken_since(bookings: Iterable[Booking], entry: CalendarEntry, asked_at: datetime) -> bool:
+    """Whether another asked for these very times after the listing was: one of both is there no more."""
+    return any(_same_times(b, entry) and _requested_since(b, asked_at) for b in bookings)
+
+
+def pair_names(agenda: Sequence[Booking], devices: Sequence[Booking]) -> tuple[tuple[Booking, Booking], ...]:
+    """Each booking with the one by which devices name it, wherever either has moved."""
+    return tuple(_match(list(agenda), list(devices), (_same_meeting,), single=True))
 
 
 def uid_of(entry: CalendarEntry) -> str | None:
@@ -132,6 +153,10 @@ def _same_meeting(booking: Booking, word: Booking) -> bool:
 
 def _same_times(booking: Booking, entry: CalendarEntry) -> bool:
     return (booking.starts_at, booking.ends_at) == (entry.starts_at, entry.ends_at)
+
+
+def _requested_since(booking: Booking, asked_at: datetime) -> bool:
+    return booking.requested_at is not None and booking.requested_at > asked_at
 
 
 def _shared(one: str | None, other: str | None) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -321,6 +322,7 @@ class World:
                 self._link(tuple(kind for n, kind in enumerate(self.calendars) if n in which))
             case ListingHeldUp():
                 self.held_up += [self._calendar_listing(kind) for kind in self._reached()]
+                self._pass_until(self.time + timedelta(seconds=1))
             case ListingArrives(twice=twice):
                 if self.held_up:
                     listing = self.held_up.pop()
@@ -481,6 +483,10 @@ class World:
     def _link(self, kinds: tuple[CalendarKind, ...]) -> None:
         news = [kind for kind in kinds if kind not in self.linked]
         self.linked = kinds
+        if not kinds:
+            self.unnamed |= set(
+                self.known
+            )  # devices alone say what they are, and not by what names they went
         self._hear(CalendarsLinked(calendars=kinds))
         for kind in news:
             self._turn(kind, self.phases[kind])
@@ -628,7 +634,7 @@ class World:
                 if fact.kind is FactKind.BOOKING_CONFIRMED:
                     self._check_confirmed(fact.booking)
             if isinstance(fact, CalendarFact) and fact.kind is FactKind.CALENDAR_SWITCHED:
-                self._check_switched(before, stood)
+                self._check_switched(before, stood, taken.facts)
         for listing in taken.requests:
             codec = next(codec for codec in self.codecs if codec.id == listing.device)
             if codec.connected:
@@ -652,10 +658,11 @@ class World:
         if self.room.believed is not None and booking.request_id is None:
             assert name in self.read, f"{name} is confirmed, and the believed calendar never had it"
 
-    def _check_switched(self, before: Room, stood: list[Booking]) -> None:
+    def _check_switched(self, before: Room, stood: list[Booking], facts: Sequence[Fact]) -> None:
         assert before.believed is not self.room.believed, "told, and the same is believed"
+        told_gone = {f.booking.key for f in facts if isinstance(f, BookingFact) and f.cause == "deleted"}
         if self.room.believed is None and (self.linked or self.devices):
-            assert self._granted() or not stood, "the room was emptied"
+            assert self._granted() or all(b.key in told_gone for b in stood), "the room was emptied"
 
     # ── what must be so when all is quiet ──
 
@@ -741,12 +748,9 @@ clock_steps: st.SearchStrategy[Happening] = st.one_of(
 
 ROOMS = st.sampled_from([(), (CODEC,), (CODEC, PANEL)])
 LINKS = st.sampled_from([(MICROSOFT,), (MICROSOFT, GOOGLE)])
-# The same examples each time, until one fault that is known is mended: a listing that was asked for before
-# a booking was requested on the device, and has another meeting at that very time, is taken for it.
-ALIKE = settings(
+MANY = settings(
     max_examples=150,
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
@@ -763,7 +767,7 @@ def check(
     world.check_that_the_calendar_is_left_in_peace()
 
 
-@ALIKE
+@MANY
 @given(
     devices=ROOMS,
     links=LINKS,
@@ -776,7 +780,7 @@ def test_after_outages_revocations_and_late_listings_the_believed_calendar_is_sh
     check(devices, links, happenings, phases)
 
 
-@ALIKE
+@MANY
 @given(
     devices=ROOMS,
     links=LINKS,
@@ -787,7 +791,7 @@ def test_after_cut_lines_and_restarts_the_believed_calendar_is_shown(devices, li
     check(devices, links, happenings, phases)
 
 
-@ALIKE
+@MANY
 @given(
     devices=ROOMS,
     links=LINKS,
@@ -796,6 +800,36 @@ def test_after_cut_lines_and_restarts_the_believed_calendar_is_shown(devices, li
 )
 def test_after_a_clock_was_wrong_the_believed_calendar_is_shown(devices, links, happenings, phases):
     check(devices, links, happenings, phases)
+
+
+def booked(slot: int, *, asked: bool) -> Booked:
+    return Booked(
+        on=0,
+        slot=slot,
+        slots=1,
+        asked_on_device=asked,
+        in_calendar=True,
+        in_hybrid=asked,
+        same_id=False,
+        request_heard=asked,
+        calendar_first=False,
+        hinted=False,
+        heard=(asked, asked),
+    )
+
+
+@pytest.mark.parametrize("links", [(MICROSOFT,), (MICROSOFT, GOOGLE)])
+def test_a_listing_from_before_a_request_is_not_taken_for_its_answer(links):
+    """Rare among the examples above: a meeting makes room for one that is asked for on the device."""
+    unheard = Moved(which=0, slots=2, hinted=False, heard=(False, False))
+    happenings: list[Happening] = [
+        booked(0, asked=False),
+        ListingHeldUp(),
+        unheard,
+        booked(0, asked=True),
+        ListingArrives(twice=False),
+    ]
+    check((CODEC,), links, happenings, (CalendarPhase.ACTIVE, CalendarPhase.ACTIVE))
 
 
 # ── a calendar that is linked and never read ──────────────────────────────────────────────────────
@@ -809,7 +843,7 @@ class Unread(site.World):
         return furnish(kept, RoomId("fjord"), configured, calendars=(MICROSOFT,), now=self.now)
 
 
-@ALIKE
+@MANY
 @given(
     devices=site.SITES,
     happenings=st.lists(st.one_of(site.changes, site.cuts, site.restarts, site.clock_steps), max_size=14),

@@ -225,6 +225,23 @@ def test_a_request_is_confirmed_by_the_device_and_the_calendars_id_is_attached_a
     assert len(keys(story)) == 1
 
 
+def test_a_listing_of_before_a_request_has_another_meeting_at_its_times():
+    story = linked().then("09:00", asked(), REQUESTED)
+    story.reads("09:00:01", entry("e9", "10:00", "10:30", "Standup"), asked="08:59:59")
+    assert [b.entry_id for b in story.agenda] == [None]
+    story.reads("09:00:05", TEN, entry("e9", "12:00", "12:30", "Standup"), tells=(CONFIRMED, CONFIRMED))
+    assert {b.entry_id: b.request_id for b in story.agenda} == {"e1": R1, "e9": None}
+    assert len(keys(story)) == 2
+
+
+def test_a_meeting_that_was_listed_long_before_a_request_for_its_times_is_another():
+    story = linked().reads("08:30", entry("e9", "10:00", "10:30", "Standup"), tells=(CONFIRMED,))
+    story.then("09:02", asked(), REQUESTED)
+    moved = entry("e9", "12:00", "12:30", "Standup")
+    story.reads("09:02:05", TEN, moved, tells=(MOVED, CONFIRMED)).then("09:02:12", created(), UPDATED)
+    assert {b.entry_id: b.request_id for b in story.agenda} == {"e1": R1, "e9": None}
+
+
 def test_a_booking_that_waits_for_its_meeting_id_is_confirmed_by_the_calendar():
     story = linked().then("09:00", asked(), REQUESTED).then("09:00:02", created(None))
     story.reads("09:00:20", TEN, tells=(CONFIRMED,))
@@ -516,6 +533,22 @@ def test_a_calendar_that_stands_in_for_one_that_is_found_no_more_is_read_first()
     story.then("08:15", found(GOOGLE))
     assert len(story.agenda) == 1
     story.reads("08:15:02", TEN, calendar=GOOGLE, tells=(SWITCHED, UPDATED))
+
+
+def test_a_calendar_that_comes_back_and_is_not_read_gives_way_to_the_devices():
+    story = linked().reads("08:05", TEN, tells=(CONFIRMED,))
+    story.polled.clear()
+    story.then("08:10", found()).then("08:11", found(MICROSOFT))
+    story.turns("08:11", CalendarPhase.DEGRADED, DEGRADED, why="no route")
+    story.lists("08:20", HYBRID_TEN, HYBRID_ELEVEN, tells=(UPDATED, SWITCHED, UPDATED, CONFIRMED))
+
+
+def test_a_calendar_that_is_found_in_the_place_of_another_leaves_the_agenda_until_it_is_read():
+    story = lonely().reads("08:05", TEN, tells=(CONNECTED, SWITCHED, CONFIRMED))
+    story.polled.clear()
+    story.then("08:10", found(GOOGLE))
+    assert len(story.agenda) == 1
+    story.reads("08:11", TEN, calendar=GOOGLE, tells=(CONNECTED, SWITCHED, UPDATED))
 
 
 def test_what_is_found_again_changes_nothing_and_leave_to_write_may_come_later():
