@@ -11,26 +11,39 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from sqlite3 import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from agent import clock as clocks
 from agent import snapshots
 from agent.clock import Clock
+from agent.core.calendars import FOR_A_PERSON
 from agent.core.devices import furnish
 from agent.core.events import RoomEvent
 from agent.core.facts import Fact, Request, Step
-from agent.core.model import DeviceId, DevicePhase, DeviceState, HoldPhase, Room, RoomId, Transport
+from agent.core.model import (
+    CalendarKind,
+    CalendarPhase,
+    CalendarState,
+    DeviceId,
+    DevicePhase,
+    DeviceState,
+    HoldPhase,
+    Room,
+    RoomId,
+    Transport,
+)
 from agent.core.orders import Answer
 from agent.desk import Desk
 from agent.listening import FEW_STRANGERS, MANY_STRANGERS, Bounds, Listener
 from agent.local_api import Broadcast, Inside, SocketInUse, serve
-from agent.pipeline import Pipeline
+from agent.pipeline import Pipeline, nobody
 from agent.settings import Configuration, Feedback
 from agent.telemetry import LoopLag, disk_free_bytes, memory_bytes, notify
 from cloud_link import broker, envelope, inbox, outbox
@@ -49,6 +62,8 @@ from cloud_link.database import (
 from cloud_link.forwarder import Agent, Conduct, Forwarder
 from cloud_link.retained import Picture
 from device_adapters import trust
+from device_adapters.cloud import Cloud, CloudLines
+from device_adapters.conversation import Dial
 from device_adapters.fleet import Fleet
 from device_adapters.http import Http
 from device_adapters.lines import Lines
@@ -56,7 +71,13 @@ from device_adapters.receiver import Receiver
 from device_adapters.ssh import Shells
 from device_adapters.websocket import WebSockets
 
+if TYPE_CHECKING:
+    from agent.site_calendars import OpenCalendars
+    from cloud_link.calendars.views import IntegrationTurned
+
 log = structlog.get_logger()
+
+Reached = tuple[Mapping[DeviceId, DeviceState], Mapping[CalendarKind, CalendarState]]
 
 HEALTH_EVERY_S = 60.0
 DEFAULT_SLOT = 1
@@ -143,29 +164,31 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 async def _build(configuration: Configuration, database: Database) -> _Daemon:
-    clock = Clock()
     known = await database.write(snapshots.load)
-    rooms = [
-        furnish(known.get(room.id), room.id, room.devices, now=clock.now()) for room in configuration.rooms
-    ]
-    await database.write(partial(snapshots.forget, keep=[room.id for room in rooms]))
+    await database.write(partial(snapshots.forget, keep=[room.id for room in configuration.rooms]))
     stats = await database.write(lambda tx: outbox.stats(tx, now=outbox.moment_now()))
-    return _Daemon(configuration, database, clock, rooms, stats)
+    if configuration.accounts is None:
+        return _Daemon(configuration, database, known, stats, calendars=None)
+    from agent.site_calendars import open_calendars  # noqa: PLC0415 - only who has some pays for their libraries
+
+    calendars = await open_calendars(configuration, configuration.accounts, database)
+    return _Daemon(configuration, database, known, stats, calendars=calendars)
 
 
-def _lines(feedback: Feedback | None, receiver: Receiver) -> Lines:
+def _lines(feedback: Feedback | None, receiver: Receiver, cloud: Cloud | None) -> Lines:
     contexts = trust.Contexts()
-    return Lines(
-        {
-            Transport.WEBSOCKET: WebSockets(contexts=contexts),
-            Transport.SSH: Shells(),
-            Transport.HTTP: Http(
-                contexts=contexts,
-                receiver=None if feedback is None else receiver,
-                slot=DEFAULT_SLOT if feedback is None else feedback.slot,
-            ),
-        }
-    )
+    lines: dict[Transport, Dial] = {
+        Transport.WEBSOCKET: WebSockets(contexts=contexts),
+        Transport.SSH: Shells(),
+        Transport.HTTP: Http(
+            contexts=contexts,
+            receiver=None if feedback is None else receiver,
+            slot=DEFAULT_SLOT if feedback is None else feedback.slot,
+        ),
+    }
+    if cloud is not None:
+        lines[Transport.CLOUD] = CloudLines(cloud)
+    return Lines(lines)
 
 
 class _Daemon:
@@ -175,15 +198,36 @@ class _Daemon:
         self,
         configuration: Configuration,
         database: Database,
-        clock: Clock,
-        rooms: Sequence[Room],
+        known: Mapping[RoomId, Room],
         stats: outbox.Stats,
+        *,
+        calendars: OpenCalendars | None,
     ) -> None:
+        """`known` are the rooms as the last life left them."""
+        clock = Clock()
         self._configuration = configuration
         self._database = database
         self._clock = clock
+        self.calendars = None
+        if calendars is not None:
+            self.calendars = calendars(
+                deliver=self._deliver, tell=self._tell_of_calendars, now=clock.now, luck=random.random
+            )
+        linked = {} if self.calendars is None else self.calendars.linked()
+        rooms = [
+            furnish(
+                known.get(room.id),
+                room.id,
+                room.devices,
+                calendars=linked.get(room.id, ()),
+                writes=frozenset() if self.calendars is None else self.calendars.writes(),
+                now=clock.now(),
+            )
+            for room in configuration.rooms
+        ]
         self._lag = LoopLag()
         self._last_stats = stats
+        self._calendars_told: dict[str, envelope.CalendarsTurned] = {}  # by service, what the cloud knows
         self._version = version("roomd")
         self.broadcast = Broadcast()
         site = configuration.site
@@ -195,6 +239,9 @@ class _Daemon:
             now=clock.now,
         )
         self.inside = Inside(self.picture, self.broadcast, self._desk.order)
+        if self.calendars is not None:
+            shown = partial(self.calendars.pictured, whole=True)
+            self.inside = replace(self.inside, calendars=shown, consent=self.calendars.consent)
         self._hearing = self._desk.hearing(database)
         self._forwarder = Forwarder(
             database,
@@ -209,19 +256,29 @@ class _Daemon:
             hearing=self._hearing,
         )
         self._pipeline = Pipeline(
-            rooms, policy=configuration.policy, clock=clock, record=self._record, ask=self._ask
+            rooms,
+            policy=configuration.policy,
+            clock=clock,
+            record=self._record,
+            ask=self._ask,
+            ask_calendar=nobody if self.calendars is None else self.calendars.ask,
+            stepped=self._clock_stepped,
         )
         self.receiver = Receiver()
         self._fleet = Fleet(
             configuration.devices,
             self._pipeline.deliver,
-            dial=_lines(configuration.feedback, self.receiver),
+            dial=_lines(
+                configuration.feedback,
+                self.receiver,
+                None if self.calendars is None else self.calendars.webex,
+            ),
             dial_at_once=configuration.dial_at_once,
             timezone=configuration.policy.timezone,
             clock=clock.now,
         )
         self._pictures = {room.id: self._picture_of(room.id) for room in rooms}
-        self._shown_devices: dict[RoomId, Mapping[DeviceId, DeviceState]] = {}
+        self._reached: dict[RoomId, Reached] = {}
         for room in rooms:
             self._show(room)
 
@@ -229,7 +286,9 @@ class _Daemon:
         """Run every task until told to stop, and then let go of them in the order of a datum's way."""
         await self._tell_of_rescue()
         async with asyncio.TaskGroup() as tasks:
-            heard = tasks.create_task(self._fleet.run(), name="fleet")
+            heard = [tasks.create_task(self._fleet.run(), name="fleet")]
+            if self.calendars is not None:
+                heard.append(tasks.create_task(self.calendars.run(), name="calendars"))
             clock = tasks.create_task(self._pipeline.watch_the_clock(), name="clock")
             road = tasks.create_task(self._pipeline.run(), name="pipeline")
             line = tasks.create_task(self._forwarder.run(), name="forwarder")
@@ -245,9 +304,9 @@ class _Daemon:
             )
             await stop.wait()
             notify("STOPPING=1")
-            for task in (heard, clock, lag, health):
+            for task in (*heard, clock, lag, health):
                 task.cancel()
-            await asyncio.wait((heard, clock, lag, health))
+            await asyncio.wait((*heard, clock, lag, health))
             await self._drain(road)
             self._forwarder.stop()
             await asyncio.wait((line,), timeout=PARTS_WITHIN_S)
@@ -332,8 +391,9 @@ class _Daemon:
         site, retained = self._configuration.site, self._forwarder.retained
         state, reach = self._pictures[room.id]
         retained.show(site.state(room.id), state)
-        if self._shown_devices.get(room.id) is not room.devices:
-            self._shown_devices[room.id] = room.devices
+        devices, calendars = self._reached.get(room.id, (None, None))
+        if devices is not room.devices or calendars is not room.calendars:
+            self._reached[room.id] = room.devices, room.calendars
             retained.show(site.availability(room.id), reach)
 
     # ── what it tells about itself
@@ -368,6 +428,42 @@ class _Daemon:
             clock=clocks.state(),
         )
 
+    def _clock_stepped(self, by: timedelta) -> None:
+        if self.calendars is not None:
+            self.calendars.stepped(by)
+
+    async def _tell_of_calendars(self, turned: IntegrationTurned) -> None:
+        """A service's calendars stand otherwise: for the log, and for the cloud where it is news to it."""
+        level = log.info
+        if turned.phase is CalendarPhase.DEGRADED:
+            level = log.warning
+        elif turned.phase in FOR_A_PERSON:
+            level = log.error
+        level("calendars.turned", service=turned.service.value, phase=turned.phase.value, why=turned.why)
+        told = envelope.calendars_turned(turned.service, turned.phase, why=turned.why, at=turned.at)
+        if told is None or self._is_known(told):
+            return
+        self._calendars_told[turned.service] = told
+        posted = await self._database.write(partial(self._post_own, told))
+        self._forwarder.offer(posted)
+        if self.broadcast.heard:
+            for one in posted:
+                self.broadcast.tell(one.envelope.payload)
+
+    def _is_known(self, told: envelope.CalendarsTurned) -> bool:
+        """Whether the cloud knows it; of what mends itself, the reasons may change without a word."""
+        before = self._calendars_told.get(told.service)
+        if before is None or before.phase is not told.phase:
+            return False
+        return before.why == told.why or told.phase not in FOR_A_PERSON
+
+    def _post_own(self, told: envelope.AgentFact, tx: Connection) -> list[outbox.Posted]:
+        site = self._configuration.site
+        seal = partial(
+            envelope.seal_own, told, site=site, recorded_at=self._clock.now(), clock=clocks.state()
+        )
+        return outbox.append(tx, [(envelope.agent_stream(site.agent), seal)], recorded=outbox.moment_now())
+
     async def _tell_of_rescue(self) -> None:
         reset = self._database.opened.reset
         if reset is None:
@@ -376,12 +472,9 @@ class _Daemon:
         told = envelope.OutboxReset(
             at=now, previous_epoch=reset.previous_epoch, salvaged=reset.salvaged, reason=reset.reason
         )
-        site = self._configuration.site
-        seal = partial(envelope.seal_own, told, site=site, recorded_at=now, clock=clocks.state())
-        stream = envelope.agent_stream(site.agent)
 
         def tell(tx: Connection) -> None:
-            outbox.append(tx, [(stream, seal)], recorded=outbox.moment_now())
+            self._post_own(told, tx)
             reset_told(tx)
 
         await self._database.write(tell)
@@ -426,6 +519,7 @@ class _Daemon:
             memory_bytes=memory_bytes(),
             loop_lag_s=self._lag.read_s(),
             commands=self._hearing.heard,
+            calendars=() if self.calendars is None else self.calendars.health(),
         )
 
     async def picture(self) -> dict[str, Any]:
@@ -453,6 +547,7 @@ class _Daemon:
                 "delivered": line.acknowledged,
                 "dropped": stats.dropped,
             },
+            "calendars": [] if self.calendars is None else self.calendars.pictured(whole=False),
             "devices": {phase.value: phases[phase] for phase in DevicePhase},
             "rooms": [
                 {
