@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from cryptography.hazmat.primitives import hashes
@@ -31,6 +31,21 @@ SCOPES: Final = (
     "spark:xapi_statuses",
     "spark:xapi_commands",
 )
+
+
+class CommandFailed(Exception):
+    """A device would not do it; the text says why."""
+
+
+class Registered(Protocol):
+    """A device that speaks for itself; the others say what a test put there."""
+
+    @property
+    def connected(self) -> bool: ...
+    def values(self) -> Json:
+        """All its statuses, a tree from the root."""
+
+    def command(self, name: str, arguments: Json, body: str | None) -> Json: ...
 
 
 @dataclass
@@ -70,6 +85,12 @@ class WebexCloud(Serving):
         self.commands: Final[
             dict[str, Callable[[str, Json], Json]]
         ] = {}  # by name: device, arguments → result
+        self.registered: Final[dict[str, Registered]] = {}
+        self.manifest: Final[dict[str, list[str]]] = {
+            "commands": ["Bookings.*"],
+            "statuses": ["RoomAnalytics.*"],
+            "events": [],
+        }
         self.app: Final[Json] = {}
         self._poll_within_s: Final = poll_within_s
         self._page: Final = page
@@ -78,14 +99,13 @@ class WebexCloud(Serving):
         self._forgiven: set[str] = set()
         self._access: set[str] = set()
         self._queue: Final[list[Json]] = []
-        self._news: Final = asyncio.Condition()
+        self._news: Final = asyncio.Event()
         self._queue_id: Final = uuid.uuid4().hex
         self._latest_poll = object()
 
     async def __aexit__(self, *error: object) -> None:
         self._over.set()
-        async with self._news:
-            self._news.notify_all()  # no poll waits any longer
+        self._news.set()  # no poll waits any longer
         await super().__aexit__(*error)
 
     # ── what tests do with it ──
@@ -187,9 +207,7 @@ class WebexCloud(Serving):
             "iat": int(now.timestamp()),
             "jti": uuid.uuid4().hex,
             "refreshToken": self.refresh_token,
-            "xapiAccess": json.dumps(
-                {"commands": ["Bookings.*"], "statuses": ["RoomAnalytics.*"], "events": []}
-            ),
+            "xapiAccess": json.dumps(self.manifest),
         } | changes
 
     def action(self, name: str, **claims: object) -> Json:
@@ -223,9 +241,12 @@ class WebexCloud(Serving):
 
     async def say(self, *messages: Json) -> None:
         """Put messages onto the queue."""
-        async with self._news:
-            self._queue.extend(messages)
-            self._news.notify_all()
+        self.tell(*messages)
+
+    def tell(self, *messages: Json) -> None:
+        """The same, for those who cannot wait."""
+        self._queue.extend(messages)
+        self._news.set()
 
     def give_access(self) -> str:
         """An access token, as if somebody had renewed it."""
@@ -296,9 +317,14 @@ class WebexCloud(Serving):
                 return self._one(self.workspaces, one)
             case "GET", ["v1", "devices"]:
                 of = query.get("workspaceId")
-                return self._listed(
-                    request, query, [one for one in self.devices.values() if of in (None, one["workspaceId"])]
-                )
+                devices = [
+                    {**one, **({} if self._connected(one["id"]) else {"connectionStatus": "disconnected"})}
+                    if one["id"] in self.registered
+                    else one
+                    for one in self.devices.values()
+                    if of in (None, one["workspaceId"])
+                ]
+                return self._listed(request, query, devices)
             case "GET", ["v1", "devices", one]:
                 return self._one(self.devices, one)
             case "GET", ["v1", "xapi", "status"]:
@@ -368,19 +394,33 @@ class WebexCloud(Serving):
             return self._error(HTTPStatus.BAD_REQUEST, "deviceId or name")
         if len(names) > MOST_STATUS_NAMES:
             return self._error(HTTPStatus.BAD_REQUEST, "A request can contain at most 10 expressions")
-        if self.devices[device]["connectionStatus"] not in ("connected", "connected_with_issues"):
+        if not self._connected(device):
             return self._error(HTTPStatus.NOT_FOUND, "The device is not connected")
+        itself = self.registered.get(device)
+        if itself is not None and not all(self.allows("statuses", name) for name in names):
+            return self._error(HTTPStatus.FORBIDDEN, "Not in the integration's manifest")
+        values = self.statuses[device] if itself is None else itself.values()
         result: Json = {}
         for name in names:
-            _pick(self.statuses[device], name.split("."), result)
+            _pick(values, name.split("."), result)
         return tree({"deviceId": device, "result": result})
 
     def _commanded(self, name: str, said: object) -> Response:
         if not isinstance(said, dict) or said.get("deviceId") not in self.devices:
             return self._error(HTTPStatus.BAD_REQUEST, "deviceId")
+        arguments = said.get("arguments", {})
+        if (itself := self.registered.get(said["deviceId"])) is not None:
+            if not self._connected(said["deviceId"]):
+                return self._error(HTTPStatus.NOT_FOUND, "The device is not connected")
+            if not self.allows("commands", name):
+                return self._error(HTTPStatus.FORBIDDEN, "Not in the integration's manifest")
+            try:
+                result = itself.command(name, arguments, said.get("body"))
+            except CommandFailed as error:
+                return self._error(HTTPStatus.BAD_REQUEST, str(error))
+            return tree({"deviceId": said["deviceId"], "arguments": arguments, "result": result})
         if name not in self.commands:
             return self._error(HTTPStatus.BAD_REQUEST, "Unknown command or not in the manifest")
-        arguments = said.get("arguments", {})
         done = self.commands[name](said["deviceId"], arguments)
         return tree({"deviceId": said["deviceId"], "arguments": arguments, "result": done})
 
@@ -396,7 +436,7 @@ class WebexCloud(Serving):
             "manifestVersion": 1,
             "scopes": list(SCOPES),
             "roles": ["id_readonly_admin"],
-            "xapiAccessKeys": {"commands": ["Bookings.*"], "statuses": ["RoomAnalytics.*"], "events": []},
+            "xapiAccessKeys": self.manifest,
             "createdAt": "2026-01-01T00:00:00Z",
             "updatedAt": _now(),
             "provisioningState": self.app.get("provisioningState", "in_progress"),
@@ -409,19 +449,30 @@ class WebexCloud(Serving):
 
     async def _polled(self) -> Response:
         this = self._latest_poll = object()
-        async with self._news:
-            self._news.notify_all()  # an older poll ends: there is one poller of a queue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_within_s):
-                    await self._news.wait_for(
-                        lambda: self._queue or self._latest_poll is not this or self._over.is_set()
-                    )
-            told: list[Json] = []
-            if self._latest_poll is this:
-                told, self._queue[:] = [*self._queue], []
+        self._news.set()  # an older poll ends: there is one poller of a queue
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._poll_within_s):
+                while not self._queue and self._latest_poll is this and not self._over.is_set():
+                    self._news.clear()
+                    await self._news.wait()
+        told: list[Json] = []
+        if self._latest_poll is this:
+            told, self._queue[:] = [*self._queue], []
         return tree({"messages": told})
 
     # ── small things ──
+
+    def allows(self, kind: str, name: str) -> bool:
+        """Whether the manifest has a command, status or event."""
+        return any(
+            name == key or (key.endswith(".*") and f"{name}.".startswith(key[:-1]))
+            for key in self.manifest[kind]
+        )
+
+    def _connected(self, device: str) -> bool:
+        if (itself := self.registered.get(device)) is not None and not itself.connected:
+            return False
+        return self.devices[device]["connectionStatus"] in ("connected", "connected_with_issues")
 
     @property
     def _app_path(self) -> str:

@@ -1,0 +1,109 @@
+"""What a site was given by Webex, in a file: replaced as a whole, and on disk before it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from cloud_link.calendars.errors import Transient
+from cloud_link.calendars.webex_codes import Activation
+
+GRANT: Final = "webex-grant.json"
+REVOKED: Final = "webex-revoked.json"
+
+Shape = TypeVar("Shape")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """An activation, and by what access is renewed the next time."""
+
+    activation: Activation  # its own refresh token is of the past
+    refresh_token: str = field(repr=False)
+    renewed_at: datetime
+    lapses_at: datetime | None  # unless it is renewed before
+    code: str = ""  # digest of the activation code that lay there when it was given
+    first: str = ""  # digest of the activation's own refresh token: by that it is known again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """The grant was taken back, and is forgotten."""
+
+    why: str
+    at: datetime
+    code: str = ""  # digest of the activation code that lay there
+
+
+class GrantFile:
+    """The one place where a site's grant is kept, in a directory that is the daemon's own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._grant = directory / GRANT
+        self._revoked = directory / REVOKED
+
+    def read(self) -> Grant | None:
+        """What is kept; None if there is nothing, or nothing that can be read."""
+        return _read(self._grant, Grant)
+
+    def revoked(self) -> Revocation | None:
+        """Why there is none; None if it was not taken back."""
+        return _read(self._revoked, Revocation)
+
+    def keep(self, grant: Grant) -> None:
+        """Transient if it cannot be kept; then the one before is still there."""
+        activation = replace(grant.activation, refresh_token="")
+        _write(self._grant, replace(grant, activation=activation))
+        with contextlib.suppress(FileNotFoundError):
+            self._revoked.unlink()
+
+    def wipe(self, revocation: Revocation) -> None:
+        """Forget the grant and remember why. Transient if that cannot be done."""
+        _write(self._revoked, revocation)
+        with contextlib.suppress(FileNotFoundError):
+            self._grant.unlink()
+            _settle(self._grant.parent)
+
+    def consent(self) -> None:
+        """It was given again, or is to be tried."""
+        with contextlib.suppress(FileNotFoundError):
+            self._revoked.unlink()
+
+
+def _read(path: Path, shape: type[Shape]) -> Shape | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=shape)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _write(path: Path, value: object) -> None:
+    new = path.with_suffix(".new")  # what a crash leaves there is overwritten the next time
+    try:
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.json.encode(value))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+        _settle(path.parent)
+    except OSError as error:
+        raise Transient(
+            f"the grant of Webex cannot be kept in {path.parent}: {error.strerror}",
+            mend=f"make room in {path.parent}, and let the user roomd write there",
+        ) from None
+
+
+def _settle(directory: Path) -> None:
+    """A name that was given or taken is on disk, too."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

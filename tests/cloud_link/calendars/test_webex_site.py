@@ -1,0 +1,404 @@
+"""A site's Webex as the daemon runs it: activation, restarts, revocation, rooms and Hybrid Calendars."""
+
+import asyncio
+import contextlib
+import json
+import os
+import stat
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from agent.core.model import CalendarPhase, RoomId
+from cloud_link.calendars.integration import SECOND_LOOK, Service
+from cloud_link.calendars.matching import Ground
+from cloud_link.calendars.views import RoomView
+from cloud_link.calendars.webex_grant import GRANT, REVOKED, GrantFile
+from cloud_link.calendars.webex_rooms import HybridPhase
+from tests.cloud_link.calendars.webex_house import HASTY, Living, living, rooms_of
+from tests.clouds.serving import CUT
+from tests.clouds.webex import WebexCloud
+
+MORTAL = Path(__file__).parent / "webex_site_mortal.py"
+ROOT = Path(__file__).parents[3]
+FJORD = RoomId("fjord")
+MICROSOFT = {"type": "microsoft", "emailAddress": "fjord@contoso.com"}
+
+
+@pytest.fixture
+async def cloud() -> AsyncIterator[WebexCloud]:
+    async with WebexCloud(poll_within_s=5.0) as cloud:
+        yield cloud
+
+
+def grant(directory: Path) -> dict[str, str]:
+    kept: dict[str, str] = json.loads((directory / "state" / GRANT).read_text())
+    return kept
+
+
+def room_of(here: Living, room: str = "fjord") -> RoomView:
+    return next(each for each in here.site.view().rooms if each.room == room)
+
+
+# ── activation, and what is kept ──────────────────────────────────────────────────────────────────
+
+
+async def test_an_activation_code_is_all_it_takes(cloud, tmp_path):
+    fjord = cloud.add_workspace("Fjord", calendar=MICROSOFT)
+    async with living(cloud, tmp_path, rooms_of("Fjord")) as here:
+        await here.until(lambda: room_of(here).phase is CalendarPhase.ACTIVE)
+        view = here.site.view()
+        assert (view.service, view.why, view.doubts, view.others) == (Service.WEBEX, None, (), ())
+        room = room_of(here)
+        assert (room.address, room.ground, room.why, room.pushed) == (fjord, Ground.NAME, None, True)
+        assert room.listed_at is not None
+        assert here.site.linked_workspaces == {"fjord": fjord}
+        await here.until(lambda: cloud.app.get("operationalState") == "operational")
+        assert (cloud.app["provisioningState"], cloud.app["queue"]) == ("completed", {"state": "enabled"})
+        assert here.phases() == [CalendarPhase.ACTIVE]
+
+
+async def test_the_grant_is_kept_for_its_owner_alone_before_it_is_used(cloud, tmp_path):
+    async with living(cloud, tmp_path):
+        file = tmp_path / "state" / GRANT
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert grant(tmp_path)["refresh_token"] == cloud.refresh_token
+        assert cloud.refresh_token not in repr(GrantFile(tmp_path / "state").read())
+        assert list((tmp_path / "state").iterdir()) == [file]
+
+
+async def test_a_restart_needs_no_code_any_more(cloud, tmp_path):
+    async with living(cloud, tmp_path):
+        pass
+    (tmp_path / "activation-code").write_text("")
+    cloud.seen.clear()
+    async with living(cloud, tmp_path):
+        assert not cloud.asked("GET", "/jwks")
+        assert grant(tmp_path)["refresh_token"] == cloud.refresh_token
+    (tmp_path / "activation-code").write_text("something that is no code")
+    with capture_logs() as logs:
+        async with living(cloud, tmp_path):
+            pass
+    assert "webex.code_not_taken" in [each["event"] for each in logs]
+
+
+async def test_a_kept_code_that_has_lapsed_is_not_read_again(cloud, tmp_path):
+    async with living(cloud, tmp_path):
+        pass
+    async with living(cloud, tmp_path, until=None) as here:
+        here.later = timedelta(days=30)
+        await here.until_phase(CalendarPhase.ACTIVE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_kill_between_the_answer_and_its_use_costs_nothing_that_was_kept(cloud, tmp_path, when):
+    """Killed after the new token is on disk all goes on; before it, where Webex forgives, too."""
+    async with living(cloud, tmp_path):
+        pass
+    cloud.faults.forgives = when == "before"
+    before = grant(tmp_path)["refresh_token"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(MORTAL),
+        when,
+        str(tmp_path),
+        cloud.client_id,
+        cloud.key_url,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    async with asyncio.timeout(30):
+        assert await process.wait() == -9
+    assert (grant(tmp_path)["refresh_token"] == before) is (when == "before")
+    assert (grant(tmp_path)["refresh_token"] == cloud.refresh_token) is (when == "after")
+    async with living(cloud, tmp_path):
+        assert grant(tmp_path)["refresh_token"] == cloud.refresh_token
+
+
+async def test_nothing_is_used_that_could_not_be_kept(cloud, tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "webex-grant.new").mkdir()  # nothing can be written there
+    async with living(cloud, tmp_path, until=None) as here:
+        await here.until(lambda: "cannot be kept" in (here.site.view().why or ""))
+        assert not cloud.asked("POST", "/v1/access_token")
+        assert cloud.refresh_token not in (here.site.view().why or "")
+        (state / "webex-grant.new").rmdir()
+        here.later = timedelta(minutes=20)
+        await here.until_phase(CalendarPhase.ACTIVE)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "why"),
+    [
+        ("activation-code", "no code", "not an activation code"),
+        ("activation-code", "", "no activation code"),
+        ("secret", "", "is empty"),
+        ("secret", "another", "does not renew our access"),
+    ],
+)
+async def test_what_an_operator_must_mend_is_said_and_mended_by_the_file_alone(
+    cloud, tmp_path, file, content, why
+):
+    right = cloud.sign(cloud.activation()) if file == "activation-code" else cloud.client_secret
+    async with living(cloud, tmp_path, until=None) as here:
+        (tmp_path / file).write_text(content)
+        await here.until_phase(CalendarPhase.CREDENTIAL)
+        assert why in (here.site.view().why or "")
+        assert cloud.client_secret not in (here.site.view().why or "")
+        (tmp_path / file).write_text(right)
+        if file == "secret":
+            here.later = timedelta(hours=1)
+        await here.until_phase(CalendarPhase.ACTIVE)
+
+
+async def test_another_code_is_taken_while_we_run(cloud, tmp_path):
+    async with living(cloud, tmp_path) as here:
+        cloud.refresh_token = "of another activation"
+        (tmp_path / "activation-code").write_text(cloud.sign(cloud.activation()))
+        asked = len(cloud.asked("GET", "/jwks"))
+        await here.until(lambda: len(cloud.asked("GET", "/jwks")) > asked and cloud.polling)
+        await here.until(lambda: grant(tmp_path)["refresh_token"] == cloud.refresh_token)
+        assert here.site.view().phase is CalendarPhase.ACTIVE
+
+
+async def test_an_activation_that_webex_tells_of_is_kept_and_used(cloud, tmp_path):
+    async with living(cloud, tmp_path) as here:
+        cloud.refresh_token = "of another activation"
+        again = cloud.activation()
+        await cloud.say(cloud.action("provision", **again))
+        await here.until(lambda: "of another" not in cloud.refresh_token)
+        await here.until(lambda: grant(tmp_path)["refresh_token"] == cloud.refresh_token)
+        # and the same as a code changes nothing, as its own refresh token is of the past
+        (tmp_path / "activation-code").write_text(cloud.sign(again))
+        asked = len(cloud.asked("GET", "/jwks"))
+        await here.until(lambda: len(cloud.asked("GET", "/jwks")) > asked)
+        await here.until_phase(CalendarPhase.ACTIVE)
+    async with living(cloud, tmp_path) as here:
+        assert grant(tmp_path)["refresh_token"] == cloud.refresh_token
+
+
+async def taken_out_of_use(here: Living) -> None:
+    """By an administrator, in Control Hub."""
+    await here.until(lambda: here.cloud.polling)
+    await here.cloud.say(here.cloud.action("deprovision"))
+    await here.until_phase(CalendarPhase.REVOKED)
+    here.cloud.faults.gone = True
+
+
+# ── taken back ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_who_is_taken_out_of_use_is_revoked_and_wiped_at_once(cloud, tmp_path):
+    cloud.add_workspace("Fjord")
+    async with living(cloud, tmp_path, rooms_of("Fjord")) as here:
+        await taken_out_of_use(here)
+        await here.until(lambda: not (tmp_path / "state" / GRANT).exists())
+        assert cloud.refresh_token not in (tmp_path / "state" / REVOKED).read_text()
+        view = here.site.view()
+        assert "an administrator took the integration out of use" in (view.why or "")
+        await here.until(lambda: here.phases() == [CalendarPhase.ACTIVE, CalendarPhase.REVOKED])
+        assert here.site.hybrid == {}
+        assert room_of(here).phase is CalendarPhase.REVOKED
+    asked = len(cloud.seen)
+    async with living(cloud, tmp_path, rooms_of("Fjord"), until=CalendarPhase.REVOKED) as here:
+        await asyncio.sleep(0.1)
+        assert len(cloud.seen) == asked
+        assert "out of use" in (here.site.view().why or "")
+
+
+async def test_a_new_code_is_consent_also_if_it_came_while_we_were_away(cloud, tmp_path):
+    async with living(cloud, tmp_path) as here:
+        await taken_out_of_use(here)
+        cloud.faults.gone = False
+        cloud.refresh_token = "given again"
+        (tmp_path / "activation-code").write_text(cloud.sign(cloud.activation()))
+        await here.until_phase(CalendarPhase.ACTIVE)
+        assert not (tmp_path / "state" / REVOKED).exists()
+        await taken_out_of_use(here)
+    cloud.faults.gone = False
+    cloud.refresh_token = "and once more"
+    (tmp_path / "activation-code").write_text(cloud.sign(cloud.activation()))
+    async with living(cloud, tmp_path):
+        pass
+
+
+async def test_a_refused_renewal_is_looked_at_twice_before_all_is_forgotten(cloud, tmp_path):
+    async with living(cloud, tmp_path):
+        pass
+    cloud.faults.token_refusal = HTTPStatus.BAD_REQUEST, {"message": "invalid_grant"}
+    async with living(cloud, tmp_path, until=CalendarPhase.DEGRADED) as here:
+        assert (tmp_path / "state" / GRANT).exists()
+        here.later = SECOND_LOOK * 2
+        await here.until_phase(CalendarPhase.REVOKED)
+        await here.until(lambda: not (tmp_path / "state" / GRANT).exists())
+        cloud.faults.token_refusal = None
+        cloud.refresh_token = "first-refresh-token"
+        assert not await here.site.consent(Service.GOOGLE)
+        assert await here.site.consent(Service.WEBEX)  # the code is still good
+        await here.until_phase(CalendarPhase.ACTIVE)
+
+
+async def test_a_doubt_that_was_none_passes(cloud, tmp_path):
+    async with living(cloud, tmp_path):
+        pass
+    cloud.faults.token_refusal = HTTPStatus.BAD_REQUEST, {"message": "invalid_grant"}
+    async with living(cloud, tmp_path, until=CalendarPhase.DEGRADED) as here:
+        cloud.faults.token_refusal = None
+        here.later = SECOND_LOOK * 2
+        await here.until_phase(CalendarPhase.ACTIVE)
+
+
+# ── the queue, and health ─────────────────────────────────────────────────────────────────────────
+
+
+async def test_webex_out_of_reach_degrades_and_comes_back(cloud, tmp_path):
+    async with living(cloud, tmp_path) as here:
+        cloud.interrupt = lambda request: CUT
+        await cloud.say(cloud.health_check())
+        await here.until_phase(CalendarPhase.DEGRADED)
+        assert "broke" in (here.site.view().why or "")
+        cloud.interrupt = lambda request: None
+        await cloud.say(cloud.health_check())
+        await here.until_phase(CalendarPhase.ACTIVE)
+        assert here.phases() == [CalendarPhase.ACTIVE, CalendarPhase.DEGRADED, CalendarPhase.ACTIVE]
+
+
+async def test_control_hub_is_told_how_we_are(cloud, tmp_path):
+    cloud.manifest["commands"] = []
+    async with living(cloud, tmp_path) as here:
+        await here.until(lambda: cloud.app.get("operationalState") == "impaired")
+        assert "the integration's manifest lacks xAPI command Bookings.List" in (here.site.view().why or "")
+        cloud.manifest["commands"] = ["Bookings.*"]
+        await cloud.say(cloud.action("updateApproved", manifestVersion=2))
+        await here.until(lambda: cloud.app.get("operationalState") == "operational")
+        assert here.site.view().why is None
+
+
+# ── rooms ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_rooms_are_linked_by_hand_by_address_and_by_name_and_the_rest_is_for_a_person(cloud, tmp_path):
+    board = cloud.add_workspace("The board's own", calendar=None)
+    fjord = cloud.add_workspace("Oslo 2nd floor west", calendar=MICROSOFT)
+    skagen = cloud.add_workspace("Skagen")
+    twins = [cloud.add_workspace("Vidda"), cloud.add_workspace("Vidda")]
+    stray = cloud.add_workspace("Canteen")
+    by_name = rooms_of("Board room", "Fjord", "Skagen", "Vidda", "Nowhere", "Left", "Lobby")
+    by_hand = [
+        {"webex": board},
+        {"microsoft": "Fjord@contoso.com"},
+        {},
+        {},
+        {"webex": "no such id"},
+        {"left_out": frozenset({Service.WEBEX})},
+        {},
+    ]
+    rooms = [replace(room, **more) for room, more in zip(by_name, by_hand, strict=True)]
+    async with living(cloud, tmp_path, rooms) as here:
+        await here.until(lambda: room_of(here).phase is CalendarPhase.ACTIVE)
+        found = {each.room: (each.address, each.ground) for each in here.site.view().rooms}
+        assert found == {
+            "board-room": (board, Ground.BY_HAND),
+            "fjord": (fjord, Ground.ADDRESS),
+            "skagen": (skagen, Ground.NAME),
+            "vidda": (None, None),
+            "nowhere": (None, None),
+            "left": (None, Ground.BY_HAND),
+            "lobby": (None, None),
+        }
+        doubts = {each.one: each for each in here.site.view().doubts}
+        assert doubts.keys() == {"vidda", "nowhere"}
+        assert {each.other for each in doubts["vidda"].candidates} == set(twins)
+        assert {each.id for each in here.site.view().others} == {*twins, stray}
+        assert room_of(here, "nowhere").phase is CalendarPhase.DEGRADED
+        assert "Control Hub has no workspace no such id" in (room_of(here, "nowhere").why or "")
+        assert "roomd link" in (room_of(here, "lobby").why or "")
+        assert room_of(here, "left").why is None
+
+
+async def test_a_workspace_that_comes_later_is_found_the_next_day_or_on_a_hint(cloud, tmp_path):
+    async with living(cloud, tmp_path, rooms_of("Fjord", "Skagen")) as here:
+        listed = len(cloud.asked("GET", "/v1/workspaces"))
+        cloud.add_workspace("Skagen")
+        here.later = timedelta(hours=31)
+        await here.until(lambda: "skagen" in here.site.linked_workspaces)
+        fjord = cloud.add_workspace("Fjord")
+        new = cloud.add_device(fjord)
+        await cloud.say(cloud.event(new, "Bookings.Start", {"Id": "1"}))
+        await here.until(lambda: "fjord" in here.site.linked_workspaces)
+        assert len(cloud.asked("GET", "/v1/workspaces")) <= listed + 3
+
+
+async def test_a_directory_that_fails_once_is_read_again(cloud, tmp_path):
+    cloud.faults.failures.append(("/v1/workspaces", HTTPStatus.BAD_GATEWAY))
+    async with living(cloud, tmp_path, rooms_of("Fjord"), until=None) as here:
+        await here.until(lambda: "failed (502; tracking id ROUTER_" in (here.site.view().why or ""))
+        here.later = timedelta(hours=1)
+        await here.until_phase(CalendarPhase.ACTIVE)
+        assert here.site.view().why is None
+
+
+# ── Hybrid Calendars ──────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def listing(cloud: WebexCloud, *bookings: dict[str, str]) -> Iterator[None]:
+    cloud.commands["Bookings.List"] = lambda *_: {"Booking": list(bookings)} if bookings else {}
+    yield
+
+
+async def test_a_hybrid_calendar_lives_once_a_device_shows_its_bookings(cloud, tmp_path):
+    fjord = cloud.add_workspace("Fjord", calendar=MICROSOFT)
+    device = cloud.add_device(fjord)
+    with listing(cloud):
+        async with living(cloud, tmp_path, rooms_of("Fjord")) as here:
+            await here.until(lambda: here.site.hybrid)
+            judged = here.site.hybrid[FJORD]
+            assert (judged.phase, judged.address) == (HybridPhase.CONFIGURED, "fjord@contoso.com")
+            assert "nothing is booked today" in judged.why
+            with listing(cloud, {"Id": "webex-17", "BookingStatus": "OK"}):
+                await cloud.say(cloud.event(device, "Bookings.Start", {"Id": "webex-17"}))
+                await here.until(lambda: here.site.hybrid[FJORD].phase is HybridPhase.LIVING)
+
+
+async def test_hybrid_calendars_are_looked_at_again_every_hour_and_when_control_hub_changes(cloud, tmp_path):
+    fjord = cloud.add_workspace("Fjord")
+    async with living(cloud, tmp_path, rooms_of("Fjord")) as here:
+        await here.until(lambda: here.site.hybrid)
+        judged = here.site.hybrid[FJORD]
+        assert judged.phase is HybridPhase.NONE
+        assert judged.mend is not None
+        assert "Scheduling" in judged.mend
+        cloud.workspaces[fjord]["calendar"] = MICROSOFT
+        here.later += timedelta(days=2)
+        await here.until(lambda: here.site.hybrid[FJORD].phase is HybridPhase.CONFIGURED)
+        assert "no device to show its bookings" in here.site.hybrid[FJORD].why
+        device = cloud.add_device(fjord, connected="disconnected")
+        here.later += timedelta(hours=2)
+        await here.until(lambda: "is connected since" in here.site.hybrid[FJORD].why)
+        cloud.devices[device]["connectionStatus"] = "connected"
+        trouble = {"Id": "1", "BookingStatus": "Error", "BookingStatusMessage": "no access to the mailbox"}
+        with listing(cloud, trouble):
+            here.later += timedelta(hours=2)
+            await here.until(lambda: here.site.hybrid[FJORD].phase is HybridPhase.FAILING)
+        assert "no access to the mailbox" in here.site.hybrid[FJORD].why
+
+
+async def test_nothing_secret_is_in_a_log_or_a_view(cloud, tmp_path):
+    with capture_logs() as logs:
+        async with living(cloud, tmp_path, rooms_of("Fjord"), pace=HASTY) as here:
+            first = cloud.refresh_token
+            cloud.faults.failures.append(("/v1/access_token", HTTPStatus.BAD_GATEWAY))
+            await cloud.say(cloud.action("update", refreshToken="given-by-an-update"))
+            await here.until(lambda: grant(tmp_path)["refresh_token"] == "given-by-an-update")
+            shown = f"{here.site.view()!r} {here.told!r} {logs!r}"
+    for secret in (first, "given-by-an-update", cloud.client_secret, "access-", "/poll"):
+        assert secret not in shown
