@@ -31,6 +31,7 @@ WORDS: Final = ("Weekly", "Design review", "Møte 会議 🎉", "Budget {2027}",
 STANDING_AT_MOST: Final = 8  # in a room, beside what lasts
 FOLLOWS_WITHIN_S: Final = 1.5  # a device, what its calendar has
 SOON: Final = timedelta(minutes=2)
+APPLICATION: Final = "6f1c9a02-7d0b-4c1e-9b53-0c7f1c1f5a11"
 SECRET: Final = "s3cret"  # the stand-in's own
 
 Json = Mapping[str, Any]
@@ -80,7 +81,7 @@ class Clouds:
     def __init__(self, *, luck: random.Random, linked: Linked, door_port: int) -> None:
         self.authority: Final = trustme.CA()
         receiver = ssl.create_default_context(cadata=self.authority.cert_pem.bytes().decode())
-        self.microsoft: Final = Microsoft365()
+        self.microsoft: Final = Microsoft365(client_id=APPLICATION)
         self.microsoft.receiver = receiver
         self.google: Final = Google(hook_context=receiver)
         self.servings: Final = {
@@ -204,6 +205,11 @@ class Clouds:
         times = self._luck.choice((2, 5, 40)) if self._luck.random() < self._twice else 1
         with contextlib.suppress(OSError, TimeoutError):  # nobody is there
             await self.microsoft.notify(room.address, change=change, times=times)
+
+    async def pass_on(self) -> None:
+        """Google tells whoever watches, for ever."""
+        async with self.google.running():
+            await asyncio.Event().wait()
 
     async def touch_all(self) -> None:
         """Somebody changes something in every room, and that is told as it should be."""
@@ -335,7 +341,6 @@ async def clouds(
             await stack.enter_async_context(serving)
             there.lines[service] = await stack.enter_async_context(BadLine(serving.port))
         there.microsoft.service = _Seen(there.url(Service.MICROSOFT))  # type: ignore[assignment]
-        await stack.enter_async_context(there.google.running())
         there.link(devices)
         yield there
 
@@ -364,7 +369,9 @@ def judge(rooms: Iterable[Room], events: Iterable[Event], *, renamed: bool = Fal
         if room is None or not event.kind.startswith("booking."):
             continue
         data = event.body["data"]
-        title = str(data["title"])
+        title = data["title"]
+        if title is None:
+            continue  # older firmware says it in listings only
         keys[room.id, title].add(data["key"])
         titles[room.id, data["key"]].add(title)
         if event.kind == "booking.deleted":

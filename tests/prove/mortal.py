@@ -455,8 +455,8 @@ def _hurry_calendars() -> None:
     _shorten(integration, "SECOND_LOOK", 4.0)
     _default(wire.WirePace, "first_rest_s", 0.1)
     _default(wire.WirePace, "patience_s", 2.0)
-    _default(wire.WirePace, "connect_within_s", 2.0)
-    _default(wire.WirePace, "answer_within_s", 3.0)
+    _default(wire.WirePace, "connect_within_s", 4.0)
+    _default(wire.WirePace, "answer_within_s", 6.0)
 
 
 def _hurry_stale() -> None:

@@ -247,14 +247,15 @@ class World:
 
     async def latecomer_is_told_the_same(self) -> list[str]:
         """Whether the broker retains what it passed on; a few looks, as something may be on its way."""
-        differing: list[str] = []
+        differing: set[str] | None = None
         for _ in range(LOOKS_OF_A_LATECOMER):
             found = await retained(self.broker.port)
             latest = self.recorder.latest
-            differing = sorted(topic for topic in {*found, *latest} if found.get(topic) != latest.get(topic))
+            unlike = {topic for topic in {*found, *latest} if found.get(topic) != latest.get(topic)}
+            differing = unlike if differing is None else differing & unlike
             if not differing:
                 return []
-        return [f"{topic}: a latecomer is told something else" for topic in differing]
+        return [f"{topic}: a latecomer is told something else" for topic in sorted(differing or ())]
 
     def keep_books(self) -> Accepted:
         """Writes down what the database has promised, before it is damaged."""
@@ -271,7 +272,9 @@ class World:
         if self._calendars is not None:
             judgement.wrongs += self._calendars.emptied + self._calendars.misunderstood()
             judgement.wrongs += clouds.judge(
-                self._calendars.rooms, self.recorder.events, renamed=bool(self.books)
+                self._calendars.rooms,
+                self.recorder.events,
+                renamed=bool(self.books) or self.setting.wrong_clock,  # a day ahead all is long over
             )
         return judgement
 
@@ -345,6 +348,7 @@ async def world(
         if calendars is not None:
             if not setting.wrong_clock:  # tomorrow what lasts today is over
                 recorder.on_state = calendars.watch
+            crew.start(calendars.pass_on(), name="google")
             if calendars.linked.follow:
                 crew.start(calendars.follow(), name="hybrid calendar")
         yield World(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.prove.plots.brokers import BROKERS
+from tests.prove.plots.calendars import CALENDARS
 from tests.prove.plots.devices import DEVICES
 from tests.prove.plots.holds import HOLDS
 from tests.prove.plots.lies import LIES
@@ -23,6 +24,7 @@ SCENARIOS: Final[tuple[Scenario | Trial, ...]] = (
     *LINES,
     *STATES,
     *HOLDS,
+    *CALENDARS,
     *STORM,
     *PARSERS,
 )
