@@ -6,7 +6,7 @@ import asyncio
 import email.utils
 import os
 import ssl
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,6 @@ from cloud_link.calendars.errors import (
     RoomUnknown,
     Transient,
 )
-from cloud_link.calendars.google import Google
 from cloud_link.calendars.integration import (
     Access,
     Integration,
@@ -50,10 +49,14 @@ from cloud_link.calendars.integration import (
 )
 from cloud_link.calendars.joins import Platform
 from cloud_link.calendars.matching import Doubt, Ground, Matching, Named, match
-from cloud_link.calendars.microsoft import Microsoft, RoomToList
-from cloud_link.calendars.opening import open_google, open_microsoft, read_file, trusting
+from cloud_link.calendars.microsoft import RoomToList
+from cloud_link.calendars.opening import read_file, trusting
+from cloud_link.calendars.providers import Calendars, GoogleProvider, MicrosoftProvider, Provider
 from cloud_link.calendars.tokens import TokenTold
 from cloud_link.calendars.webex import Lines, activate
+from cloud_link.calendars.webex_codes import Activation, lacking
+from cloud_link.calendars.webex_grant import Grant, GrantFile
+from cloud_link.calendars.webex_rooms import HybridPhase
 from cloud_link.calendars.window import today_and_tomorrow
 from cloud_link.calendars.wire import Wire, WirePace
 
@@ -62,11 +65,11 @@ NAMES: Final[Mapping[Service, str]] = {
     Service.GOOGLE: "Google Workspace",
     Service.WEBEX: "Webex",
 }
-AT_ONCE: Final = 8  # rooms at Google: its quota is for a minute, and a running daemon has a share in it
 TELLING: Final = 3  # entries of a room: fewer may be so by chance
 MOST_NAMED: Final = 12  # rooms in a sentence
 OFF_BY: Final = timedelta(seconds=60)  # clouds give some minutes; what is signed is to be valid at once
 EXPIRES_SOON: Final = timedelta(days=14)
+SHOWS_THAT_IT_LIVES: Final = "Bookings.List"  # of a Hybrid Calendar, by a device of the room
 DOOR_WITHIN_S: Final = 5.0
 SETTLED: Final = (  # facts: what Exchange does to meetings by default hides them from everybody
     "-AutomateProcessing AutoAccept -DeleteComments $false -DeleteSubject $false "
@@ -82,7 +85,7 @@ async def examine_calendars(visit: Visit) -> None:
     if accounts is None:
         visit.ok("calendars", "none are configured: rooms are as their devices say")
         return
-    said = {str(each["service"]): each for each in (visit.picture or {}).get("calendars", ())}
+    said = {str(each["service"]): each for each in visit.calendars}
     alone: list[set[str]] = []
     for service, account in (
         (Service.MICROSOFT, accounts.microsoft),
@@ -95,9 +98,12 @@ async def examine_calendars(visit: Visit) -> None:
             _by_daemon(visit, service, said[service.value])
         match account:
             case MicrosoftAccount():
-                alone.append(await _examine_microsoft(visit, account))
+                # The organizer's name is compared with the title here, and forgotten with it.
+                provider = MicrosoftProvider(replace(account, organizers=True), now=visit.now)
+                alone.append(await _examine_service(visit, provider, searched=account.search_bodies))
             case GoogleAccount():
-                alone.append(await _examine_google(visit, account))
+                google = GoogleProvider(account, now=visit.now, rest=asyncio.sleep)
+                alone.append(await _examine_service(visit, google, searched=account.search_bodies))
             case WebexAccount():
                 await _examine_webex(visit, account, said.get(service.value))
             case other:
@@ -133,113 +139,7 @@ def _parted(phase: str, why: object) -> tuple[str, str | None]:
     return (f"{phase}: {seen}", mend) if mend else (phase, seen or None)
 
 
-# ── Microsoft 365 ─────────────────────────────────────────────────────────────────────────────────
-
-
-async def _examine_microsoft(visit: Visit, account: MicrosoftAccount) -> set[str]:
-    # The organizer's name is compared with the title here, and forgotten with it.
-    account = replace(account, organizers=True)
-    try:
-        async with open_microsoft(
-            account, on_token=_token_told(visit, Service.MICROSOFT), now=visit.now
-        ) as client:
-            return await _examine_service(visit, Service.MICROSOFT, _MicrosoftRooms(client, account))
-    except CalendarError as error:
-        _trouble(visit, Service.MICROSOFT, error)
-        return set()
-
-
-@dataclass(frozen=True, slots=True)
-class _MicrosoftRooms:
-    client: Microsoft
-    account: MicrosoftAccount
-
-    @property
-    def searches_bodies(self) -> bool:
-        return self.account.search_bodies
-
-    async def directory(self) -> tuple[Named, ...]:
-        return tuple(
-            Named(
-                id=place.address,
-                name=place.name,
-                capacity=place.capacity,
-                address=place.address,
-                where=tuple(each for each in (place.building, place.floor) if each),
-            )
-            for place in await self.client.rooms()
-        )
-
-    async def read(self, visit: Visit, addresses: Sequence[str], tell: Callable[[str, Listed], None]) -> None:
-        zone = visit.configuration.policy.timezone
-        window = today_and_tomorrow(visit.now(), zone)
-
-        async def told(address: str, listed: Listed) -> None:
-            tell(address.lower(), listed)
-
-        rooms = [RoomToList(address=address, window=window, zone=zone) for address in addresses]
-        await self.client.list_rooms(rooms, told)
-
-
-# ── Google Workspace ──────────────────────────────────────────────────────────────────────────────
-
-
-async def _examine_google(visit: Visit, account: GoogleAccount) -> set[str]:
-    try:
-        async with open_google(account, on_token=_token_told(visit, Service.GOOGLE), now=visit.now) as client:
-            return await _examine_service(visit, Service.GOOGLE, _GoogleRooms(client, account))
-    except CalendarError as error:
-        _trouble(visit, Service.GOOGLE, error)
-        return set()
-
-
-@dataclass(frozen=True, slots=True)
-class _GoogleRooms:
-    client: Google
-    account: GoogleAccount
-
-    @property
-    def searches_bodies(self) -> bool:
-        return self.account.search_bodies
-
-    async def directory(self) -> tuple[Named, ...]:
-        return tuple(
-            Named(
-                id=resource.address,
-                name=resource.name,
-                capacity=resource.capacity,
-                address=resource.address,
-                where=tuple(each for each in (resource.building_id, resource.floor) if each),
-            )
-            for resource in await self.client.rooms()
-            if resource.is_room
-        )
-
-    async def read(self, visit: Visit, addresses: Sequence[str], tell: Callable[[str, Listed], None]) -> None:
-        zone = visit.configuration.policy.timezone
-        window = today_and_tomorrow(visit.now(), zone)
-        waiting, of_all = deque(addresses), list[IntegrationError]()
-
-        async def work() -> None:
-            while waiting and not of_all:
-                address = waiting.popleft()
-                try:
-                    listed: Listed = await self.client.list_room(address, window, zone)
-                except IntegrationError as error:  # the others would say the same
-                    of_all.append(error)
-                    return
-                except CalendarError as error:
-                    listed = error
-                tell(address.lower(), listed)
-
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(AT_ONCE):
-                tasks.create_task(work(), name=f"google listing {number}")
-        if of_all:
-            raise of_all[0]
-
-
-# ── what both have in common ──────────────────────────────────────────────────────────────────────
+# ── Microsoft 365 and Google Workspace ────────────────────────────────────────────────────────────
 
 
 def _trouble(visit: Visit, service: Service, error: CalendarError) -> None:
@@ -294,13 +194,28 @@ def _token_told(visit: Visit, service: Service) -> TokenTold:
     return told
 
 
-async def _examine_service(visit: Visit, service: Service, cloud: _MicrosoftRooms | _GoogleRooms) -> set[str]:
-    """Directory, links and rooms; which rooms have no calendar there, as far as can be told."""
-    name, rooms = NAMES[service], visit.configuration.linked
+async def _examine_service(visit: Visit, provider: Provider[Calendars], *, searched: bool) -> set[str]:
+    """Credential, directory, links and rooms; which rooms have no calendar there, as far as can be told.
+
+    `searched`: texts are looked through for links to join by.
+    """
+    try:
+        async with provider.open(_token_told(visit, provider.service)) as calendars:
+            await calendars.sign_in()
+            return await _examine_rooms(visit, provider, calendars, searched=searched)
+    except CalendarError as error:
+        _trouble(visit, provider.service, error)
+        return set()
+
+
+async def _examine_rooms(
+    visit: Visit, provider: Provider[Calendars], calendars: Calendars, *, searched: bool
+) -> set[str]:
+    service, name, rooms = provider.service, NAMES[provider.service], visit.configuration.linked
     by_hand = _by_hand(service, rooms)
     directory: tuple[Named, ...] | None = None
     try:
-        directory = await cloud.directory()
+        directory = await calendars.named()
     except (RoomsDenied, Misconfigured) as error:
         unnamed = [room.id for room in rooms if room.id not in by_hand]
         if isinstance(error, Misconfigured) and not any(by_hand.values()):
@@ -314,12 +229,12 @@ async def _examine_service(visit: Visit, service: Service, cloud: _MicrosoftRoom
         visit.ok(f"{name}, directory", f"{len(directory)} rooms")
     found = _link(visit, service, rooms, directory, by_hand)
     addresses = {RoomId(each.one): each.other for each in found.matches}
-    listed = await _read(visit, cloud, addresses)
+    listed = await _read(visit, provider, calendars, addresses)
     _tell_of_reading(visit, service, listed)
     readable = {room: entries for room, entries in listed.items() if not isinstance(entries, CalendarError)}
     of_address = {addresses[room]: entries for room, entries in readable.items()}
     if service is Service.MICROSOFT:
-        _judge_exchange(visit, of_address, searched=cloud.searches_bodies)
+        _judge_exchange(visit, of_address, searched=searched)
     else:
         _judge_meet(visit, of_address)
     return set() if directory is None else set(found.alone)
@@ -386,7 +301,7 @@ def _line_to_write(service: Service, doubt: Doubt) -> str:
 
 
 async def _read(
-    visit: Visit, cloud: _MicrosoftRooms | _GoogleRooms, addresses: Mapping[RoomId, str]
+    visit: Visit, provider: Provider[Calendars], calendars: Calendars, addresses: Mapping[RoomId, str]
 ) -> dict[RoomId, Listed]:
     """What each linked room answers, once."""
     sharing: dict[str, list[RoomId]] = defaultdict(list)
@@ -394,13 +309,28 @@ async def _read(
         sharing[address].append(room)
     found: dict[RoomId, Listed] = {}
 
-    def tell(address: str, listed: Listed) -> None:
-        found.update(dict.fromkeys(sharing[address], listed))
+    of_all: list[IntegrationError] = []
+
+    async def tell(address: str, listed: Listed) -> None:
+        found.update(dict.fromkeys(sharing[address.lower()], listed))
         visit.so_far(len(found), len(addresses))
 
+    async def list_some(some: Sequence[RoomToList]) -> None:
+        try:
+            await calendars.list_rooms(some, tell)
+        except IntegrationError as error:  # the other rooms would say the same
+            of_all.append(error)
+
+    zone = visit.configuration.policy.timezone
+    window = today_and_tomorrow(visit.now(), zone)
+    to_list = [RoomToList(address=address, window=window, zone=zone) for address in sharing]
+    shares = 1 if provider.batch > 1 else provider.at_once  # a batch makes its own
     visit.so_far(0, len(addresses))
-    if addresses:
-        await cloud.read(visit, list(sharing), tell)
+    async with asyncio.TaskGroup() as tasks:
+        for share in range(shares):
+            tasks.create_task(list_some(to_list[share::shares]), name=f"{provider.service} listing {share}")
+    if of_all:
+        raise of_all[0]
     return found
 
 
@@ -516,8 +446,66 @@ def _judge_meet(visit: Visit, of_address: Mapping[str, tuple[CalendarEntry, ...]
 
 
 async def _examine_webex(visit: Visit, account: WebexAccount, said: Mapping[str, Any] | None) -> None:
-    """Only what changes nothing: a token would replace the daemon's, so rooms are the daemon's word."""
-    name = NAMES[Service.WEBEX]
+    """Only what changes nothing: a new token would take the daemon's away, so rooms are the daemon's word."""
+    name, kept = NAMES[Service.WEBEX], GrantFile(visit.configuration.state_directory)
+    grant, revoked = kept.read(), kept.revoked()
+    activation: Activation | None = None
+    if revoked is not None:
+        mend = words(Integration(service=Service.WEBEX, phase=Phase.REVOKED, since=visit.now()))
+        visit.wrong(f"{name}, grant", f"was taken back: {revoked.why}", mend, code=os.EX_NOPERM)
+    elif grant is None:
+        activation = await _verify_code(visit, account)
+    else:
+        activation = grant.activation
+        _tell_of_grant(visit, grant)
+    lacks = () if activation is None else lacking(activation, commands=(SHOWS_THAT_IT_LIVES,))
+    if lacks:
+        mend = "give it to the integration by its manifest, and approve that in Control Hub"
+        visit.advise(f"{name}, manifest", f"does not have {', '.join(lacks)}", mend)
+    if said is None:
+        seen = "only the running daemon can read them"
+        visit.advise(f"{name}, workspaces", seen, "start roomd, and look again")
+        return
+    for room in said.get("rooms", ()):
+        if room.get("why") and room["why"] != said.get("why"):
+            visit.advise(f"{name}, {room['room']}", *_parted(str(room["phase"]), room["why"]))
+    _tell_of_hybrid(visit, said.get("hybrid", {}))
+
+
+def _tell_of_hybrid(visit: Visit, phases: Mapping[str, str]) -> None:
+    """Which rooms have a living Hybrid Calendar, by what the running daemon last saw."""
+    what = f"{NAMES[Service.WEBEX]}, Hybrid Calendar"
+    rooms = defaultdict(list)
+    for room, phase in phases.items():
+        rooms[phase].append(room)
+    if living := rooms[HybridPhase.LIVING] + rooms[HybridPhase.CONFIGURED]:
+        seen = f"configured for {len(living)} of {len(phases)} rooms, seen alive in"
+        visit.ok(what, f"{seen} {len(rooms[HybridPhase.LIVING])}")
+    if failing := rooms[HybridPhase.FAILING]:
+        mend = "look at the workspaces in Control Hub, and at the rooms' mailboxes"
+        visit.advise(what, f"does not work in {_some(failing)}", mend)
+    if without := rooms[HybridPhase.NONE]:
+        mend = (
+            "nothing to do if these rooms are read directly; else give the workspaces a calendar: "
+            "Control Hub, Workspaces, Scheduling"
+        )
+        visit.advise(what, f"no calendar in Control Hub: {_some(without)}", mend)
+
+
+def _tell_of_grant(visit: Visit, grant: Grant) -> None:
+    what, seen = f"{NAMES[Service.WEBEX]}, grant", f"of {grant.activation.org_name}"
+    if grant.lapses_at is None:
+        visit.ok(what, seen)
+    elif grant.lapses_at > visit.now():
+        visit.ok(what, f"{seen}, good until {grant.lapses_at:%Y-%m-%d}, and renewed before by roomd")
+    else:
+        mend = words(Integration(service=Service.WEBEX, phase=Phase.CREDENTIAL, since=visit.now()))
+        seen = f"{seen}, lapsed on {grant.lapses_at:%Y-%m-%d}, as roomd did not run to renew it"
+        visit.wrong(what, seen, mend, code=os.EX_NOPERM)
+
+
+async def _verify_code(visit: Visit, account: WebexAccount) -> Activation | None:
+    """What the activation code says; it is used up by whoever begins with it, and so not here."""
     try:
         read_file(account.client_secret_file, "client secret")
         code = read_file(account.activation_code_file, "activation code").decode("ascii", "replace")
@@ -529,20 +517,10 @@ async def _examine_webex(visit: Visit, account: WebexAccount, said: Mapping[str,
         async with Lines(dial) as lines:
             activation = await activate(lines, code, now=visit.now(), key_urls=account.key_urls)
     except CalendarError as error:
-        if said is not None and str(said["phase"]) in {"active", "degraded"}:
-            visit.ok(f"{name}, activation code", f"used before: {error}")
-        else:
-            _trouble(visit, Service.WEBEX, error)
-    else:
-        visit.ok(f"{name}, activation code", f"signed by Webex, for {activation.org_name}")
-    if said is None:
-        visit.advise(
-            f"{name}, workspaces", "only the running daemon can read them", "start roomd, and look again"
-        )
-        return
-    for room in said.get("rooms", ()):
-        if room.get("why"):
-            visit.advise(f"{name}, {room['room']}", *_parted(str(room["phase"]), room["why"]))
+        _trouble(visit, Service.WEBEX, error)
+        return None
+    visit.ok(f"{NAMES[Service.WEBEX]}, activation code", f"signed by Webex, for {activation.org_name}")
+    return activation
 
 
 # ── the door for pushes ───────────────────────────────────────────────────────────────────────────

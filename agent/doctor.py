@@ -80,12 +80,14 @@ async def examine(
             )
         return
     picture, absent = await _daemons_word(configuration)
+    calendars = await _calendars_word(configuration) if picture is not None else ()
     for part in Part:
         if part in parts:
             visit = Visit(
                 part=part,
                 configuration=configuration,
                 picture=picture,
+                calendars=calendars,
                 absent=absent,
                 now=now,
                 tell=tell,
@@ -109,6 +111,18 @@ async def _daemons_word(configuration: Configuration) -> tuple[Mapping[str, Any]
     except (OSError, ValueError) as error:
         return None, f"{configuration.socket}: {error}"
     return None, f"it hung up on {configuration.socket}"
+
+
+async def _calendars_word(configuration: Configuration) -> Sequence[Mapping[str, Any]]:
+    """How the running daemon's calendars stand; nothing if it does not say."""
+    try:
+        async with asyncio.timeout(PICTURE_WITHIN_S):
+            async for answer in ask(configuration.socket, "calendars"):
+                found: Sequence[Mapping[str, Any]] = answer.get("calendars", ())
+                return found
+    except (DaemonAbsent, TimeoutError, OSError, ValueError):
+        pass
+    return ()
 
 
 # ── the file, the clock, the disk ─────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -74,13 +74,14 @@ def exit_code(findings: Iterable[Finding]) -> int:
 class Visit:
     """What every check has at hand, and where it says what it finds.
 
-    `picture`: the running daemon's own word; None while none answers, and then `absent` says why. `progress`:
-    how far long work has come, of how much.
+    `picture` and `calendars`: the running daemon's own word; None while none answers, and then `absent` says
+    why. `progress`: how far long work has come, of how much.
     """
 
     part: Part
     configuration: Configuration
     picture: Mapping[str, Any] | None
+    calendars: Sequence[Mapping[str, Any]]  # each service's, as `roomd calendars --json` has them
     absent: str
     now: Callable[[], datetime]  # UTC
     tell: Callable[[Finding], None]

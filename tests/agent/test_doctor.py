@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -18,11 +19,12 @@ import trustme
 from agent.calendar_checks import SETTLED
 from agent.doctor import consult, examine
 from agent.findings import Finding, Part, Verdict, exit_code
-from agent.local_api import Broadcast, Inside, serve
+from agent.local_api import Broadcast, DaemonAbsent, Inside, ask, serve
 from cloud_link.calendars import google_calendar
 from cloud_link.calendars.google_calendar import Feature
-from cloud_link.calendars.webex_codes import MANIFEST, SCOPES
-from tests.brokers import Mosquitto
+from cloud_link.calendars.webex_codes import MANIFEST, SCOPES, Activation, XapiAccess
+from cloud_link.calendars.webex_grant import Grant, GrantFile, Revocation
+from tests.brokers import Liar, Mosquitto
 from tests.brokers.ports import free_port
 from tests.clouds.google import Google
 from tests.clouds.microsoft import Microsoft365
@@ -193,7 +195,9 @@ async def answering(installation: Installation, said: dict[str, Any]) -> AsyncIt
     async def look() -> dict[str, Any]:
         return said
 
-    async with serve(installation.socket, Inside(look, Broadcast(), None)):  # type: ignore[arg-type]
+    calendars = said.pop("calendars", [])
+    inside = Inside(look, Broadcast(), None, calendars=lambda: calendars)  # type: ignore[arg-type]
+    async with serve(installation.socket, inside):
         yield
 
 
@@ -282,6 +286,24 @@ async def test_what_a_broker_refuses_is_found(tmp_path):
         found = await examined(installed(tmp_path, **with_user), Part.BROKER)
         assert one(found, broker.url).verdict is Verdict.WRONG
         assert exit_code(found) == os.EX_NOPERM
+
+
+async def test_an_older_broker_is_spoken_to_in_its_own_words_and_keeps_no_session(tmp_path):
+    async with Liar() as liar:
+        liar.only_311(answer="old code")
+        found = await examined(installed(tmp_path, broker_url=liar.url), Part.BROKER)
+        assert "MQTT 3.1.1" in one(found, "mqtt://").seen
+        assert one(found, "commands").verdict is Verdict.OK
+        assert {each.expiry_s for each in liar.sessions.values()} <= {0}
+        assert liar.received == []
+
+
+async def test_a_broker_that_refuses_our_commands_is_found(tmp_path):
+    async with Liar() as liar:
+        liar.subacks = lambda _: 0x87
+        found = await examined(installed(tmp_path, broker_url=liar.url), Part.BROKER)
+        assert one(found, "commands").code == os.EX_NOPERM
+        assert {each.expiry_s for each in liar.sessions.values()} <= {0}
 
 
 async def test_a_broker_that_is_not_there_is_found(tmp_path):
@@ -574,6 +596,56 @@ async def test_an_activation_code_is_verified_and_not_used(tmp_path):
         assert {each.target for each in cloud.seen} == {"/jwks"}
 
 
+async def test_what_webex_once_granted_is_known_without_asking(tmp_path):
+    async with WebexCloud() as cloud:
+        installation = webex(tmp_path, cloud, "a code that was used long ago")
+        installation.state.mkdir()
+        kept = GrantFile(installation.state)
+        access = XapiAccess(commands=("UserInterface.Message.*",))
+        activation = Activation(
+            org_id="org",
+            org_name="Contoso",
+            app_id="app",
+            app_url=cloud.app_url,
+            oauth_url=f"{cloud.api}/access_token",
+            api_url=cloud.api,
+            region="us-east-2_a",
+            scopes=SCOPES,
+            access=access,
+            refresh_token="s3cret",
+        )
+        grant = Grant(
+            activation=activation,
+            refresh_token="s3cret",
+            renewed_at=AT,
+            lapses_at=AT + timedelta(days=90),
+        )
+        kept.keep(grant)
+        found = await examined(installation, Part.CALENDARS)
+        assert one(found, "grant").verdict is Verdict.OK
+        assert "Bookings.List" in one(found, "manifest").seen
+        found = await examined(installation, Part.CALENDARS, at=AT + timedelta(days=91))
+        assert one(found, "grant").code == os.EX_NOPERM
+        kept.wipe(Revocation(why="it was removed in Control Hub", at=AT))
+        found = await examined(installation, Part.CALENDARS)
+        assert "activate" in (one(found, "grant", "removed").mend or "")
+        assert cloud.seen == []
+
+
+async def test_hybrid_calendars_are_as_the_daemon_saw_them(tmp_path):
+    hybrid = {"a": "living", "b": "configured", "c": "failing", "d": "none"}
+    said: dict[str, Any] = {"service": "webex", "phase": "active", "why": None, "rooms": [], "hybrid": hybrid}
+    async with WebexCloud() as cloud:
+        installation = webex(tmp_path, cloud, cloud.sign(cloud.activation()))
+        async with answering(installation, picture(calendars=[said])):
+            found = await examined(installation, Part.CALENDARS, at=datetime.now(UTC))
+    assert [each.seen for each in found if "Hybrid" in each.what] == [
+        "configured for 2 of 4 rooms, seen alive in 1",
+        "does not work in c",
+        "no calendar in Control Hub: d",
+    ]
+
+
 async def test_the_daemons_word_on_integrations_is_told(tenant):
     calendars = [
         {
@@ -651,6 +723,32 @@ async def test_the_command_answers_in_json_and_by_its_exit_code(tmp_path):
     ]
     code, _, err = await installation.ask("doctor", "--only", "weather")
     assert (code, "weather" in err) == (os.EX_USAGE, True)
+
+
+@pytest.mark.slow
+async def test_what_the_daemon_reads_and_what_is_seen_from_here_agree(tenant):
+    tenant.cloud.now = lambda: datetime.now(UTC)
+    tenant.cloud.rooms["dale@contoso.example"].refusal = (403, "ErrorAccessDenied", "Access is denied.")
+    installation = tenant.installation("fjord\ndale")
+    async with installation.running():
+        async with asyncio.timeout(20):
+            while not {"active", "degraded"} <= {  # noqa: ASYNC110  another process reads them
+                room["phase"] for room in await rooms_of(installation)
+            }:
+                await asyncio.sleep(0.1)
+        code, out, _ = await installation.ask("doctor", "--json", "--only", "calendars")
+    told = {each["what"]: each["verdict"] for each in map(json.loads, out.splitlines())}
+    assert told["Microsoft 365, in roomd"] == "ok"
+    assert told["Microsoft 365, rooms"] == "ok"
+    assert told["Microsoft 365, dale"] == "wrong"
+    assert code == os.EX_NOPERM
+
+
+async def rooms_of(installation: Installation) -> list[dict[str, Any]]:
+    with contextlib.suppress(DaemonAbsent):
+        async for answer in ask(installation.socket, "calendars"):
+            return [room for each in answer["calendars"] for room in each["rooms"]]
+    return []
 
 
 @pytest.mark.slow
