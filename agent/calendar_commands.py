@@ -152,4 +152,4 @@ def _none(configuration: Configuration) -> None:
 def _print(shown: list[RenderableType]) -> None:
     from rich.console import Console
 
-    Console(highlight=False).print(*shown, sep="\n")
+    Console(soft_wrap=True, highlight=False).print(*shown, sep="\n")  # a line to be copied stays one

@@ -207,13 +207,17 @@ async def house(
     strangers: Mapping[str, str] | None = None,
     arrange: Callable[[Site, list[dict[str, Any]]], None] | None = None,
     feedback: bool = False,
+    tables: Callable[[Path], str] = lambda _: "",
+    links: Mapping[str, str] | None = None,
+    bare: Iterable[tuple[str, str]] = (),
     start: bool = True,
     listen: bool = True,
 ) -> AsyncIterator[House]:
     """Everything up; roomd as well unless it shall start later. `strangers`: rooms at other hosts.
 
     `arrange` changes the devices, and what roomd is told of them, before it starts; with `feedback` roomd
-    listens for devices that call back.
+    listens for devices that call back. `tables` writes the files of the calendars' tables into a directory;
+    `links` are one line more for a room, `bare` ids and names of rooms without a device.
     """
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(
@@ -238,6 +242,9 @@ async def house(
             site="journey",
             mqtt_extra=mqtt,
             feedback=f"127.0.0.1:{free_port()}" if feedback else "",
+            tables=tables(directory / "roomd"),
+            links=links,
+            bare=bare,
         )
         roomd = await stack.enter_async_context(Roomd(installation))
         recorder.also_seen = lambda: f"and roomd said:\n{roomd.log[-2000:]}"

@@ -1,0 +1,350 @@
+"""Rooms whose calendars are at Microsoft or Google: read, believed, lost, consented to, and written in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.clouds.google import Google, write_time
+from tests.clouds.microsoft import READ_WRITE, Microsoft365
+from tests.clouds.serving import Serving
+from tests.installation import google_table, microsoft_table
+from tests.journeys.house import HASTE, House, house
+from tests.simulator.bookings import Answer
+
+pytestmark = pytest.mark.slow
+
+APPLICATION: Final = "6f1c9a02-7d0b-4c1e-9b53-0c7f1c1f5a11"
+HURRY: Final = f"{HASTE},calendars"
+SLOWLY_S: Final = 30.0  # what is refused twice, with minutes between that are seconds here
+
+Json = Mapping[str, Any]
+
+
+class Microsoft:
+    """A tenant with rooms, and how roomd gets there."""
+
+    def __init__(self) -> None:
+        self.tenant: Final = Microsoft365(client_id=APPLICATION)
+        self.serving: Final = Serving(self.tenant.answer)
+        self.tenant.service = self.serving
+        self.more = ""  # in the table
+
+    def add_room(self, id_: str, name: str) -> str:
+        """A line of the configuration that links it."""
+        return (
+            f'calendar = {{ microsoft = "{self.tenant.add_room(f"{id_}@contoso.example", name).address}" }}'
+        )
+
+    def book(self, id_: str, title: str, starts_at: datetime, *, minutes: int = 30) -> str:
+        ends_at = starts_at + timedelta(minutes=minutes)
+        return self.tenant.add(f"{id_}@contoso.example", title, starts_at, ends_at)
+
+    def titles(self, id_: str) -> list[str]:
+        mailbox = self.tenant.rooms[f"{id_}@contoso.example"]
+        return [str(entry.fields["subject"]) for entry in mailbox.entries.values()]
+
+    def tables(self, directory: Path) -> str:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "clouds.pem").write_bytes(self.serving.pem)
+        table = microsoft_table(
+            directory,
+            url=self.serving.url,
+            tenant=self.tenant.tenant,
+            client_id=APPLICATION,
+            secret="s3cret",
+        )
+        return f"{table}\n{self.more}"
+
+    def take_consent_back(self) -> None:
+        """As an administrator does: no token is given any more, and those that were are worth nothing."""
+        self.tenant.faults.token_refusal = (400, "unauthorized_client", 700016)
+        self.tenant._tokens.clear()  # noqa: SLF001 - the stand-in has no word for it
+
+    def consent(self) -> None:
+        self.tenant.faults.token_refusal = None
+
+
+@asynccontextmanager
+async def microsoft() -> AsyncIterator[Microsoft]:
+    office = Microsoft()
+    async with office.serving:
+        yield office
+
+
+def later(minutes: int = 60) -> datetime:
+    return datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=minutes)
+
+
+def stamp(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+async def of_the_agent(
+    h: House, kind: str, where: Callable[[Json], object] = lambda _: True, *, within_s: float = 15.0
+) -> Json:
+    """What the agent itself tells of a service's calendars."""
+
+    def found() -> list[Json]:
+        return [
+            event.body
+            for event in h.recorder.events
+            if event.stream == "agents/agent-1" and event.kind == kind and where(event.body["data"])
+        ]
+
+    await h.recorder.until(found, within_s=within_s)
+    return found()[-1]
+
+
+async def shown(h: House, service: str) -> Json:
+    """What `roomd calendars` says."""
+    code, out, err = await h.ask("calendars", "--json")
+    assert (code, err) == (0, "")
+    (found,) = [each for each in map(json.loads, out.splitlines()) if each["service"] == service]
+    return dict(found)
+
+
+async def test_a_room_without_any_device_has_its_bookings_from_microsoft(tmp_path):
+    async with microsoft() as office:
+        links = {"attic": office.add_room("attic", "Attic")}
+        office.book("attic", "Design review", later())
+        async with house(
+            tmp_path, rooms=0, haste=HURRY, tables=office.tables, links=links, bare=[("attic", "Attic")]
+        ) as h:
+            confirmed = await h.told("booking.confirmed", of="attic")
+            assert confirmed["data"]["calendar"] == "microsoft"
+            assert confirmed["data"]["title"] == "Design review"
+            assert confirmed["data"]["ical_uid"]
+            connected = await h.told("calendar.connected", of="attic")
+            assert connected["data"]["calendar"] == "microsoft"
+            own = await of_the_agent(h, "calendar.connected")
+            assert own["source"] == "/sites/journey/agents/agent-1"
+            assert (own["subject"], own["data"]["phase"]) == ("microsoft", "active")
+            state = await h.listed("attic", "Design review")
+            assert state["calendar"]["believed"] == "microsoft"
+            assert state["calendar"]["fresh"] is True
+            reach = await h.retained("attic", lambda it: it["state"] == "available", what="availability")
+            assert [each["calendar"] for each in reach["calendars"]] == ["microsoft"]
+
+            (key,) = office.tenant.rooms["attic@contoso.example"].entries
+            office.tenant.change(
+                "attic@contoso.example", key, starts=later(120), ends=later(150), subject="Review"
+            )
+            moved = await h.told("booking.moved", of="attic", key=confirmed["subject"])
+            assert moved["data"]["starts_at"] == stamp(later(120))
+
+            said = await shown(h, "microsoft")
+            assert (said["phase"], said["why"]) == ("active", None)
+            (room,) = said["rooms"]
+            assert (room["room"], room["address"], room["ground"], room["phase"]) == (
+                "attic",
+                "attic@contoso.example",
+                "by hand",
+                "active",
+            )
+            code, out, err = await h.ask("rooms")
+            assert (code, err) == (0, "")
+            assert "microsoft" in out
+            health = await h._latest("agents/agent-1/health", lambda it: it["calendars"], within_s=15)  # noqa: SLF001
+            assert [each["service"] for each in health["calendars"]] == ["microsoft"]
+
+
+async def test_a_room_is_found_by_its_name_and_a_doubtful_one_is_left_to_a_person(tmp_path):
+    async with microsoft() as office:
+        office.add_room("attic", "Attic")
+        office.add_room("dal-1", "Dal 1")
+        office.add_room("dal-2", "Dal 2")
+        office.book("attic", "Design review", later())
+        async with house(
+            tmp_path,
+            rooms=0,
+            haste=HURRY,
+            tables=office.tables,
+            bare=[("attic", "Attic"), ("dal", "Dal")],
+        ) as h:
+            await h.listed("attic", "Design review")
+            code, out, err = await h.ask("link", "--json")
+            assert (code, err) == (0, "")
+            said = json.loads(out)
+            grounds = {room["room"]: room["ground"] for room in said["rooms"]}
+            assert grounds == {"attic": "name", "dal": None}
+            (doubt,) = said["doubts"]
+            assert doubt["room"] == "dal"
+            assert {one["id"] for one in doubt["candidates"]} >= {
+                "dal-1@contoso.example",
+                "dal-2@contoso.example",
+            }
+            code, out, err = await h.ask("link")
+            assert (code, err) == (0, "")
+            assert 'calendar = { microsoft = "dal-1@contoso.example" }' in out
+
+            # A restart knows what was found, also while Microsoft cannot be asked.
+            await h.roomd.stop()
+            office.tenant.faults.token_refusal = (503, "temporarily_unavailable", 90033)
+            await h.start()
+            state = await h.retained("attic", what="availability")
+            assert [each["calendar"] for each in state["calendars"]] == ["microsoft"]
+
+
+async def test_a_booking_made_on_a_device_is_confirmed_by_what_microsoft_shows(tmp_path):
+    async with microsoft() as office:
+        links = {"room-0001": office.add_room("room-0001", "Room 1")}
+        async with house(tmp_path, haste=HURRY, tables=office.tables, links=links) as h:
+            (device,) = h.devices
+            await h.retained(device, lambda state: state["calendar"]["believed"] == "microsoft")
+            starts_at = later(20)
+            device.request_booking("Ad hoc", start=starts_at, duration_min=30, answer=Answer(after_s=600.0))
+            requested = await h.told("booking.requested", of=device)
+            office.book(device.room, "Ad hoc", starts_at)
+            confirmed = await h.told("booking.confirmed", of=device, key=requested["subject"])
+            assert confirmed["data"]["calendar"] == "microsoft"
+            assert confirmed["data"]["request_id"] == requested["data"]["request_id"]
+            assert confirmed["data"]["after_s"] > 0.0
+            state = await h.listed(device, "Ad hoc")
+            (entry,) = state["agenda"]
+            assert entry["key"] == requested["subject"]
+            assert len(h.all_told("booking.requested", of=device)) == 1
+            assert len({body["subject"] for body in h.all_told(of=device) if "booking" in body["type"]}) == 1
+
+
+async def test_consent_that_is_taken_back_falls_back_on_devices_and_comes_again(tmp_path):
+    async with microsoft() as office:
+        links = {"room-0001": office.add_room("room-0001", "Room 1")}
+        async with house(tmp_path, haste=HURRY, tables=office.tables, links=links, start=False) as h:
+            (device,) = h.devices
+            lasting = later(-30)
+            office.book(device.room, "Open house", lasting, minutes=8 * 60)
+            device.book_in_outlook("Open house", start=lasting, duration_min=8 * 60)
+            seen: list[list[str]] = []
+            h.recorder.on_state = lambda state: seen.append([each["title"] for each in state["agenda"]])
+            await h.start()
+            await h.listed(device, "Open house")
+            await h.retained(device, lambda state: state["calendar"]["believed"] == "microsoft")
+            (key,) = {body["subject"] for body in h.all_told("booking.confirmed", of=device)}
+            first = len(seen)
+
+            office.take_consent_back()
+            revoked = await of_the_agent(h, "calendar.revoked", within_s=SLOWLY_S)
+            assert revoked["data"]["phase"] == "revoked"
+            assert "roomd calendars connect microsoft" in revoked["data"]["why"]
+            of_room = await h.told("calendar.revoked", of=device)
+            assert of_room["data"]["calendar"] == "microsoft"
+            switched = await h.told(
+                "calendar.switched", of=device, where=lambda data: data["previous"] == "microsoft"
+            )
+            assert switched["data"]["calendar"] == "hybrid"
+            state = await h.retained(device, lambda state: state["calendar"]["believed"] == "hybrid")
+            assert [each["key"] for each in state["agenda"]] == [key]
+
+            # It stays off over a restart, until somebody says that consent was given again.
+            assert (await shown(h, "microsoft"))["phase"] == "revoked"
+            code, _, _ = await h.ask("calendars", "connect", "microsoft")
+            assert code in {os.EX_OK, os.EX_NOPERM, os.EX_TEMPFAIL}, "it was not given yet"
+            office.consent()
+            code, out, _ = await h.ask("calendars", "connect", "microsoft")
+            assert code == 0
+            assert out.startswith("microsoft: ")
+            await h.told(
+                "calendar.switched",
+                of=device,
+                where=lambda data: data["previous"] == "hybrid" and data["calendar"] == "microsoft",
+                within_s=SLOWLY_S,
+            )
+            await h.retained(device, lambda state: state["calendar"]["believed"] == "microsoft")
+            assert all(titles == ["Open house"] for titles in seen[first:]), "no empty room in between"
+            assert not h.all_told("booking.deleted", of=device)
+            await h.delivered()
+
+
+async def test_a_service_that_the_site_does_not_have_cannot_be_connected(tmp_path):
+    async with house(tmp_path) as h:
+        await h.heard()
+        code, out, err = await h.ask("calendars", "connect", "microsoft")
+        assert (code, out) == (os.EX_CONFIG, "")
+        assert "[microsoft]" in err
+        code, out, err = await h.ask("calendars", "connect", "outlook")
+        assert (code, out) == (os.EX_USAGE, "")
+        for command in ("calendars", "link"):
+            code, out, err = await h.ask(command)
+            assert (code, out) == (0, "")
+            assert "[google]" in err
+
+
+async def test_the_cloud_books_extends_and_releases_in_the_calendar(tmp_path):
+    async with microsoft() as office:
+        office.more = "writes = true"
+        office.tenant.roles = set(READ_WRITE)
+        links = {"attic": office.add_room("attic", "Attic")}
+        async with house(
+            tmp_path, rooms=0, haste=HURRY, tables=office.tables, links=links, bare=[("attic", "Attic")]
+        ) as h:
+            await h.told("calendar.connected", of="attic")
+            starts_at = later(60)
+            answer = await h.cloud.done(
+                "attic",
+                "booking.book",
+                {"starts_at": starts_at.isoformat(), "duration_min": 30, "title": "From the cloud"},
+            )
+            assert answer["status"] == "done", answer
+            assert office.titles("attic") == ["From the cloud"]
+            confirmed = await h.told("booking.confirmed", of="attic")
+            assert answer["result"]["key"] == confirmed["subject"]
+            await h.retained(
+                "attic", lambda state: [each["calendar"] for each in state["agenda"]] == ["microsoft"]
+            )
+            assert len({body["subject"] for body in h.all_told("booking.confirmed", of="attic")}) == 1
+
+            key = {"key": confirmed["subject"]}
+            extended = await h.cloud.done(
+                "attic", "booking.extend", {**key, "ends_at": later(120).isoformat()}
+            )
+            assert extended["status"] == "done", extended
+            released = await h.cloud.done("attic", "booking.release", key)
+            assert released["status"] == "done", released
+            await h.listed("attic")
+            assert office.tenant.problems == []
+
+
+async def test_google_is_read_likewise(tmp_path):
+    google = Google()
+    async with Serving(google.answer) as serving:
+        calendar = google.add_room("Attic")
+        starts_at = later()
+        calendar.put(
+            {
+                "id": "ev000001",
+                "summary": "Design review",
+                "start": {"dateTime": write_time(starts_at)},
+                "end": {"dateTime": write_time(starts_at + timedelta(minutes=30))},
+            }
+        )
+
+        def tables(directory: Path) -> str:
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "clouds.pem").write_bytes(serving.pem)
+            key = google.key_file(serving.url)
+            return google_table(directory, url=serving.url, subject=google.admin, key=key)
+
+        links = {"attic": f'calendar = {{ google = "{calendar.address}" }}'}
+        async with house(
+            tmp_path, rooms=0, haste=HURRY, tables=tables, links=links, bare=[("attic", "Attic")]
+        ) as h:
+            confirmed = await h.told("booking.confirmed", of="attic")
+            assert confirmed["data"]["calendar"] == "google"
+            await h.listed("attic", "Design review")
+            calendar.delete("ev000001")
+            await h.told("booking.deleted", of="attic", key=confirmed["subject"])
+            await h.listed("attic")
+            said = await shown(h, "google")
+            assert [room["room"] for room in said["rooms"]] == ["attic"]
+            google.delegated.clear()
+            google._tokens.clear()  # noqa: SLF001 - the stand-in has no word for it
+            revoked = await of_the_agent(h, "calendar.revoked", within_s=SLOWLY_S)
+            assert revoked["subject"] == "google"
