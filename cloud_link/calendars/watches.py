@@ -325,14 +325,16 @@ class Watches(ABC, Generic[C, W]):
     async def _attend(self, client: C, room: _Room[W]) -> None:
         try:
             if room.watch is not None and room.watch.ends_at and room.watch.ends_at <= self._now():
-                self._lose(room)
+                self._lose(room, room.watch)
             before = room.watch
             watch = await self._have(client, room)
         except CalendarError as error:
             self._failed(room, error)
         else:
             self._answered(proven=before is None or watch.id != before.id)
-            if self._rooms.get(room.address.lower()) is room:
+            if watch.id not in self._watches:  # it went while it was written down
+                self._lose(room, watch)
+            elif self._rooms.get(room.address.lower()) is room:
                 self._settle(room, watch)
             else:  # it went meanwhile
                 self._leave(watch.id)
@@ -349,14 +351,14 @@ class Watches(ABC, Generic[C, W]):
                 room.missed = False
                 self._hint(room.address)
 
-    def _lose(self, room: _Room[W]) -> None:
-        """Its watch is no more: have another one at once, and look what was missed."""
-        watch, room.watch = room.watch, None
+    def _lose(self, room: _Room[W], watch: W) -> None:
+        """A watch of its is no more: have another one at once, and look what was missed."""
+        self._watches.pop(watch.id, None)
+        self._write_soon(watch.id)
         room.missed = True
-        room.due_at = self._now()
-        if watch is not None:
-            self._watches.pop(watch.id, None)
-            self._write_soon(watch.id)
+        if room.watch is None or room.watch.id == watch.id:
+            room.watch = None
+            room.due_at = self._now()
         self._changed.set()
 
     def _leave(self, id_: str, *, at: datetime | None = None) -> None:
@@ -547,8 +549,7 @@ class MicrosoftWatches(Watches[Microsoft, HeldSubscription]):
                     self._changed.set()
                     return
                 case Lifecycle.REMOVED:
-                    if room.watch is not None and room.watch.id == held.id:
-                        self._lose(room)
+                    self._lose(room, held)
                 case Lifecycle.MISSED:
                     pass
                 case _:
@@ -610,8 +611,8 @@ class MicrosoftWatches(Watches[Microsoft, HeldSubscription]):
                 renewed = await client.renew(before.subscription, until=until)
                 if room.watch is before:
                     return await self._keep(renewed, digest=before.digest, renewed_at=now)
-            if room.watch is before:  # else we were told that it is gone
-                self._lose(room)
+            if room.watch is before:  # else we were told so already
+                self._lose(room, before)
         secret = secrets.token_urlsafe(SECRET_BYTES)
         made = await client.subscribe(
             room.address, url=self._url, lifecycle_url=self._url, client_state=secret, until=until
