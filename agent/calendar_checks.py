@@ -7,7 +7,7 @@ import email.utils
 import os
 import ssl
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,7 +30,6 @@ from cloud_link.calendars.errors import (
     CalendarError,
     ClockSkewed,
     CredentialWrong,
-    IntegrationError,
     Misconfigured,
     Revoked,
     RoomDenied,
@@ -230,7 +229,7 @@ async def _examine_rooms(
     found = _link(visit, service, rooms, directory, by_hand)
     addresses = {RoomId(each.one): each.other for each in found.matches}
     listed = await _read(visit, provider, calendars, addresses)
-    _tell_of_reading(visit, service, listed)
+    _tell_of_reading(visit, service, listed, of=len(addresses))
     readable = {room: entries for room, entries in listed.items() if not isinstance(entries, CalendarError)}
     of_address = {addresses[room]: entries for room, entries in readable.items()}
     if service is Service.MICROSOFT:
@@ -272,7 +271,11 @@ def _link(
     seen = f"{grounds[Ground.BY_HAND]} rooms by hand, {by_name} found by name"
     if found.left_out:
         seen += f", {len(found.left_out)} left out"
-    (visit.ok if found.matches else _nothing_linked(visit))(f"{name}, links", seen)
+    if found.matches:
+        visit.ok(f"{name}, links", seen)
+    else:
+        mend = "write the rooms' addresses into the configuration: `roomd link` shows the lines"
+        visit.wrong(f"{name}, links", seen, mend, code=os.EX_CONFIG)
     if hidden and listed:
         visit.advise(
             f"{name}, links",
@@ -283,14 +286,6 @@ def _link(
     for doubt in found.doubts:
         visit.advise(f"{name}, {doubt.one}", doubt.why, _line_to_write(service, doubt))
     return found
-
-
-def _nothing_linked(visit: Visit) -> Callable[[str, str], None]:
-    def tell(what: str, seen: str) -> None:
-        mend = "write the rooms' addresses into the configuration: `roomd link` shows the lines"
-        visit.wrong(what, seen, mend, code=os.EX_CONFIG)
-
-    return tell
 
 
 def _line_to_write(service: Service, doubt: Doubt) -> str:
@@ -308,8 +303,7 @@ async def _read(
     for room, address in addresses.items():
         sharing[address].append(room)
     found: dict[RoomId, Listed] = {}
-
-    of_all: list[IntegrationError] = []
+    of_all: list[CalendarError] = []
 
     async def tell(address: str, listed: Listed) -> None:
         found.update(dict.fromkeys(sharing[address.lower()], listed))
@@ -318,7 +312,7 @@ async def _read(
     async def list_some(some: Sequence[RoomToList]) -> None:
         try:
             await calendars.list_rooms(some, tell)
-        except IntegrationError as error:  # the other rooms would say the same
+        except CalendarError as error:  # the other rooms would say the same
             of_all.append(error)
 
     zone = visit.configuration.policy.timezone
@@ -330,28 +324,32 @@ async def _read(
         for share in range(shares):
             tasks.create_task(list_some(to_list[share::shares]), name=f"{provider.service} listing {share}")
     if of_all:
-        raise of_all[0]
+        _trouble(visit, provider.service, of_all[0])
     return found
 
 
-def _tell_of_reading(visit: Visit, service: Service, listed: Mapping[RoomId, Listed]) -> None:
-    name = NAMES[service]
+def _tell_of_reading(visit: Visit, service: Service, listed: Mapping[RoomId, Listed], *, of: int) -> None:
+    """How many rooms can be read, and what the others say; those that say the same are told together."""
     good = [room for room, each in listed.items() if not isinstance(each, CalendarError)]
     if good:
-        visit.ok(f"{name}, rooms", f"{len(good)} of {len(listed)} can be read")
-    for room, error in listed.items():
-        what = f"{name}, {room}"
+        visit.ok(f"{NAMES[service]}, rooms", f"{len(good)} of {of} can be read")
+    alike: dict[tuple[type[CalendarError], str], list[RoomId]] = defaultdict(list)
+    errors: dict[tuple[type[CalendarError], str], CalendarError] = {}
+    for room, each in listed.items():
+        if isinstance(each, CalendarError):
+            alike[type(each), str(each)].append(room)
+            errors[type(each), str(each)] = each
+    for key, error in errors.items():
+        what, mend = f"{NAMES[service]}, {_some(alike[key])}", _mend(visit, service, error)
         match error:
             case RoomDenied():
-                visit.wrong(what, str(error), _mend(visit, service, error), code=os.EX_NOPERM)
+                visit.wrong(what, str(error), mend, code=os.EX_NOPERM)
             case RoomUnknown():
-                visit.wrong(what, str(error), _mend(visit, service, error), code=os.EX_CONFIG)
+                visit.wrong(what, str(error), mend, code=os.EX_CONFIG)
             case Transient():
-                visit.advise(what, str(error), error.mend)
-            case CalendarError():
-                visit.wrong(what, str(error), error.mend)
+                visit.advise(what, str(error), mend)
             case _:
-                pass
+                visit.wrong(what, str(error), mend)
 
 
 # ── what the clouds do to meetings ────────────────────────────────────────────────────────────────

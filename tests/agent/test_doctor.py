@@ -28,7 +28,7 @@ from tests.brokers import Liar, Mosquitto
 from tests.brokers.ports import free_port
 from tests.clouds.google import Google
 from tests.clouds.microsoft import Microsoft365
-from tests.clouds.serving import Response, Serving
+from tests.clouds.serving import Request, Response, Serving
 from tests.clouds.webex import WebexCloud
 from tests.installation import Installation, install
 from tests.journeys.house import house
@@ -201,6 +201,7 @@ async def answering(installation: Installation, said: dict[str, Any]) -> AsyncIt
         yield
 
 
+@pytest.mark.slow
 async def test_the_running_daemon_is_asked_and_nobody_else(tmp_path):
     async with Site(1) as site:
         site.write(tmp_path / "site")
@@ -263,6 +264,7 @@ async def test_what_the_daemon_says_is_wrong_is_wrong(tmp_path):
 # ── the broker ────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_a_broker_that_lets_us_in_is_left_without_a_trace(tmp_path):
     async with Mosquitto(tmp_path / "broker", persistence=True) as broker:
         found = await examined(installed(tmp_path, broker_url=broker.url), Part.BROKER)
@@ -271,6 +273,7 @@ async def test_a_broker_that_lets_us_in_is_left_without_a_trace(tmp_path):
         assert not any("mid" in line for line in broker.log if "PUBLISH" in line)
 
 
+@pytest.mark.slow
 async def test_what_a_broker_refuses_is_found(tmp_path):
     acl = tmp_path / "acl"
     acl.write_text("user roomd\ntopic read nothing\n")
@@ -314,6 +317,7 @@ async def test_a_broker_that_is_not_there_is_found(tmp_path):
 # ── the devices ───────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_each_device_is_dialled_once_and_its_trouble_is_its_own(tmp_path):
     async with Site(3) as site:
         site.write(tmp_path / "site")
@@ -434,6 +438,23 @@ async def test_rooms_that_are_denied_or_unknown_are_named_each_with_its_mend(ten
         assert one(found, f"365, {room}").code == code
         assert one(found, f"365, {room}").mend
     assert not [each for each in found if "attic" in each.seen]
+
+
+async def test_rooms_that_say_the_same_are_told_together(tenant):
+    tenant.cloud.roles.discard("Calendars.Read")
+    found = await examined(tenant.installation("fjord\nhall\ndale"), Part.CALENDARS)
+    (wrong,) = [each for each in found if each.verdict is Verdict.WRONG]
+    assert wrong.what == "Microsoft 365, dale, fjord, hall"
+    assert "Calendars.Read" in (wrong.mend or "")
+
+
+async def test_a_cloud_that_fails_in_the_middle_is_said_once(tenant):
+    def fail(request: Request) -> Response | None:
+        return Response(status=403, body=b"{}") if request.target.endswith("$batch") else None
+
+    tenant.serving.interrupt = fail
+    found = await examined(tenant.installation("fjord\nhall"), Part.CALENDARS)
+    assert len([each for each in found if each.verdict is Verdict.WRONG]) == 1
 
 
 async def test_without_the_list_of_rooms_those_with_an_address_are_read(tenant):
