@@ -670,6 +670,8 @@ def words(integration: Integration) -> str | None:
     if integration.phase is Phase.ACTIVE:
         return None
     mend = integration.mend or _MENDS[integration.phase][integration.service]
+    if integration.phase in (Phase.CREDENTIAL, Phase.REVOKED):
+        mend = f"{mend}; then: roomd calendars connect {integration.service}"
     return mend if integration.why is None else f"{integration.why}; {mend}"
 
 
@@ -697,21 +699,20 @@ _MENDS: Final[Mapping[Phase, Mapping[Service, str]]] = {
     ),
     Phase.CREDENTIAL: {
         Service.MICROSOFT: "make a new client secret or certificate for the app registration in Entra, "
-        "put it where the configuration says, then: roomd calendars connect microsoft",
+        "put it where the configuration says",
         Service.GOOGLE: "make a new key for the service account in the Google Cloud console, "
-        "put it where the configuration says, then: roomd calendars connect google",
+        "put it where the configuration says",
         Service.WEBEX: "activate the workspace integration anew in Control Hub, put the activation code "
-        "where the configuration says, then: roomd calendars connect webex",
+        "where the configuration says",
     },
     Phase.CLOCK_SKEW: _the_same("set this machine's clock and keep it set (NTP); see `timedatectl`"),
     Phase.REVOKED: {
         Service.MICROSOFT: "an administrator of the tenant must consent again to the application "
-        "(Entra, Enterprise applications, Permissions); then: roomd calendars connect microsoft",
+        "(Entra, Enterprise applications, Permissions)",
         Service.GOOGLE: "an administrator must authorise the client id of the service account again "
-        "(Admin console, Security, API controls, Domain-wide delegation); "
-        "then: roomd calendars connect google",
+        "(Admin console, Security, API controls, Domain-wide delegation)",
         Service.WEBEX: "an administrator must activate the workspace integration again (Control Hub, "
-        "Workspaces, Integrations); then: roomd calendars connect webex",
+        "Workspaces, Integrations)",
     },
 }
 _ROOM_MENDS: Final[Mapping[RoomPhase, Mapping[Service, str]]] = {

@@ -28,6 +28,7 @@ from cloud_link.calendars.errors import (
     Misconfigured,
     Refused,
     RoomDenied,
+    Throttled,
     Transient,
     Unreadable,
     WritingOff,
@@ -249,6 +250,10 @@ class Microsoft:
             while waiting:
                 if batch := self._due(waiting):
                     await self._batch(batch, waiting, tell)
+                elif (resting := self._resting_long(waiting)) is not None:
+                    rest_s = self._wire.rest_s(resting.lane)
+                    throttled = Throttled("Graph said of this mailbox: slow down", retry_after_s=rest_s)
+                    await tell(resting.room.address, throttled)
                 else:
                     await asyncio.sleep(min(self._wire.rest_s(asked.lane) for asked in waiting))
         except CalendarError as error:
@@ -265,6 +270,14 @@ class Microsoft:
             else:
                 waiting.append(asked)
         return due
+
+    def _resting_long(self, waiting: deque[_Asked]) -> _Asked | None:
+        """Take one out that is not to be asked for longer than we wait here."""
+        for asked in waiting:
+            if self._wire.rest_s(asked.lane) > self._pace.patience_s:
+                waiting.remove(asked)
+                return asked
+        return None
 
     async def _batch(self, batch: Sequence[_Asked], waiting: deque[_Asked], tell: Tell) -> None:
         requests = [

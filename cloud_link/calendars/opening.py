@@ -17,14 +17,18 @@ from cloud_link.calendars.google import Google
 from cloud_link.calendars.google_calendar import read_key
 from cloud_link.calendars.microsoft import Microsoft, token_path, token_source
 from cloud_link.calendars.tokens import Grant, TokenTold, client_certificate, client_secret
-from cloud_link.calendars.wire import Answer, Wire, never, read_origin
+from cloud_link.calendars.wire import Answer, Wire, WirePace, never, read_origin
 
 LARGEST_FILE: Final = 64 * 1024  # of a secret or a key
 
 
 @asynccontextmanager
 async def open_microsoft(
-    account: MicrosoftAccount, *, on_token: TokenTold, now: Callable[[], datetime]
+    account: MicrosoftAccount,
+    *,
+    on_token: TokenTold,
+    now: Callable[[], datetime],
+    pace: WirePace | None = None,
 ) -> AsyncIterator[Microsoft]:
     """A tenant's client. CredentialWrong where a file is no secret or key, Misconfigured for the rest."""
     login = account.login_url or account.cloud.login
@@ -32,8 +36,10 @@ async def open_microsoft(
     grant = _grant(account, login)
     context = trusting(account.way)
     async with AsyncExitStack() as doors:
-        login_wire = await doors.enter_async_context(Wire(login, context=context, proxy=account.way.proxy))
-        graph_wire = await doors.enter_async_context(Wire(graph, context=context, proxy=account.way.proxy))
+        login_wire, graph_wire = [
+            await doors.enter_async_context(Wire(origin, context=context, proxy=account.way.proxy, pace=pace))
+            for origin in (login, graph)
+        ]
         tokens = token_source(login_wire, account.tenant, grant, told=on_token, now=now)
         yield Microsoft(
             graph_wire,
@@ -42,6 +48,7 @@ async def open_microsoft(
             organizers=account.organizers,
             bodies=account.search_bodies,
             writes=account.writes,
+            pace=pace,
         )
 
 
@@ -76,13 +83,14 @@ async def open_google(
     on_token: TokenTold,
     now: Callable[[], datetime],
     rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    pace: WirePace | None = None,
 ) -> AsyncIterator[Google]:
     """A domain's client. CredentialWrong where the file is no key, Misconfigured for the rest."""
     key = read_key(read_file(account.key_file, "service account's key"))
     context = trusting(account.way)
 
     def dial(origin: str, *, throttled: Callable[[Answer], bool] = never) -> Wire:
-        return Wire(origin, context=context, proxy=account.way.proxy, throttled=throttled)
+        return Wire(origin, context=context, proxy=account.way.proxy, throttled=throttled, pace=pace)
 
     async with Google(
         key,

@@ -20,6 +20,7 @@ from cloud_link.calendars.matching import Named
 from cloud_link.calendars.microsoft import BATCH, BATCHES_UNDER_WAY, Microsoft, RoomToList, Tell
 from cloud_link.calendars.opening import access_of, open_google, open_microsoft
 from cloud_link.calendars.tokens import TokenTold
+from cloud_link.calendars.wire import WirePace
 
 log = structlog.get_logger()
 
@@ -151,9 +152,12 @@ class MicrosoftProvider:
     quota = MICROSOFT_QUOTA
     throttles_rooms = True
 
-    def __init__(self, account: MicrosoftAccount, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, account: MicrosoftAccount, *, now: Callable[[], datetime], pace: WirePace | None = None
+    ) -> None:
         self._account = account
         self._now = now
+        self._pace = pace
         self.writes = account.writes
 
     def access(self) -> bytes:
@@ -163,7 +167,7 @@ class MicrosoftProvider:
     @asynccontextmanager
     async def open(self, on_token: TokenTold) -> AsyncIterator[MicrosoftCalendars]:
         """See Provider."""
-        async with open_microsoft(self._account, on_token=on_token, now=self._now) as client:
+        async with open_microsoft(self._account, on_token=on_token, now=self._now, pace=self._pace) as client:
             yield MicrosoftCalendars(client)
 
 
@@ -239,10 +243,12 @@ class GoogleProvider:
         *,
         now: Callable[[], datetime],
         rest: Callable[[float], Awaitable[None]],
+        pace: WirePace | None = None,
     ) -> None:
         self._account = account
         self._now = now
         self._rest = rest
+        self._pace = pace
         self.writes = bool(account.writes)
 
     def access(self) -> bytes:
@@ -252,5 +258,7 @@ class GoogleProvider:
     @asynccontextmanager
     async def open(self, on_token: TokenTold) -> AsyncIterator[GoogleCalendars]:
         """See Provider."""
-        async with open_google(self._account, on_token=on_token, now=self._now, rest=self._rest) as client:
+        async with open_google(
+            self._account, on_token=on_token, now=self._now, rest=self._rest, pace=self._pace
+        ) as client:
             yield GoogleCalendars(client)

@@ -654,7 +654,6 @@ class Reader(Generic[Open]):
                 self._outgoing.append(
                     IntegrationTurned(service=self.service, phase=tell.phase, why=tell.why, at=now)
                 )
-                log.info("calendars.turned", service=self.service, phase=tell.phase, why=tell.why)
             else:
                 self._say_standing(tell.room)
         after = self._integration

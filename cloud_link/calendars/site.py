@@ -24,12 +24,15 @@ from cloud_link.calendars.providers import (
 )
 from cloud_link.calendars.reader import Around, Deliver, Order, Reader, TellTurned
 from cloud_link.calendars.views import IntegrationView
+from cloud_link.calendars.watches import GoogleWatches, MicrosoftWatches
+from cloud_link.calendars.wire import WirePace
 from cloud_link.database import Database
 
 LAST_WORDS_WITHIN_S: Final = (
     2.0  # an order that was under way when we stop is answered, if anybody still listens
 )
 
+AnyWatches = MicrosoftWatches | GoogleWatches
 Open = TypeVar("Open", bound=Calendars)
 
 
@@ -49,6 +52,7 @@ class SiteCalendars:
         luck: Callable[[], float],
         kept: Kept,
         rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        pace: WirePace | None = None,
     ) -> None:
         self._deliver = deliver
         self._around = Around(
@@ -67,11 +71,14 @@ class SiteCalendars:
         self._microsoft: Reader[MicrosoftCalendars] | None = None
         self._google: Reader[GoogleCalendars] | None = None
         if accounts.microsoft is not None:
-            self._microsoft = self._reader(MicrosoftProvider(accounts.microsoft, now=now))
+            self._microsoft = self._reader(MicrosoftProvider(accounts.microsoft, now=now, pace=pace))
         if accounts.google is not None:
-            self._google = self._reader(GoogleProvider(accounts.google, now=now, rest=rest))
+            self._google = self._reader(GoogleProvider(accounts.google, now=now, rest=rest, pace=pace))
         readers = (self._microsoft, self._google)
         self._readers = {reader.kind: reader for reader in readers if reader is not None}
+        self.watches: Mapping[Service, AnyWatches] = (
+            {} if accounts.push is None else self._watching(accounts.push.url)
+        )
         self._orders: deque[tuple[RoomId, Order]] = deque()
         self._ordered = asyncio.Event()
 
@@ -84,9 +91,39 @@ class SiteCalendars:
             revoked=self._kept.revoked.get(provider.service),
         )
 
+    def _watching(self, url: str) -> Mapping[Service, AnyWatches]:
+        """Who has changes told to us, at the door that `url` leads to."""
+        watches: dict[Service, AnyWatches] = {}
+        around = self._around
+        if (microsoft := self._microsoft) is not None:
+            watches[Service.MICROSOFT] = microsoft.watches = MicrosoftWatches(
+                lambda: None if microsoft.calendars is None else microsoft.calendars.client,
+                url=url,
+                database=around.database,
+                kept=self._kept.watches.get(Service.MICROSOFT, ()),
+                hint=microsoft.hint,
+                turned=microsoft.push_turned,
+                now=around.now,
+                luck=around.luck,
+            )
+        if (google := self._google) is not None:
+            watches[Service.GOOGLE] = google.watches = GoogleWatches(
+                lambda: None if google.calendars is None else google.calendars.client,
+                url=url,
+                database=around.database,
+                kept=self._kept.watches.get(Service.GOOGLE, ()),
+                hint=google.hint,
+                turned=google.push_turned,
+                now=around.now,
+                luck=around.luck,
+            )
+        return watches
+
     async def run(self) -> None:
         """Until cancelled; never raises for what a cloud says or does."""
         async with asyncio.TaskGroup() as tasks:
+            for service, watches in self.watches.items():
+                tasks.create_task(watches.run(), name=f"{service} watches")
             for reader in self._readers.values():
                 tasks.create_task(reader.run(), name=f"{reader.service} calendars")
             tasks.create_task(self._carry_out_orders(), name="calendar orders")
@@ -169,3 +206,5 @@ class SiteCalendars:
         """The wall clock jumped."""
         for reader in self._readers.values():
             reader.stepped(by)
+        for watches in self.watches.values():
+            watches.stepped(by)

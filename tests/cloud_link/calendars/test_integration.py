@@ -460,7 +460,9 @@ def test_an_errors_own_mend_goes_before_the_usual_one():
     it = integration.token_said(
         integration.begin(Service.MICROSOFT, ROOMS, NINE), integration.said_by(error, at=NINE, luck=0.0)
     ).integration
-    assert integration.words(it) == "AADSTS7000222: the secret has expired; make a new one"
+    assert integration.words(it) == (
+        "AADSTS7000222: the secret has expired; make a new one; then: roomd calendars connect microsoft"
+    )
 
 
 @pytest.mark.parametrize("service", Service)
