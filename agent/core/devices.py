@@ -60,9 +60,9 @@ def attend(room: Room, event: DeviceEvent, *, now: datetime) -> Step:
             return Step(room=_with(room, replace(state, booking_timeout=timedelta(seconds=seconds))))
         case ShortcomingsFound(shortcomings=shortcomings, lacks=lacks):
             state = replace(state, lacks=state.lacks if lacks is None else lacks)
-            found = shortcomings + _missed(room, state)
+            found = shortcomings + _missed(room, state) + _not_put(state)
             told = replace(state, shortcomings=found)
-            step = Step(room=_with(room, told), facts=_misconfigured(state, told, now))
+            step = Step(room=_with(room, told), facts=misconfigured(state, told, now))
             return _reweighed(step, event.device, now)
         case _:
             assert_never(event)
@@ -75,13 +75,14 @@ def furnish(
     *,
     calendars: tuple[CalendarKind, ...] = (),
     writes: Collection[CalendarKind] = (),
+    puts: bool = False,
     now: datetime,
 ) -> Room:
     """The room when the agent starts: its state from disk, with exactly the configured devices and calendars.
 
     Nothing was heard while the agent was down: no device counts as connected, every gap is to be closed.
     The first device is the one whose count of people is believed. `calendars` are the linked ones, the better
-    first; in those of `writes` the site lets us book.
+    first; in those of `writes` the site lets us book. With `puts` its devices are given what those have.
     """
     room = link(room or Room(id=room_id), calendars, writes, now=now)
     devices = tuple(sorted(devices, key=lambda device: not device.counts_people))
@@ -102,6 +103,7 @@ def furnish(
         occupancy_since=_past(room.occupancy_since, now),
         holds={key: left(hold, states, now) for key, hold in room.holds.items()},
         commands={key: left_command(command, now) for key, command in room.commands.items()},
+        puts_agenda=puts,
     )
 
 
@@ -117,6 +119,7 @@ def _unheard(state: DeviceState, now: datetime) -> DeviceState:
         listed_at=_past(state.listed_at, now),
         others_until=_perhaps_still(state.others_until, now),
         booted_at=_past(state.booted_at, now),
+        hybrid_at=_past(state.hybrid_at, now),
     )
 
 
@@ -165,8 +168,10 @@ def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: dat
         recovering=books,
         asked_at=now if books else None,  # whoever connects lists: the listing is on its way
         list_at=None,
+        put=None if room.puts_agenda else before.put,
+        put_next_at=None,
     )
-    state = replace(state, shortcomings=event.shortcomings + _missed(room, state))
+    state = replace(state, shortcomings=event.shortcomings + _missed(room, state) + _not_put(state))
     facts: tuple[DeviceFact, ...] = ()
     if booted_at is not None and _restarted(before, booted_at, now):
         state = _after_restart(state)
@@ -175,7 +180,7 @@ def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: dat
         was = f"was {before.firmware}"
         facts += (DeviceFact(kind=FactKind.DEVICE_UPGRADED, at=now, device=state, cause=was, recovered=True),)
     facts += (DeviceFact(kind=FactKind.DEVICE_CONNECTED, at=now, device=state),)
-    step = Step(room=_with(room, state), facts=facts + _misconfigured(before, state, now))
+    step = Step(room=_with(room, state), facts=facts + misconfigured(before, state, now))
     return step if before.lacks == state.lacks else _reweighed(step, state.id, now)
 
 
@@ -191,7 +196,8 @@ def _gone(
     return Step(room=_with(room, state), facts=(DeviceFact(kind=kind, at=now, device=state, cause=why),))
 
 
-def _misconfigured(before: DeviceState, state: DeviceState, now: datetime) -> tuple[DeviceFact, ...]:
+def misconfigured(before: DeviceState, state: DeviceState, now: datetime) -> tuple[DeviceFact, ...]:
+    """What is told where a device's shortcomings have become others."""
     if state.shortcomings == before.shortcomings or not state.shortcomings:
         return ()
     cause = "; ".join(state.shortcomings)
@@ -204,6 +210,10 @@ def _missed(room: Room, state: DeviceState) -> tuple[str, ...]:
     return tuple(words for ability, words in state.lacks.items() if all(ability in lacks for lacks in others))
 
 
+def _not_put(state: DeviceState) -> tuple[str, ...]:
+    return () if state.put_why is None else (state.put_why,)
+
+
 def _reweighed(step: Step, changed: DeviceId, now: datetime) -> Step:
     """The other devices' shortcomings after one has changed: it may have made up for what they lack."""
     for other in step.room.devices.values():
@@ -213,7 +223,7 @@ def _reweighed(step: Step, changed: DeviceId, now: datetime) -> Step:
             told = replace(other, shortcomings=own + _missed(step.room, other))
             if told.shortcomings != other.shortcomings:
                 facts = (
-                    _misconfigured(other, told, now)
+                    misconfigured(other, told, now)
                     if set(told.shortcomings) - set(other.shortcomings)
                     else ()
                 )

@@ -402,6 +402,23 @@ class OrderRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgendaPut:
+    """The device holds the agenda that it was given."""
+
+    device: DeviceId
+    edition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgendaRefused:
+    """The device does not take the agenda that it was given; `why` in words."""
+
+    device: DeviceId
+    edition: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandGiven:
     """The cloud or a person orders something; it is on disk already, and in time."""
 
@@ -449,6 +466,7 @@ ScreenEvent = (
     | LightModeRead
 )
 CalendarEvent = CalendarListed | CalendarTurned | CalendarsLinked
+PutEvent = AgendaPut | AgendaRefused
 OrderEvent = CommandGiven | OrderTaken | OrderRefused | CalendarOrderTaken | CalendarOrderRefused
 RoomEvent = (
     DeviceEvent
@@ -456,6 +474,7 @@ RoomEvent = (
     | SensorEvent
     | ScreenEvent
     | CalendarEvent
+    | PutEvent
     | OrderEvent
     | ClockStruck
     | ClockStepped

@@ -222,6 +222,27 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PutBooking:
+    """One booking of the agenda as a device is to hold it."""
+
+    booking_id: BookingId  # ours: the device lists it back under it
+    starts_at: datetime
+    ends_at: datetime
+    title: str | None  # None: it has none, or it is private
+    join: str | None
+    platform: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutAgenda:
+    """Have the device hold exactly these bookings. Answered with AgendaPut or AgendaRefused."""
+
+    device: DeviceId
+    edition: str  # stands for these bookings and no others
+    bookings: tuple[PutBooking, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListCalendar:
     """Read this linked calendar of the room soon. Answered with CalendarListed."""
 
@@ -262,7 +283,19 @@ class ReleaseInCalendar:
 
 CalendarRequest = ListCalendar | BookInCalendar | ExtendInCalendar | ReleaseInCalendar
 
-Request = ListBookings | ReadValues | ShowOn | TakeOff | Light | RestoreLight | Wake | Book | Extend | Release
+Request = (
+    ListBookings
+    | ReadValues
+    | ShowOn
+    | TakeOff
+    | Light
+    | RestoreLight
+    | Wake
+    | Book
+    | Extend
+    | Release
+    | PutAgenda
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

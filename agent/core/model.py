@@ -374,6 +374,10 @@ class DeviceState:
     surfaces: tuple[Surface, ...] | None = None  # on which it can show something; None: not known
     light_mode: str | None = None  # of its light before we lit it
     others_until: datetime | None = None  # somebody else's prompt is on its screen until then at most
+    put: str | None = None  # the edition of the room's agenda that it holds; None: not known
+    put_next_at: datetime | None = None  # it is given no other one before
+    put_why: str | None = None  # it is not given the room's agenda, in words with what to do about it
+    hybrid_at: datetime | None = None  # when it last listed what Webex Hybrid Calendar gave it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,3 +395,4 @@ class Room:
     calendars: Mapping[CalendarKind, CalendarState] = field(default_factory=dict)  # linked, the better first
     believed: CalendarKind | None = None  # the linked calendar whose word the agenda is; None: the devices'
     heard: Mapping[BookingKey, Booking] | None = None  # as devices say, if another's word may be believed
+    puts_agenda: bool = False  # give what a linked calendar has to the devices, which show a button to join

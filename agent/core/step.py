@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from agent.core.belief import hear, through
+from agent.core.belief import through
 from agent.core.calendars import link_anew, list_calendar, next_reckoning, reckon, turn_calendar
 from agent.core.calendars import shifted as shifted_calendar
 from agent.core.commands import conclude, hear_back, hear_calendar, next_conclusion, obey
@@ -13,6 +13,8 @@ from agent.core.commands import shifted as shifted_command
 from agent.core.correlation import next_strike, set_right, strike
 from agent.core.devices import attend
 from agent.core.events import (
+    AgendaPut,
+    AgendaRefused,
     BookingTimeoutRead,
     CalendarListed,
     CalendarOrderRefused,
@@ -49,6 +51,8 @@ from agent.core.holds import begin, bring, expire, greet, heed, next_turn, see
 from agent.core.holds import shifted as shifted_hold
 from agent.core.model import Booking, DevicePhase, DeviceState, Policy, Room
 from agent.core.occupancy import forget_silent, next_weighing, sense, weigh
+from agent.core.putting import hear_bookings, hear_put, next_put, put
+from agent.core.putting import shifted as shifted_put
 
 
 def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step:
@@ -59,6 +63,8 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
     taken = _take(room, event, now=now, policy=policy)
     if taken.room.heard is not None and (isinstance(event, ClockStruck) or _is_news(room, taken.room)):
         taken = reckon(taken, now=now)
+    if room.puts_agenda or any(state.put or state.put_why for state in taken.room.devices.values()):
+        taken = put(taken, now=now)
     return _follow(taken, now, policy) if taken.room.holds or taken.room.commands else taken
 
 
@@ -110,6 +116,8 @@ def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Ste
             return list_calendar(room, event, now=now)
         case CalendarOrderTaken() | CalendarOrderRefused():
             return hear_calendar(room, event, now=now)
+        case AgendaPut() | AgendaRefused():
+            return hear_put(room, event, now=now)
         case OrderTaken() | OrderRefused():
             return hear_back(room, event, now=now, policy=policy)
         case ClockStruck():
@@ -120,7 +128,7 @@ def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Ste
             shifted = _shifted(room, by, now)
             return Step(room=shifted, facts=_taken_back(room, shifted, now))
         case _:
-            return hear(room, event, now=now, policy=policy)
+            return hear_bookings(room, event, now=now, policy=policy)
 
 
 def _follow(taken: Step, now: datetime, policy: Policy) -> Step:
@@ -138,6 +146,7 @@ def next_deadline(room: Room, policy: Policy) -> datetime | None:
     due = (
         next_strike(as_heard, policy),
         next_reckoning(room),
+        next_put(room),
         next_weighing(room),
         next_turn(room, policy),
         next_conclusion(room),
@@ -171,7 +180,7 @@ def _shifted(room: Room, by: timedelta, now: datetime) -> Room:
 
     def device(state: DeviceState) -> DeviceState:
         return replace(
-            state,
+            shifted_put(state, by),
             since=state.since + by,
             booted_at=moved(state.booted_at),
             list_at=now

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
-from agent.core.events import MessageRefused, OrderRefused, RoomEvent
-from agent.core.facts import Book, Extend, Light, Release, RestoreLight, ShowOn, TakeOff, Wake
+from agent.core.events import AgendaRefused, MessageRefused, OrderRefused, RoomEvent
+from agent.core.facts import Book, Extend, Light, PutAgenda, Release, RestoreLight, ShowOn, TakeOff, Wake
 from device_adapters.xapi import orders, plans, screens
 from device_adapters.xapi.messages import Call, Refusal
 from device_adapters.xapi.plans import Plan
@@ -18,7 +18,7 @@ from device_adapters.xapi.schema import Unreadable
 from device_adapters.xapi.screens import Screens
 
 OfScreens = ShowOn | TakeOff | Light | RestoreLight | Wake
-OfBookings = Book | Extend | Release
+OfBookings = Book | Extend | Release | PutAgenda
 
 
 @dataclass(slots=True)
@@ -119,13 +119,15 @@ class CarryingOut:
                 return orders.extend(request, makeup)
             case Release():
                 return orders.release(request, makeup)
+            case PutAgenda():
+                return orders.put(request, makeup)
             case _:
                 assert_never(request)
 
 
 def _cannot(
     request: OfScreens | OfBookings, error: NotUnderstood | Unreadable
-) -> Sequence[MessageRefused | OrderRefused]:
+) -> Sequence[MessageRefused | OrderRefused | AgendaRefused]:
     """What is told of something that this device has no calls for."""
     mend = error.mend if isinstance(error, NotUnderstood) else "this is outside what its firmware takes"
     why = f"{error}; {mend}"
@@ -134,5 +136,7 @@ def _cannot(
             return ()
         case Book() | Extend() | Release():
             return (orders.refused(request, why),)
+        case PutAgenda():
+            return (orders.not_put(request, why),)
         case _:
             return (screens.refused(request, why),)

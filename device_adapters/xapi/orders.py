@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from datetime import timedelta
 
-from agent.core.events import OrderRefused, OrderTaken
-from agent.core.facts import Book, Extend, Release
+from agent.core.events import AgendaPut, AgendaRefused, OrderRefused, OrderTaken
+from agent.core.facts import Book, Extend, PutAgenda, PutBooking, Release
 from agent.core.model import BookingPhase, CalendarKind
 from device_adapters.xapi import requests
 from device_adapters.xapi.messages import Call
@@ -17,6 +17,11 @@ from device_adapters.xapi.wording import fit_title
 
 _BOOK = "Bookings Book"
 
+TITLE_MOST = 128
+UNTITLED = "Busy"  # for what has no title, or is private
+NOBODY = "-"  # organizers are not for screens
+WEBEX = "webex"  # of `Meeting.platform`
+
 # Where a room is invited and can decline; on the others a booking is the device's own.
 INVITES = frozenset({CalendarKind.HYBRID, CalendarKind.MICROSOFT, CalendarKind.GOOGLE})
 
@@ -25,6 +30,12 @@ class NoBookings(NotUnderstood):
     """A product without bookings."""
 
     mend = "order it of the room's codec or board, or register the Navigator"
+
+
+class TeamsHasItsOwn(NotUnderstood):
+    """Microsoft Teams Rooms shows what its own account has."""
+
+    mend = "leave put_on_devices out of this room's calendar"
 
 
 class NotOnTeams(NotUnderstood):
@@ -84,6 +95,45 @@ def release(asked: Release, makeup: Makeup) -> Plan:
     if not calls and not_understood is not None:
         raise not_understood
     return _plan(asked, makeup, *calls)
+
+
+def put(asked: PutAgenda, makeup: Makeup) -> Plan:
+    """Have the device hold this agenda, in whole minutes, and nothing of who has called for it."""
+    if not makeup.books:
+        raise NoBookings("a Room Navigator that stands alone has no bookings")
+    if makeup.teams:
+        raise TeamsHasItsOwn("Microsoft Teams Rooms shows its own calendar")
+    call = requests.put_bookings(makeup.firmware, bookings=[_written(each) for each in asked.bookings])
+    taken = AgendaPut(device=asked.device, edition=asked.edition)
+    return Plan(calls=(call,), taken=taken, refused=not_put(asked), order=True)
+
+
+def not_put(asked: PutAgenda, why: str = "") -> AgendaRefused:
+    """What is told where the agenda cannot be put on the device."""
+    return AgendaRefused(device=asked.device, edition=asked.edition, why=why)
+
+
+def _written(booking: PutBooking) -> dict[str, object]:
+    """All that Cisco's own tools put, as it is not written which of it may be left out."""
+    link = booking.join or ""
+    return {
+        "Id": booking.booking_id,
+        "Title": fit_title(booking.title or "", TITLE_MOST) or UNTITLED,
+        "Number": link,
+        "Protocol": _protocol(link, booking.platform),
+        "Organizer": {"Name": NOBODY},
+        "Time": {
+            "StartTime": requests.stamp(booking.starts_at),
+            "Duration": max(1, _minutes(booking.ends_at - booking.starts_at)),
+        },
+    }
+
+
+def _protocol(link: str, platform: str | None) -> str:
+    """By which the device joins: as devices list it themselves for such links."""
+    if "://" not in link:
+        return "SIP"
+    return "Spark" if platform == WEBEX else "WebRTC"
 
 
 def refused(asked: Book | Extend | Release, why: str = "") -> OrderRefused:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from agent.core.events import MessageRefused, MessageShown, MessageTakenOff, OrderRefused, OrderTaken
+from agent.core.events import (
+    AgendaPut,
+    AgendaRefused,
+    MessageRefused,
+    MessageShown,
+    MessageTakenOff,
+    OrderRefused,
+    OrderTaken,
+)
 from device_adapters.xapi.messages import PERMISSION_DENIED, Call, Refusal
 from device_adapters.xapi.xml import COMMAND_FAILED, NO_SUCH_NODE
 
@@ -18,8 +26,8 @@ class Plan:
     """
 
     calls: tuple[Call, ...]  # still to be made
-    taken: MessageShown | MessageTakenOff | OrderTaken | None = None  # told when it is done
-    refused: MessageRefused | OrderRefused | None = None  # told with its `why` filled in
+    taken: MessageShown | MessageTakenOff | OrderTaken | AgendaPut | None = None  # told when it is done
+    refused: MessageRefused | OrderRefused | AgendaRefused | None = None  # told with its `why` filled in
     order: bool = False  # the device may ask its calendar first, and that takes its time
     clears: bool = False  # it is as good if there is nothing to clear
     undo: tuple[Call, ...] = ()  # made after a refusal, whatever comes of them
@@ -30,7 +38,16 @@ class After:
     """What follows from an answer."""
 
     plan: Plan | None = None  # goes on with its next call
-    event: MessageShown | MessageTakenOff | MessageRefused | OrderTaken | OrderRefused | None = None
+    event: (
+        MessageShown
+        | MessageTakenOff
+        | MessageRefused
+        | OrderTaken
+        | OrderRefused
+        | AgendaPut
+        | AgendaRefused
+        | None
+    ) = None
     undo: tuple[Call, ...] = ()
 
 
@@ -43,13 +60,16 @@ def after(plan: Plan, refusal: Refusal | None) -> After:
         return After(plan=replace(plan, calls=rest))
     if refusal is None:
         return After(event=plan.taken)
-    event = None if plan.refused is None else replace(plan.refused, why=why(refusal, order=plan.order))
-    return After(event=event, undo=plan.undo)
+    if plan.refused is None:
+        return After(undo=plan.undo)
+    denied = _denied(plan) if refusal.code == PERMISSION_DENIED else None
+    return After(event=replace(plan.refused, why=denied or _why(refusal)), undo=plan.undo)
 
 
 MESSAGES_DENIED = (
     "The account's role is too small to show messages: give it RoomControl or Integrator, or Admin."
 )
+PUTS_DENIED = "The account's role is too small to put the room's agenda on the device: give it Admin."
 ORDERS_DENIED = "The account's role is too small to change bookings: give it User, or Admin."
 
 _NOTHING_THERE = re.compile(
@@ -64,10 +84,18 @@ def nothing_there(refusal: Refusal) -> bool:
     return refusal.code == COMMAND_FAILED and _NOTHING_THERE.search(refusal.message) is not None
 
 
-def why(refusal: Refusal, *, order: bool) -> str:
+def _denied(plan: Plan) -> str:
+    match plan.refused:
+        case AgendaRefused():
+            return PUTS_DENIED
+        case OrderRefused():
+            return ORDERS_DENIED
+        case _:
+            return MESSAGES_DENIED
+
+
+def _why(refusal: Refusal) -> str:
     """Why it was refused, in words that a technician can act on."""
-    if refusal.code == PERMISSION_DENIED:
-        return ORDERS_DENIED if order else MESSAGES_DENIED
     if refusal.code == NO_SUCH_NODE:
         return f"this product does not have it: {refusal.message[:100]}"
     return f"the device refused it: {refusal.message[:100]} ({refusal.code})"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -190,13 +191,18 @@ def book(
     """
     arguments: dict[str, object] = {
         "BookingRequestUUID": request_id,
-        "StartTime": starts_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "StartTime": stamp(starts_at),
         "Duration": minutes,
         "Title": title,
     }
     if takes(firmware, "Bookings Book", "OrganizerName"):
         arguments["OrganizerName"] = organizer
     return _command("Bookings Book", firmware, arguments)
+
+
+def stamp(instant: datetime) -> str:
+    """A time as devices write it."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def get_booking(firmware: Firmware, *, booking_id: BookingId | None, meeting_id: MeetingId | None) -> Call:
@@ -236,6 +242,13 @@ def check_out(firmware: Firmware, *, booking_id: BookingId | None, meeting_id: M
     """End a booking before its time (11.26 and newer; not on Microsoft Teams Rooms)."""
     named = _named("Bookings CheckOut", firmware, booking_id, meeting_id)
     return _command("Bookings CheckOut", firmware, named)
+
+
+def put_bookings(firmware: Firmware, *, bookings: Sequence[Mapping[str, object]]) -> Call:
+    """Have the device hold exactly these, each as Cisco's tools write one, whatever it held before."""
+    command = _command("Bookings Put", firmware, {})
+    body = json.dumps({"Bookings": bookings}, separators=(",", ":"))  # one line: a shell reads by lines
+    return replace(command, params={"body": body})
 
 
 class Target(StrEnum):

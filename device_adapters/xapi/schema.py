@@ -363,6 +363,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "Bookings CheckIn": Command(life=SINCE_26_1, parameters=(_ID, _MEETING_ID)),
     "Bookings CheckOut": Command(life=SINCE_11_26, parameters=(_ID, _MEETING_ID)),
+    "Bookings Put": Command(),  # and a body below its line
     "UserInterface Message Prompt Display": Command(
         parameters=(
             Parameter(name="Text", space=_WORDS, required=True),
