@@ -113,6 +113,8 @@ async def run(configuration: Configuration) -> None:
             await stack.enter_async_context(serve(configuration.socket, daemon.inside))
             if configuration.feedback is not None:
                 await _listen(configuration.feedback, daemon.receiver, stack)
+            if daemon.calendars is not None:
+                await daemon.calendars.listen(stack)
         except (AlreadyRunning, SocketInUse) as error:
             raise CannotStart(str(error), transient=True) from error
         except DiskRefuses as error:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+import structlog
+
 from agent.core.facts import CalendarRequest
 from agent.core.model import CalendarKind, CalendarPhase, RoomId
+from agent.listening import Listener
 from agent.settings import Configuration
 from cloud_link import envelope
 from cloud_link.calendars.accounts import Accounts
@@ -17,6 +22,7 @@ from cloud_link.calendars.integration import Service
 from cloud_link.calendars.kept import Kept
 from cloud_link.calendars.kept import read as read_kept
 from cloud_link.calendars.matching import Doubt
+from cloud_link.calendars.push import PushSite
 from cloud_link.calendars.reader import Deliver
 from cloud_link.calendars.site import SiteCalendars
 from cloud_link.calendars.views import IntegrationTurned, IntegrationView, RoomView
@@ -24,6 +30,8 @@ from cloud_link.database import Database
 
 if TYPE_CHECKING:
     from cloud_link.calendars.webex_site import WebexSite
+
+log = structlog.get_logger()
 
 Json = dict[str, Any]
 Tell = Callable[[IntegrationTurned], Awaitable[None]]
@@ -62,10 +70,11 @@ class Calendars:
         luck: Callable[[], float],
     ) -> None:
         """`kept` is what the database had at the start; `now` is UTC, `luck` in [0, 1)."""
-        self._read = SiteCalendars(
-            accounts,
-            configuration.linked,
-            database,
+        self._accounts = accounts
+        self._made_for = partial(
+            SiteCalendars,
+            rooms=configuration.linked,
+            database=database,
             deliver=deliver,
             tell=tell,
             now=now,
@@ -73,6 +82,7 @@ class Calendars:
             luck=luck,
             kept=kept,
         )
+        self._read = self._made_for(accounts)
         self.webex: WebexSite | None = None
         if accounts.webex is not None:
             from cloud_link.calendars.webex_site import WebexSite  # noqa: PLC0415 - who has it pays for it
@@ -85,6 +95,29 @@ class Calendars:
                 now=now,
                 luck=luck,
             )
+
+    async def listen(self, stack: AsyncExitStack) -> None:
+        """Open the door at which the clouds call, before any is asked to; without it, rooms are polled."""
+        door = self._accounts.push
+        if door is None or not self._read.watches:
+            return
+        listener = Listener(
+            PushSite(self._read.watches),
+            host=door.host,
+            port=door.port,
+            certificate=door.certificate_file,
+            key=door.key_file,
+        )
+        try:
+            await stack.enter_async_context(listener)
+        except OSError as error:  # also ssl.SSLError: the certificate
+            log.error(
+                "push.not_listening",
+                url=door.url,
+                why=str(error),
+                mend="mend [pushes] in the configuration and restart roomd; until then rooms are polled",
+            )
+            self._read = self._made_for(replace(self._accounts, push=None))
 
     async def run(self) -> None:
         """Until cancelled; nothing that a cloud says or does ends it."""
