@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,10 +13,11 @@ from typing import Any, Final
 
 import pytest
 
+from tests.brokers.ports import free_port
 from tests.clouds.google import Google, write_time
 from tests.clouds.microsoft import READ_WRITE, Microsoft365
 from tests.clouds.serving import Serving
-from tests.installation import google_table, microsoft_table
+from tests.installation import google_table, microsoft_table, pushes_table
 from tests.journeys.house import HASTE, House, house
 from tests.simulator.bookings import Answer
 
@@ -36,6 +38,12 @@ class Microsoft:
         self.serving: Final = Serving(self.tenant.answer)
         self.tenant.service = self.serving
         self.more = ""  # in the table
+        self._door_port: int | None = None
+
+    def pushes(self, port: int) -> None:
+        """Have roomd listen there for what the tenant tells."""
+        self._door_port = port
+        self.tenant.receiver = self.serving.client_context()
 
     def add_room(self, id_: str, name: str) -> str:
         """A line of the configuration that links it."""
@@ -61,7 +69,10 @@ class Microsoft:
             client_id=APPLICATION,
             secret="s3cret",
         )
-        return f"{table}\n{self.more}"
+        tables = [table, self.more]
+        if self._door_port is not None:
+            tables.append(pushes_table(directory, port=self._door_port, authority=self.serving.authority))
+        return "\n".join(tables)
 
     def take_consent_back(self) -> None:
         """As an administrator does: no token is given any more, and those that were are worth nothing."""
@@ -212,6 +223,42 @@ async def test_a_booking_made_on_a_device_is_confirmed_by_what_microsoft_shows(t
             assert entry["key"] == requested["subject"]
             assert len(h.all_told("booking.requested", of=device)) == 1
             assert len({body["subject"] for body in h.all_told(of=device) if "booking" in body["type"]}) == 1
+
+
+async def test_microsoft_tells_of_changes_where_it_can_reach_us(tmp_path):
+    async with microsoft() as office:
+        links = {"attic": office.add_room("attic", "Attic")}
+        office.pushes(free_port())
+        async with house(
+            tmp_path, rooms=0, haste=HURRY, tables=office.tables, links=links, bare=[("attic", "Attic")]
+        ) as h:
+            await h.told("calendar.connected", of="attic")
+            async with asyncio.timeout(SLOWLY_S):
+                while not (await shown(h, "microsoft"))["rooms"][0]["pushed"]:  # noqa: ASYNC110 -- its process
+                    await asyncio.sleep(0.1)
+            (subscription,) = office.tenant.subscriptions.values()
+            assert subscription.address == "attic@contoso.example"
+            office.book("attic", "Design review", later())
+            await office.tenant.notify("attic@contoso.example", change="created")
+            await h.listed("attic", "Design review")
+            assert [status for _, status in office.tenant.delivered] == [202]
+            code = await h.roomd.stop()
+            assert code == 0
+            assert "push.not_listening" not in h.roomd.log
+            assert office.tenant.subscriptions, "it is found again by the next life"
+
+
+async def test_a_door_that_cannot_be_opened_stops_nobody(tmp_path):
+    async with microsoft() as office:
+        links = {"attic": office.add_room("attic", "Attic")}
+        office.book("attic", "Design review", later())
+        office.pushes(office.serving.port)  # somebody is there already
+        async with house(
+            tmp_path, rooms=0, haste=HURRY, tables=office.tables, links=links, bare=[("attic", "Attic")]
+        ) as h:
+            await h.listed("attic", "Design review")
+            assert "push.not_listening" in h.roomd.log
+            assert office.tenant.subscriptions == {}
 
 
 async def test_consent_that_is_taken_back_falls_back_on_devices_and_comes_again(tmp_path):
