@@ -351,6 +351,9 @@ class _Visitor(asyncio.Protocol):
                 return False
 
     def _asked(self, request: h11.Request) -> bool:
+        if _size(request) > self._listener.bounds.head_bytes:  # it came at once, or h11 would have said so
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return False
         judged = self._listener.site.admits(
             request.method.decode("ascii"),
             request.target.decode("ascii", errors="replace"),
@@ -443,3 +446,8 @@ class _Visitor(asyncio.Protocol):
         if self._begun:
             self._listener.callers.ill_mannered += 1
         self.abort()
+
+
+def _size(request: h11.Request) -> int:
+    """Bytes of a head, but for its punctuation."""
+    return len(request.target) + sum(len(name) + len(value) for name, value in request.headers)

@@ -715,6 +715,9 @@ class _Notification(msgspec.Struct, rename="camel"):
     lifecycle_event: str | None = None
 
 
+MOST_UNREADABLE: Final = 100  # things in one notification
+
+
 class _Notifications(msgspec.Struct):
     value: list[msgspec.Raw]
 
@@ -733,10 +736,14 @@ def notified(body: bytes) -> Iterator[Hint | LifecycleNotice]:
 
 def _each(said: Iterable[msgspec.Raw]) -> Iterator[Hint | LifecycleNotice]:
     heard: set[Hint | LifecycleNotice] = set()
+    unreadable = 0
     for raw in said:
         try:
             each = _heard(msgspec.json.decode(raw, type=_Notification))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            unreadable += 1
+            if unreadable >= MOST_UNREADABLE:
+                return  # not Graph's word
             continue  # the others still count
         if each not in heard:
             heard.add(each)

@@ -123,6 +123,8 @@ async def test_one_byte_at_a_time_and_two_at_once_are_understood(house):
         (lambda url: request(url, b"x" * (MOST + 1)), 413, 1),
         (lambda _: b"hello\r\n\r\n", 400, 0),
         (lambda _: b"GET / HTTP/1.1\r\nX: " + b"x" * 32 * 1024, 431, 0),
+        (lambda url: request(url, head=f"X: {'x' * 32 * 1024}\r\n"), 431, 0),
+        (lambda url: request(f"{url}?{'x' * 32 * 1024}"), 431, 0),
         (lambda _: b"\x16\x03\x01\x02\x00\r\n\r\n", 400, 0),
     ],
 )
