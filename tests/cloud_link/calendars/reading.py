@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,11 +63,26 @@ class Clock:
                 bell.set()
 
 
+class Hurried(Clock):
+    """Goes by itself, so many times as fast as any other."""
+
+    def __init__(self, speed: float) -> None:
+        super().__init__()
+        self._speed = speed
+        self._began_s = asyncio.get_running_loop().time()
+
+    def now(self) -> datetime:
+        return self.at + timedelta(seconds=self._speed * (asyncio.get_running_loop().time() - self._began_s))
+
+    async def rest(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self._speed)
+
+
 class Stand:
     """The clouds, and a site's calendars upon them; each `running` is a life of the daemon."""
 
-    def __init__(self, directory: Path, *, at: datetime = NINE, plain: bool = False) -> None:
-        self.clock = Clock(at)
+    def __init__(self, directory: Path, clock: Clock, *, plain: bool = False) -> None:
+        self.clock = clock
         self.directory = directory
         self.microsoft = Microsoft365(now=self.clock.now)
         self.google = GoogleWorkspace(now=self.clock.now)
@@ -79,8 +94,8 @@ class Stand:
         self.rooms: list[LinkedRoom] = []
         self.told: list[tuple[RoomId, RoomEvent]] = []
         self.turned: list[IntegrationTurned] = []
-        self.delivering: Callable[[], None] = lambda: None
-        self.luck = 0.5
+        self.delivering: Callable[[], Awaitable[object]] | None = None
+        self.luck: Callable[[], float] = lambda: 0.5
         self.calendars: SiteCalendars
         self.database: Database
         self._way = {}
@@ -174,7 +189,7 @@ class Stand:
                 tell=self._tell,
                 now=self.clock.now,
                 zone=OSLO,
-                luck=lambda: self.luck,
+                luck=self.luck,
                 kept=await database.write(kept.read),
                 rest=self.clock.rest,
                 pace=PACE,
@@ -189,7 +204,8 @@ class Stand:
                         await running
 
     async def _deliver(self, room: RoomId, events: Sequence[RoomEvent]) -> None:
-        self.delivering()
+        if self.delivering is not None:
+            await self.delivering()
         self.told += [(room, event) for event in events]
 
     async def _tell(self, turned: IntegrationTurned) -> None:
@@ -268,9 +284,9 @@ class Stand:
 
 
 @asynccontextmanager
-async def stand(directory: Path, *, at: datetime = NINE, plain: bool = False) -> AsyncIterator[Stand]:
+async def stand(directory: Path, clock: Clock | None = None, *, plain: bool = False) -> AsyncIterator[Stand]:
     """The clouds are served; what they could not understand fails the test."""
-    it = Stand(directory, at=at, plain=plain)
+    it = Stand(directory, clock or Clock(), plain=plain)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(it.microsoft_service)
         await stack.enter_async_context(it.google_service)

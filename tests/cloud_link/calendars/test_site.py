@@ -20,7 +20,7 @@ from cloud_link.calendars.google_calendar import Writing
 from cloud_link.calendars.integration import Service
 from cloud_link.calendars.matching import Ground
 from cloud_link.calendars.push import Hears
-from tests.cloud_link.calendars.reading import NINE, Stand
+from tests.cloud_link.calendars.reading import NINE, Clock, Stand
 from tests.cloud_link.calendars.reading import stand as standing
 from tests.cloud_link.calendars.watching import opened
 from tests.clouds.microsoft import READ_WRITE
@@ -64,7 +64,7 @@ async def test_rooms_of_both_clouds_are_told_as_connecting_and_then_listed(stand
 
 async def test_a_listing_covers_today_and_tomorrow_of_the_site_also_where_clocks_change(tmp_path: Path):
     saturday = datetime(2026, 3, 28, 12, tzinfo=UTC)
-    async with standing(tmp_path, at=saturday) as stand:
+    async with standing(tmp_path, Clock(saturday)) as stand:
         stand.add_microsoft("fjord")
         async with stand.running(microsoft=stand.microsoft_account()):
             await stand.until(lambda: stand.listed("fjord"))
@@ -102,7 +102,7 @@ async def test_thirty_hints_for_one_room_cost_at_most_two_listings(stand: Stand)
 
 @pytest.mark.parametrize("minutes", [65])
 async def test_every_room_is_listed_again_before_its_listing_is_too_old(stand: Stand, minutes: int):
-    stand.luck = 0.99
+    stand.luck = lambda: 0.99
     stand.add_microsoft("fjord")
     stand.add_google("lake")
     async with stand.running(microsoft=stand.microsoft_account(), google=stand.google_account()):
