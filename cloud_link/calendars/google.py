@@ -238,8 +238,9 @@ class Google:
         found: dict[str, Event] = {}
         unreadable = 0
         async for page in self._pages(Feature.CALENDAR, path, asked, about=about):
-            if page.time_zone:
-                self._zones[address] = page.time_zone
+            if not page.time_zone:  # another's tree, of a proxy say, must not pass for an empty calendar
+                raise Unreadable("a list of events that is no calendar's")
+            self._zones[address] = page.time_zone
             for raw in page.items:
                 if (event := google_calendar.event(raw)) is None:
                     unreadable += 1

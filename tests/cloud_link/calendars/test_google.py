@@ -31,6 +31,7 @@ from cloud_link.calendars.errors import (
     RoomUnknown,
     Throttled,
     Transient,
+    Unreadable,
     WritingOff,
 )
 from cloud_link.calendars.google import Google, Origins
@@ -49,7 +50,7 @@ from cloud_link.calendars.window import Window, today_and_tomorrow
 from cloud_link.calendars.wire import Wire, WirePace, never
 from tests.clouds import google as stub
 from tests.clouds.google_calendar import Calendar, Json
-from tests.clouds.serving import Request, Response, Serving, nothing
+from tests.clouds.serving import Request, Response, Serving, nothing, tree
 from tests.clouds_tests import google_discovery
 from tests.clouds_tests.google_discovery import Discovery
 
@@ -283,6 +284,17 @@ async def test_pages_may_be_short_or_empty_before_the_last(site):
         entries = await google.list_room(room.address, WINDOW, OSLO)
     assert [entry.entry_id for entry in entries] == [f"m{number}" for number in range(9)]
     assert site.cloud.count("/events") > 5
+
+
+async def test_anothers_json_is_no_empty_calendar(site):
+    room = site.cloud.add_room("Fjord")
+
+    async def between(request: Request) -> Response:
+        return tree({"status": "ok"}) if "/events" in request.path else await site.cloud.answer(request)
+
+    async with Serving(between, plain=True) as proxy, Site(site.cloud, proxy.url).client() as google:
+        with pytest.raises(Unreadable):
+            await google.list_room(room.address, WINDOW, OSLO)
 
 
 async def test_a_calendar_that_shows_only_when_it_is_taken_still_keeps_the_room(site):
