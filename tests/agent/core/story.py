@@ -9,6 +9,8 @@ from pathlib import Path
 from agent.core.agenda import agenda
 from agent.core.devices import furnish
 from agent.core.events import (
+    AgendaPut,
+    AgendaRefused,
     BookingsListed,
     CalendarEntry,
     CalendarListed,
@@ -19,7 +21,7 @@ from agent.core.events import (
     ListedBooking,
     RoomEvent,
 )
-from agent.core.facts import BookingFact, CalendarRequest, Fact, FactKind, ListBookings
+from agent.core.facts import BookingFact, CalendarRequest, Fact, FactKind, ListBookings, PutAgenda
 from agent.core.model import (
     Booking,
     BookingId,
@@ -95,6 +97,7 @@ def entry(
     all_day: bool = False,
     private: bool = False,
     join_pending: bool = False,
+    join: str | None = None,
 ) -> CalendarEntry:
     return CalendarEntry(
         entry_id=EntryId(entry_id),
@@ -102,7 +105,7 @@ def entry(
         starts_at=at(starts),
         ends_at=at(ends),
         all_day=all_day,
-        meeting=Meeting(title=title, private=private),
+        meeting=Meeting(title=title, private=private, join=join, platform="webex" if join else None),
         join_pending=join_pending,
     )
 
@@ -115,11 +118,15 @@ class Story:
     policy: Policy = field(default_factory=Policy)
     calendars: tuple[CalendarKind, ...] = ()
     writes: tuple[CalendarKind, ...] = ()
+    puts: bool = False
+    refuses: str | None = None  # why the device does not take an agenda
     room: Room = field(init=False)
     now: datetime = field(init=False)
     told: list[Fact] = field(default_factory=list)
     asked: list[tuple[datetime, ListBookings]] = field(default_factory=list)
     asked_calendars: list[tuple[datetime, CalendarRequest]] = field(default_factory=list)
+    given: list[tuple[datetime, PutAgenda]] = field(default_factory=list)
+    holds: dict[DeviceId, PutAgenda] = field(default_factory=dict)  # and lists it back
     answers: list[Answer] = field(default_factory=list)
     greeting: list[FactKind] = field(default_factory=list)  # what the last connection made known
     mute: bool = False  # the device does not answer when it is asked for its list
@@ -173,6 +180,7 @@ class Story:
             tuple(device(d) for d in self.devices),
             calendars=self.calendars,
             writes=self.writes,
+            puts=self.puts,
             now=self.now,
         )
 
@@ -301,14 +309,39 @@ class Story:
         if not self.mute:
             for request in listings:
                 self._happen(self._what_is_known(request.device))
+        for put in taken.requests:
+            if isinstance(put, PutAgenda):
+                self._take(put)
+
+    def _take(self, put: PutAgenda) -> None:
+        self.given.append((self.now, put))
+        if self.refuses is not None:
+            self._happen(AgendaRefused(device=put.device, edition=put.edition, why=self.refuses))
+            return
+        self.holds[put.device] = put
+        self._happen(AgendaPut(device=put.device, edition=put.edition))
+
+    def echoes(self, device: DeviceId = CODEC) -> tuple[ListedBooking, ...]:
+        """What the device lists of what it was given."""
+        return tuple(
+            ListedBooking(
+                booking_id=b.booking_id,
+                meeting_id=None,
+                starts_at=b.starts_at,
+                ends_at=b.ends_at,
+                meeting=Meeting(title=b.title, join=b.join),
+            )
+            for b in (self.holds[device].bookings if device in self.holds else ())
+        )
 
     def _what_is_known(self, device: DeviceId) -> BookingsListed:
         """What the device holds, or else a listing that agrees with us: those bookings that have an id."""
         return BookingsListed(
             device=device,
-            bookings=self.held
+            bookings=self.echoes(device) + self.held
             if self.held is not None
-            else tuple(
+            else self.echoes(device)
+            + tuple(
                 ListedBooking(
                     booking_id=b.booking_ids[device],
                     meeting_id=b.meeting_id,

@@ -16,6 +16,8 @@ from agent import snapshots
 from agent.core.agenda import GRANTED, agenda
 from agent.core.devices import furnish
 from agent.core.events import (
+    AgendaPut,
+    AgendaRefused,
     BookingCreated,
     BookingDeleted,
     BookingEnded,
@@ -37,7 +39,16 @@ from agent.core.events import (
     ListedBooking,
     RoomEvent,
 )
-from agent.core.facts import BookingFact, CalendarFact, Fact, FactKind, ListCalendar
+from agent.core.facts import (
+    BookingFact,
+    CalendarFact,
+    Fact,
+    FactKind,
+    ListBookings,
+    ListCalendar,
+    PutAgenda,
+    PutBooking,
+)
 from agent.core.model import (
     Booking,
     BookingId,
@@ -142,6 +153,15 @@ class ListingArrives:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Willing:
+    """A device takes the agendas that it is given from now on, refuses them, or forgets what it has."""
+
+    on: int
+    takes: bool
+    forgets: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LineCut:
     on: int
 
@@ -188,6 +208,7 @@ Happening = (
     | Linked
     | ListingHeldUp
     | ListingArrives
+    | Willing
     | LineCut
     | LineBack
     | Rebooted
@@ -224,6 +245,9 @@ class Codec:
     booted_at: datetime
     connected: bool = False
     numbers: dict[MeetingId, BookingId] = field(default_factory=dict)
+    put: tuple[PutBooking, ...] = ()  # what it was given, and lists
+    takes: bool = True
+    hybrid: bool = False  # has listed what its own calendar gave it
 
     def number(self, meeting: MeetingId) -> BookingId:
         return self.numbers.setdefault(meeting, BookingId(f"webex-{len(self.numbers) + 1}"))
@@ -240,6 +264,7 @@ class World:
 
     devices: tuple[DeviceId, ...]
     calendars: tuple[CalendarKind, ...] = (MICROSOFT,)
+    puts: bool = False
     time: datetime = DAY + timedelta(hours=7)
     clock_error: timedelta = timedelta(0)
     linked: tuple[CalendarKind, ...] = field(init=False)
@@ -276,6 +301,8 @@ class World:
 
     def come_to_rest(self, phases: Sequence[CalendarPhase]) -> World:
         self._put_clock_right()
+        for codec in self.codecs:
+            codec.takes = True
         self._connect_all()
         self._link(self.calendars)
         for kind, phase in zip(self.calendars, phases, strict=False):
@@ -328,6 +355,8 @@ class World:
                     listing = self.held_up.pop()
                     for _ in range(1 + twice):
                         self._hear(listing)
+            case Willing():
+                self._with_codec(happening.on, lambda codec: self._will(codec, happening))
             case LineCut(on=on):
                 self._with_codec(on, self._cut)
             case LineBack(on=on):
@@ -552,6 +581,24 @@ class World:
         self._hear(connected)
         self._hear(self._device_listing(codec))
 
+    def _will(self, codec: Codec, willing: Willing) -> None:
+        codec.takes = willing.takes
+        if willing.forgets:
+            codec.put = ()
+            self._say(codec, BookingsTouched(device=codec.id), heard=willing.takes)
+
+    def _put(self, codec: Codec, put: PutAgenda) -> None:
+        assert not codec.hybrid, "a device with a calendar of its own was given another"
+        assert self.puts or not put.bookings
+        if not codec.connected:
+            return
+        if codec.takes:
+            codec.put = put.bookings
+            self._hear(AgendaPut(device=codec.id, edition=put.edition))
+            self._hear(BookingsTouched(device=codec.id))
+        else:
+            self._hear(AgendaRefused(device=codec.id, edition=put.edition, why="denied"))
+
     def _cut(self, codec: Codec) -> None:
         if codec.connected:
             codec.connected = False
@@ -577,9 +624,21 @@ class World:
             self._hear(word)
 
     def _device_listing(self, codec: Codec) -> BookingsListed:
+        codec.hybrid = codec.hybrid or any(it.in_hybrid for it in self.known.values())
+        echoes = tuple(
+            ListedBooking(
+                booking_id=each.booking_id,
+                meeting_id=None,
+                starts_at=each.starts_at,
+                ends_at=each.ends_at,
+                meeting=Meeting(title=each.title),
+            )
+            for each in codec.put
+        )
         return BookingsListed(
             device=codec.id,
-            bookings=tuple(
+            bookings=echoes
+            + tuple(
                 ListedBooking(
                     booking_id=codec.number(it.meeting),
                     meeting_id=it.meeting,
@@ -599,7 +658,7 @@ class World:
 
     def _furnished(self, kept: Room | None) -> Room:
         configured = tuple(device(name) for name in self.devices)
-        return furnish(kept, RoomId("fjord"), configured, calendars=self.linked, now=self.now)
+        return furnish(kept, RoomId("fjord"), configured, calendars=self.linked, puts=self.puts, now=self.now)
 
     def _pass_until(self, instant: datetime) -> None:
         for _ in range(STROKES_AT_ONCE):
@@ -635,9 +694,12 @@ class World:
                     self._check_confirmed(fact.booking)
             if isinstance(fact, CalendarFact) and fact.kind is FactKind.CALENDAR_SWITCHED:
                 self._check_switched(before, stood, taken.facts)
-        for listing in taken.requests:
-            codec = next(codec for codec in self.codecs if codec.id == listing.device)
-            if codec.connected:
+        for asked in taken.requests:
+            codec = next(codec for codec in self.codecs if codec.id == asked.device)
+            if isinstance(asked, PutAgenda):
+                self._put(codec, asked)
+            elif codec.connected:
+                assert isinstance(asked, ListBookings)
                 self._hear(self._device_listing(codec))
         for request in taken.calendar_requests:
             assert isinstance(request, ListCalendar)
@@ -682,6 +744,12 @@ class World:
         assert picture(b for b in self.cloud.live() if b.ends_at > self.now) == said, "the cloud's picture"
         over = [b for b in self.cloud.live() if b.ends_at + timedelta(minutes=3) <= self.now]
         assert not over, "nobody told the cloud of their end"
+
+    def check_that_devices_hold_the_agenda(self) -> None:
+        for codec in self.codecs:
+            if not codec.hybrid and self.room.believed is not None:
+                held = sorted((b.starts_at, b.ends_at, b.title or "") for b in codec.put)
+                assert held == picture(self._granted()), "what the device holds"
 
     def check_that_nothing_is_news(self) -> None:
         before = len(self.facts)
@@ -736,6 +804,7 @@ turns: st.SearchStrategy[Happening] = st.one_of(
     st.just(ListingHeldUp()),
     st.builds(ListingArrives, twice=YES_OR_NO),
 )
+agendas: st.SearchStrategy[Happening] = st.builds(Willing, on=ON, takes=YES_OR_NO, forgets=YES_OR_NO)
 cuts: st.SearchStrategy[Happening] = st.one_of(
     st.builds(LineCut, on=ON), st.builds(LineBack, on=ON), st.builds(Rebooted, on=ON)
 )
@@ -755,13 +824,22 @@ MANY = settings(
 )
 
 
+def elsewhere(happening: Happening) -> Happening:
+    """What is booked is not in the devices' own calendar: they have none."""
+    if isinstance(happening, Booked):
+        return replace(happening, in_hybrid=False, asked_on_device=False)
+    return happening
+
+
 def check(
     devices: tuple[DeviceId, ...],
     links: tuple[CalendarKind, ...],
     happenings: list[Happening],
     phases: tuple[CalendarPhase, CalendarPhase],
+    *,
+    puts: bool = False,
 ) -> None:
-    world = World(devices, links).live_through(happenings).come_to_rest(phases)
+    world = World(devices, links, puts=puts).live_through(happenings).come_to_rest(phases)
     world.check_that_all_agree()
     world.check_that_nothing_is_news()
     world.check_that_the_calendar_is_left_in_peace()
@@ -800,6 +878,33 @@ def test_after_cut_lines_and_restarts_the_believed_calendar_is_shown(devices, li
 )
 def test_after_a_clock_was_wrong_the_believed_calendar_is_shown(devices, links, happenings, phases):
     check(devices, links, happenings, phases)
+
+
+@MANY
+@given(
+    devices=ROOMS,
+    links=LINKS,
+    happenings=st.lists(
+        st.one_of(changes, turns, agendas, cuts, restarts, clock_steps).map(elsewhere), max_size=14
+    ),
+    phases=st.tuples(PHASES, PHASES),
+)
+def test_what_is_put_on_devices_is_the_agenda_and_comes_back_as_no_other(devices, links, happenings, phases):
+    world = World(devices, links, puts=True).live_through(happenings).come_to_rest(phases)
+    world.check_that_all_agree()
+    world.check_that_devices_hold_the_agenda()
+    world.check_that_nothing_is_news()
+    world.check_that_the_calendar_is_left_in_peace()
+
+
+@MANY
+@given(
+    devices=ROOMS,
+    happenings=st.lists(st.one_of(changes, turns, agendas, cuts, restarts), max_size=14),
+    phases=st.tuples(PHASES, PHASES),
+)
+def test_a_device_with_a_calendar_of_its_own_is_given_none(devices, happenings, phases):
+    check(devices, (MICROSOFT,), happenings, phases, puts=True)
 
 
 def booked(slot: int, *, asked: bool) -> Booked:
