@@ -223,6 +223,7 @@ class _Daemon:
                 room.devices,
                 calendars=linked.get(room.id, ()),
                 writes=frozenset() if self.calendars is None else self.calendars.writes(),
+                puts=room.put_on_devices,
                 now=clock.now(),
             )
             for room in configuration.rooms

@@ -13,13 +13,17 @@ from typing import Any, Final
 
 import pytest
 
+from cloud_link.calendars.webex_codes import MANIFEST
 from tests.brokers.ports import free_port
 from tests.clouds.google import Google, write_time
 from tests.clouds.microsoft import READ_WRITE, Microsoft365
 from tests.clouds.serving import Serving
-from tests.installation import google_table, microsoft_table, pushes_table
+from tests.clouds.webex import WebexCloud
+from tests.clouds.webex_devices import Registration
+from tests.installation import google_table, microsoft_table, pushes_table, write_secret
 from tests.journeys.house import HASTE, House, house
 from tests.simulator.bookings import Answer
+from tests.simulator.site import Site
 
 pytestmark = pytest.mark.slow
 
@@ -395,3 +399,59 @@ async def test_google_is_read_likewise(tmp_path):
             google._tokens.clear()  # noqa: SLF001 - the stand-in has no word for it
             revoked = await of_the_agent(h, "calendar.revoked", within_s=SLOWLY_S)
             assert revoked["subject"] == "google"
+
+
+# ── by way of Webex ───────────────────────────────────────────────────────────────────────────────
+
+
+def webex_table(cloud: WebexCloud, directory: Path) -> str:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "webex.pem").write_bytes(cloud.pem)
+    write_secret(directory / "webex-secret", cloud.client_secret)
+    write_secret(directory / "webex-code", cloud.sign(cloud.activation()))
+    return f"""
+[webex]
+client_id = "{cloud.client_id}"
+client_secret_file = "webex-secret"
+activation_code_file = "webex-code"
+key_urls = {{ "us-east-2_a" = "{cloud.key_url}" }}
+ca_file = "webex.pem"
+"""
+
+
+async def test_a_device_that_only_webex_leads_to_is_heard_by_way_of_it(tmp_path):
+    links: dict[str, str] = {}
+    async with WebexCloud(poll_within_s=1.0) as cloud:
+        cloud.manifest.update(
+            commands=[*MANIFEST.commands], statuses=[*MANIFEST.statuses], events=[*MANIFEST.events]
+        )
+
+        def only_webex(site: Site, described: list[dict[str, Any]]) -> None:
+            (device,) = site.devices
+            Registration(cloud, device, cloud.add_workspace("Attic"))
+            links["attic"] = f'[[rooms.devices]]\nwebex = "{device.serial}"'
+            described.clear()
+
+        async with house(
+            tmp_path,
+            haste=HURRY,
+            tables=lambda directory: webex_table(cloud, directory),
+            links=links,
+            bare=[("attic", "Attic")],
+            arrange=only_webex,
+        ) as h:
+            (device,) = h.devices
+            connected = await h.told("device.connected", of="attic", within_s=SLOWLY_S)
+            assert connected["data"]["transport"] == "cloud"
+            own = await of_the_agent(h, "calendar.connected")
+            assert (own["subject"], own["data"]["phase"]) == ("webex", "active")
+            device.count_people(3)
+            await h.told("occupancy.changed", of="attic", where=lambda data: data["people"] == 3)
+            device.book_in_outlook("Weekly", start=later(60))
+            await h.listed("attic", "Weekly")
+            answer = await h.cloud.done("attic", "room.resync", {})
+            assert answer["status"] == "done", answer
+            said = await shown(h, "webex")
+            assert [(room["room"], room["ground"]) for room in said["rooms"]] == [("attic", "name")]
+            assert list(said["hybrid"]) == ["attic"]
+            await h.delivered()
