@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -203,14 +202,25 @@ class Webex:
         return read_bookings(await self.command(device_id, "Bookings.List", {"Days": 1}))
 
     async def hybrid_calendar(self, workspace: Workspace, devices: Iterable[CloudDevice]) -> HybridCalendar:
-        """Whether a room has a configured and living Hybrid Calendar, asking its devices where that helps."""
+        """Whether a room has a configured and living Hybrid Calendar, asking its devices where that helps.
+
+        Transient where none of those that are on line could be asked for now.
+        """
         of_it = [device for device in devices if device.workspace_id == workspace.id]
         heard: HeardBookings | None = None
+        unanswered: Transient | None = None
         for device in of_it if workspace.calendar is not None else ():
             if device.connected and (heard is None or not heard.hybrid):
-                with contextlib.suppress(Refused, Gone, Transient):
+                try:
                     new = await self.heard_bookings(device.id)
-                    heard = new if heard is None else heard + new
+                except (Refused, Gone):
+                    continue
+                except Transient as error:
+                    unanswered = error
+                    continue
+                heard = new if heard is None else heard + new
+        if heard is None and unanswered is not None:
+            raise unanswered
         return judge_hybrid(workspace, of_it, heard)
 
     @property

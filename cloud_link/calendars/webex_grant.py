@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +46,7 @@ class GrantFile:
     """The one place where a site's grant is kept, in a directory that is the daemon's own."""
 
     def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._grant = directory / GRANT
         self._revoked = directory / REVOKED
 
@@ -59,21 +61,21 @@ class GrantFile:
     def keep(self, grant: Grant) -> None:
         """Transient if it cannot be kept; then the one before is still there."""
         activation = replace(grant.activation, refresh_token="")
-        _write(self._grant, replace(grant, activation=activation))
-        with contextlib.suppress(FileNotFoundError):
-            self._revoked.unlink()
+        with _mended(self._directory):
+            _write(self._grant, replace(grant, activation=activation))
+            self._revoked.unlink(missing_ok=True)
 
     def wipe(self, revocation: Revocation) -> None:
         """Forget the grant and remember why. Transient if that cannot be done."""
-        _write(self._revoked, revocation)
-        with contextlib.suppress(FileNotFoundError):
-            self._grant.unlink()
-            _settle(self._grant.parent)
+        with _mended(self._directory):
+            _write(self._revoked, revocation)
+            self._grant.unlink(missing_ok=True)
+            _settle(self._directory)
 
     def consent(self) -> None:
-        """It was given again, or is to be tried."""
-        with contextlib.suppress(FileNotFoundError):
-            self._revoked.unlink()
+        """It was given again, or is to be tried. Transient if that cannot be remembered."""
+        with _mended(self._directory):
+            self._revoked.unlink(missing_ok=True)
 
 
 def _read(path: Path, shape: type[Shape]) -> Shape | None:
@@ -85,18 +87,23 @@ def _read(path: Path, shape: type[Shape]) -> Shape | None:
 
 def _write(path: Path, value: object) -> None:
     new = path.with_suffix(".new")  # what a crash leaves there is overwritten the next time
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(msgspec.json.encode(value))
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    _settle(path.parent)
+
+
+@contextlib.contextmanager
+def _mended(directory: Path) -> Iterator[None]:
     try:
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(value))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-        _settle(path.parent)
+        yield
     except OSError as error:
         raise Transient(
-            f"the grant of Webex cannot be kept in {path.parent}: {error.strerror}",
-            mend=f"make room in {path.parent}, and let the user roomd write there",
+            f"the grant of Webex cannot be kept in {directory}: {error.strerror}",
+            mend=f"make room in {directory}, and let the user roomd write there",
         ) from None
 
 

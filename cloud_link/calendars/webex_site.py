@@ -24,6 +24,7 @@ from cloud_link.calendars.errors import (
     Gone,
     IntegrationError,
     Refused,
+    Throttled,
     Transient,
 )
 from cloud_link.calendars.integration import Deed, Phase, Said, Service, Turned
@@ -89,6 +90,8 @@ class SitePace:
     devices_every: timedelta = timedelta(hours=1)  # which of them are on line
     hinted_after: timedelta = timedelta(minutes=1)  # since the last time, whatever is hinted
     judged_every: timedelta = timedelta(hours=1)  # each room's Hybrid Calendar
+    unanswered_for: timedelta = timedelta(minutes=5)  # one that could not be judged rests
+    strangers_every: timedelta = timedelta(minutes=15)  # a device that is not in the directory is looked for
     look_every_s: float = 30.0  # at the activation code's file, and at the clock
     rest_s: float = 10.0  # at least, before a session that failed is begun again
     queue: QueuePace = field(default_factory=QueuePace)
@@ -156,6 +159,7 @@ class WebexSite:
         self._matching: Matching | None = None
         self._read_at: datetime | None = None
         self._directory_due = self._devices_due = self._hinted_at = now()
+        self._strangers: dict[str, datetime] = {}  # and until when they are not looked for again
         # Hybrid Calendars
         self._hybrid: dict[RoomId, HybridCalendar] = {}
         self._judge_due: dict[RoomId, datetime] = {}
@@ -229,6 +233,7 @@ class WebexSite:
         self._devices_due += by
         self._hinted_at += by
         self._judge_due = {room: at + by for room, at in self._judge_due.items()}
+        self._strangers.clear()
         self._woken.set()
 
     # ── its life ──
@@ -335,7 +340,10 @@ class WebexSite:
         return self._integration.phase is Phase.REVOKED and self._refused_code not in (None, self._code)
 
     async def _consented(self) -> None:
-        await asyncio.to_thread(self._file.consent)
+        try:
+            await asyncio.to_thread(self._file.consent)
+        except Transient as error:  # whoever starts anew now is off still
+            log.error("webex.consent_not_kept", why=str(error), mend=error.mend)
         turned = states.consented(self._integration, self._now())
         if turned.integration.phase is Phase.CONNECTING:
             await self._turn(turned)
@@ -450,7 +458,7 @@ class WebexSite:
         """Devices said this."""
         for device, said in _by_device(observations).items():
             if device not in self._devices:
-                self._hint()
+                self._look_for(device)
             events = [each for each in said if each.path[0] == "Event"]
             trees = [as_tree([each]) for each in events]
             if len(events) < len(said):
@@ -534,7 +542,8 @@ class WebexSite:
                 self._devices_due = self._now() + self._pace.devices_every
                 self._list_devices(await session.webex.devices())
             for room in self._to_be_judged():
-                await self._judge(session.webex, room)
+                if not await self._judge(session.webex, room):
+                    break
             await self._report(session)
         except IntegrationError:
             raise
@@ -634,23 +643,38 @@ class WebexSite:
         self._directory_due = min(self._directory_due, self._hinted_at)
         self._woken.set()
 
+    def _look_for(self, device: str) -> None:
+        """It is not in the directory: it may be by now."""
+        if self._strangers.get(device, self._now()) <= self._now():
+            self._strangers[device] = self._now() + self._pace.strangers_every
+            self._hint()
+
     # ── Hybrid Calendars ──
 
     def _to_be_judged(self) -> tuple[RoomId, ...]:
         now = self._now()
         return tuple(room for room, at in self._judge_due.items() if at <= now)
 
-    async def _judge(self, webex: Webex, room: RoomId) -> None:
+    async def _judge(self, webex: Webex, room: RoomId) -> bool:
+        """Judge one room; what was known stays where nothing is answered. Whether the others may be asked."""
         workspace = self._workspaces.get(self.linked_workspaces.get(room, ""))
         if workspace is None:
             self._judge_due.pop(room, None)
-            return
+            return True
+        try:
+            judged = await webex.hybrid_calendar(workspace, self._devices.values())
+        except Transient as error:
+            self._judge_due[room] = self._now() + max(
+                self._pace.unanswered_for, timedelta(seconds=error.retry_after_s or 0.0)
+            )
+            log.debug("webex.hybrid_unanswered", room=room, why=str(error))
+            return not isinstance(error, Throttled)
         self._judge_due[room] = self._now() + self._pace.judged_every * (0.75 + self._luck() / 2)
-        judged = await webex.hybrid_calendar(workspace, self._devices.values())
         before = self._hybrid.get(room)
         self._hybrid[room] = judged
         if before is None or before.phase is not judged.phase:
             log.info("webex.hybrid", room=room, phase=judged.phase.value, mend=judged.mend)
+        return True
 
     def _judge_soon(self, device: str) -> None:
         """A device of a room told something of its bookings: that may show that its calendar lives."""
@@ -675,7 +699,7 @@ class WebexSite:
             (each for each in self._devices.values() if each.serial == device), None
         )
         if one is None:
-            self._hint()
+            self._look_for(device)
             raise LookupError(f"Webex has no device {device}")
         self._ears[one.id].append(ear)
         try:
