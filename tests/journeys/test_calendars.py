@@ -401,6 +401,22 @@ async def test_google_is_read_likewise(tmp_path):
             assert revoked["subject"] == "google"
 
 
+async def test_what_a_calendar_has_is_put_on_a_device_that_has_none_of_its_own(tmp_path):
+    async with microsoft() as office:
+        address = office.add_room("room-0001", "Room 1").split('"')[1]
+        links = {"room-0001": f'calendar = {{ microsoft = "{address}", put_on_devices = true }}'}
+        office.book("room-0001", "Design review", later())
+        async with house(tmp_path, calendar="on_device", haste=HURRY, tables=office.tables, links=links) as h:
+            (device,) = h.devices
+            async with asyncio.timeout(SLOWLY_S):
+                while [each.title for each in device.agenda()] != ["Design review"]:  # noqa: ASYNC110 -- its own
+                    await asyncio.sleep(0.1)
+            state = await h.listed(device, "Design review")
+            assert [entry["calendar"] for entry in state["agenda"]] == ["microsoft"]
+            assert len({body["subject"] for body in h.all_told(of=device) if "booking" in body["type"]}) == 1
+            assert "written permission" in h.roomd.log
+
+
 # ── by way of Webex ───────────────────────────────────────────────────────────────────────────────
 
 
