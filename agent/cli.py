@@ -97,12 +97,16 @@ def check(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
         raise typer.Exit(os.EX_CONFIG) from None
     rooms, devices = len(configuration.rooms), len(configuration.devices)
     if as_json:
-        print(json.dumps({"ok": True, "rooms": rooms, "devices": devices, "notes": configuration.notes}))
+        told = {"ok": True, "rooms": rooms, "devices": devices, "calendars": configuration.services}
+        print(json.dumps({**told, "notes": configuration.notes}))
         return
     for note in configuration.notes:
         print(f"note: {note}", file=sys.stderr)
     site = configuration.site
-    print(f"{config}: good. Site {site.site}, agent {site.agent}: {rooms} rooms, {devices} devices")
+    calendars = f", calendars of {' and '.join(configuration.services)}" if configuration.services else ""
+    print(
+        f"{config}: good. Site {site.site}, agent {site.agent}: {rooms} rooms, {devices} devices{calendars}"
+    )
 
 
 @app.command()

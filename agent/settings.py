@@ -142,6 +142,12 @@ class Configuration:
     notes: tuple[str, ...]  # what is allowed, and worth a second look
 
     @property
+    def services(self) -> tuple[str, ...]:
+        """Whose calendars the site has."""
+        names = ("microsoft", "google", "webex")
+        return tuple(name for name in names if getattr(self.accounts, name, None) is not None)
+
+    @property
     def devices(self) -> tuple[Device, ...]:
         """All devices of the site."""
         return tuple(device for room in self.rooms for device in room.devices)

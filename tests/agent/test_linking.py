@@ -85,7 +85,7 @@ def refuses(directory: Path, *parts: str) -> dict[str, str]:
 
 def test_a_site_without_calendars_has_no_accounts(directory):
     configuration = reads(directory, ROOM, DEVICE)
-    assert (configuration.accounts, configuration.linked) == (None, ())
+    assert (configuration.accounts, configuration.linked, configuration.services) == (None, (), ())
 
 
 def test_a_site_without_calendars_does_not_load_their_libraries(directory):
@@ -145,6 +145,7 @@ def test_webex_is_read(directory):
     assert accounts is not None
     assert accounts.webex is not None
     assert accounts.webex.client_id == "C1"
+    assert reads(directory, WEBEX, MICROSOFT, ROOM, DEVICE).services == ("microsoft", "webex")
     assert accounts.webex.key_urls == {**KEY_URLS, "us-test": "https://127.0.0.1:9000/jwks"}
 
 
