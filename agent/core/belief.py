@@ -188,8 +188,9 @@ def _tie(step: Step, now: datetime) -> tuple[Step, dict[BookingKey, BookingKey]]
 def _as_known(room: Room, word: Booking) -> Booking:
     """What devices say, with the UID of the entry that it was when that stood: another one is another."""
     known = room.bookings.get(word.key)
-    uid = word.meeting.ical_uid or (known and known.meeting.ical_uid)
-    return replace(word, meeting=replace(word.meeting, ical_uid=uid)) if uid else word
+    if known is None or word.meeting.ical_uid is not None or word.meeting_id != known.meeting_id:
+        return word
+    return replace(word, meeting=replace(word.meeting, ical_uid=known.meeting.ical_uid))
 
 
 def _one_of_two(step: Step, booking: Booking, other: Booking, now: datetime) -> Step:

@@ -937,6 +937,19 @@ def test_a_listing_from_before_a_request_is_not_taken_for_its_answer(links):
     check((CODEC,), links, happenings, (CalendarPhase.ACTIVE, CalendarPhase.ACTIVE))
 
 
+def test_a_request_whose_entry_is_gone_may_be_the_name_of_what_the_device_lists_next():
+    """Found once in 20,000 examples."""
+    again = replace(booked(1, asked=False), in_hybrid=True, hinted=True)
+    unheard = (False, False)
+    happenings: list[Happening] = [
+        replace(booked(1, asked=True), heard=unheard),
+        Retitled(which=0, hinted=True, heard=unheard),
+        Deleted(which=0, hinted=False, heard=unheard),
+        again,
+    ]
+    check((CODEC,), (MICROSOFT,), happenings, (CalendarPhase.DEGRADED, CalendarPhase.ACTIVE))
+
+
 # ── a calendar that is linked and never read ──────────────────────────────────────────────────────
 
 
