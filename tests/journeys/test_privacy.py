@@ -33,7 +33,7 @@ from cloud_link.calendars.window import today_and_tomorrow
 from tests.brokers import BadLine, Mosquitto
 from tests.brokers.crew import Crew
 from tests.brokers.ports import free_port
-from tests.clouds.serving import Request, Response, text, tree
+from tests.clouds.serving import Request, Response, call, text, tree
 from tests.installation import Installation, install
 from tests.prove.clouds import Clouds, Linked, Room, Service, clouds
 from tests.prove.daemon import Roomd
@@ -143,7 +143,7 @@ class Stage:
         environment = {
             "ROOMD_SITE__PRIVACY": self.mode,
             "PYTHONASYNCIODEBUG": "1",  # asyncio tells of slow callbacks, with what they were called with
-            "PROVE_HURRY": "broker,devices,states",
+            "PROVE_HURRY": "broker,devices,states,calendars",
         }
         if self.mode == "sealed":
             self.put_key(READER)
@@ -179,6 +179,23 @@ class Stage:
         if self.mode == "dropped":
             return bool(state["calendar"]["fresh"])
         return all(entry["organizer"] for entry in state["agenda"])
+
+    async def forge(self) -> None:
+        """Somebody who is no cloud calls at the door that is open for clouds."""
+        assert self.clouds is not None
+        door = f"https://localhost:{self.clouds.door_port}/hooks"
+        said = json.dumps({"value": [{"subscriptionId": TITLE, "clientState": WHO, "lifecycleEvent": GUEST}]})
+        for path, body in (("microsoft", said), ("google", BODY), (TITLE, BODY), (f"microsoft?{TITLE}", "")):
+            await call(
+                f"{door}/{path}",
+                headers={
+                    "X-Goog-Channel-Id": TITLE,
+                    "X-Goog-Channel-Token": WHO,
+                    "X-Goog-Resource-State": "exists",
+                },
+                body=body.encode(),
+                context=self.clouds.microsoft.receiver,
+            )
 
     async def looked_at(self) -> None:
         """What a technician sees, and what stands where any user of the machine can read."""
@@ -418,6 +435,7 @@ AMISS: Final[Mapping[str, Response]] = {
     "elsewhere": Response(status=302, headers={"Location": f"https://example.com/{TITLE}"}),
     "more elsewhere": tree({"value": [], "items": [], "@odata.nextLink": f"https://example.com/{TITLE}"}),
 }
+SOME_AMISS: Final = ("cut off", "strange entries", "a refusal")
 
 
 class Asked:
@@ -516,3 +534,50 @@ async def test_what_a_cloud_says_amiss_is_repeated_nowhere(asked, caplog, capfd,
     assert birds(told) == set()
     assert birds(repr([each for each in found if each not in errors])) == set()
     assert birds("".join([caplog.text, *capfd.readouterr()])) == set()
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_of_what_calendars_know_only_the_reader_learns(tmp_path, mode):
+    async with stage(tmp_path, mode, linked=CALENDARS) as s:
+        assert s.clouds is not None
+        fill(s.clouds)
+        await s.start()
+        for room in s.clouds.rooms:
+            await s.shown(room.id, entries=ENTRIES)
+        async with asyncio.timeout(SEEN_WITHIN_S):
+            while len(s.clouds.microsoft.subscriptions) < 2 or not s.clouds.google.channels:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await s.forge()
+        for number, name in enumerate(SOME_AMISS, 1):
+            nonsense = [Nonsense(AMISS[name]) for _ in s.clouds.servings]
+            for serving, said in zip(s.clouds.servings.values(), nonsense, strict=True):
+                serving.interrupt = said
+            for room in s.clouds.rooms:
+                put(s.clouds, room, 3 + number * 0.5, link=LINK)
+                await s.clouds.tell(room, "created")
+            async with asyncio.timeout(SEEN_WITHIN_S):
+                for said in nonsense:
+                    await said.said.wait()
+            for serving in s.clouds.servings.values():
+                serving.interrupt = lambda _: None
+        for room in s.clouds.rooms:
+            await s.clouds.tell(room, "updated")
+            await s.shown(room.id, entries=ENTRIES + len(SOME_AMISS))
+        await s.looked_at()
+        s.judge()
+        await s.roomd.stop()
+        s.judge()
+
+
+class Nonsense:
+    """What a cloud says to whoever lists, once it was asked."""
+
+    def __init__(self, amiss: Response) -> None:
+        self.said = asyncio.Event()
+        self._amiss = amiss
+
+    def __call__(self, request: Request) -> Response | None:
+        if not is_listing(request):
+            return None
+        self.said.set()
+        return self._amiss
