@@ -36,6 +36,7 @@ Tree = Mapping[str, object]
 
 WHY = "by way of Webex its configuration cannot be read"
 STATUSES_AT_ONCE = 10  # that Webex takes in one request
+HEARD_WITHIN_S = 15.0  # roomd and Webex begin at the same time: until then nothing is wrong with a device
 UPTIME_EVERY_S = 600.0  # Webex's limits are the whole organisation's; who restarts gives a whole picture too
 WAITING = 1000  # messages; the queue is everybody's, so that nobody can be made to wait
 LONGEST_WHY = 200  # characters
@@ -61,6 +62,9 @@ class Cloud(Protocol):
     PermissionError for what the integration may not, ValueError where this one question was refused.
     """
 
+    async def until_heard(self) -> None:
+        """Returns when devices can be heard by it, or a person must do something before they can."""
+
     def follow(self, device: str, ear: Ear) -> AbstractContextManager[str]:
         """Have `ear` told what a device says, until the context ends; the device by its id or serial number.
 
@@ -80,9 +84,16 @@ class Cloud(Protocol):
 class CloudLines:
     """Dials devices by way of Webex."""
 
-    def __init__(self, cloud: Cloud, *, uptime_every_s: float = UPTIME_EVERY_S) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        *,
+        heard_within_s: float = HEARD_WITHIN_S,
+        uptime_every_s: float = UPTIME_EVERY_S,
+    ) -> None:
         """`uptime_every_s`: how often a device is really asked whether it was restarted."""
         self._cloud = cloud
+        self._heard_within_s = heard_within_s
         self._uptime_every_s = uptime_every_s
 
     def forget(self, device: DeviceId) -> None:
@@ -95,6 +106,9 @@ class CloudLines:
         door: AbstractAsyncContextManager[object],  # noqa: ARG002 - it is for what dials
     ) -> AsyncIterator[Conversation]:
         """Follow a device; DeviceError where it cannot be heard now. Nothing is dialled."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._heard_within_s):
+                await self._cloud.until_heard()
         ear = _Ear()
         with contextlib.ExitStack() as following:
             try:

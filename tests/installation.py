@@ -102,9 +102,9 @@ def install(
 ) -> Installation:
     """Write roomd's files for these devices, as the simulator describes them in its site.json.
 
-    A device may name its `transport`; those that follow each other with the same room share it. `feedback` is
-    the address at which devices call back. `tables` stand before the rooms; `links` are one line more for a
-    room; `bare` are ids and names of rooms without a device.
+    A device may name its `transport`, its id in Webex as `webex`, and no `host`; those that follow each other
+    with the same room share it. `feedback` is the address at which devices call back. `tables` stand before
+    the rooms; `links` are one line more for a room; `bare` are ids and names of rooms without a device.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lines = [
@@ -144,13 +144,14 @@ def install(
             ]
         lines += [
             "[[rooms.devices]]",
-            f'host = "{device["host"]}:{device["port"]}"',
+            *([f'host = "{device["host"]}:{device["port"]}"'] if device["host"] else []),
             f'username = "{device["user"]}"',
             f'password_file = "{password.name}"',
             *([] if device_ca else [f'fingerprint = "{device["fingerprint"]}"']),
             f"ssh_port = {device['ssh_port']}",
             f'host_key = "{device["host_key"]}"',
             *([f'transport = "{device["transport"]}"'] if device.get("transport") else []),
+            *([f'webex = "{device["webex"]}"'] if device.get("webex") else []),
         ]
     for id_, name in bare:
         lines += ["[[rooms]]", f'id = "{id_}"', f'name = "{name}"', links.get(id_, "")]
@@ -184,6 +185,22 @@ def google_table(directory: Path, *, url: str, subject: str, key: str) -> str:
         'key_file = "google-key.json"',
         f'subject = "{subject}"',
         *(f'{name}_url = "{url}"' for name in ("calendar", "directory", "mail")),
+        'ca_file = "clouds.pem"',
+    ]
+    return "\n".join(lines)
+
+
+def webex_table(directory: Path, *, client_id: str, secret: str, code: str, key_url: str) -> str:
+    """The table of an organisation whose authority is in `clouds.pem`; writes secret and activation code."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_secret(directory / "webex-secret", secret)
+    write_secret(directory / "activation-code", code)
+    lines = [
+        "[webex]",
+        f'client_id = "{client_id}"',
+        'client_secret_file = "webex-secret"',
+        'activation_code_file = "activation-code"',
+        f'key_urls = {{ "us-east-2_a" = "{key_url}" }}',
         'ca_file = "clouds.pem"',
     ]
     return "\n".join(lines)

@@ -164,7 +164,8 @@ class WebexSite:
         self._hybrid: dict[RoomId, HybridCalendar] = {}
         self._judge_due: dict[RoomId, datetime] = {}
         # devices
-        self._heard = False
+        self._heard = False  # the queue is
+        self._hearing: Final = asyncio.Event()  # and the directory was read: devices can be followed
         self._troubles = 0
         self._ears: Final[defaultdict[str, list[Ear]]] = defaultdict(list)
         self._asking: Final = asyncio.Semaphore(AT_ONCE)
@@ -275,7 +276,7 @@ class WebexSite:
                     tasks.create_task(self._look(session), name="webex directory")
         finally:
             self._session = None
-            self._heard = False
+            self._hear_devices(heard=False)
             self._troubles = 0
             self._miss("Webex is not heard any more", again=False)
 
@@ -495,7 +496,7 @@ class WebexSite:
 
     async def anew(self) -> None:
         """What was on the queue may be lost."""
-        self._heard = self._troubles < LOST_AFTER
+        self._hear_devices(heard=self._troubles < LOST_AFTER)
         self._woken.set()
         self._miss("what Webex had to tell may be lost; all is read anew", again=True)
 
@@ -503,12 +504,12 @@ class WebexSite:
         """The queue cannot be heard, or is heard again."""
         if error is None:
             self._troubles = 0
-            self._heard = True
+            self._hear_devices(heard=True)
             self._hint()
             return
         self._troubles += 1
         if self._troubles >= LOST_AFTER:
-            self._heard = False
+            self._hear_devices(heard=False)
             self._miss(f"Webex is not heard: {error}", again=False)
         said = states.said_by(error, at=self._now(), luck=self._luck())
         await self._turn(states.token_said(self._integration, said))
@@ -592,6 +593,7 @@ class WebexSite:
             if room not in self._judge_due or before.get(workspace) != self._workspaces[workspace]:
                 self._judge_due[room] = now
         await self._turn(states.directory_said(self._integration, states.answered(now)))
+        self._hear_devices(heard=self._heard)
         for room, said in self._found(now):
             await self._turn(states.room_said(self._integration, room, said))
 
@@ -689,10 +691,22 @@ class WebexSite:
 
     # ── devices ──
 
+    def _hear_devices(self, *, heard: bool) -> None:
+        self._heard = heard
+        if heard and self._read_at is not None:
+            self._hearing.set()
+        else:
+            self._hearing.clear()
+
+    async def until_heard(self) -> None:
+        """Returns when devices can be heard, or a person must do something before they can."""
+        if self._integration.phase in states.READING:
+            await self._hearing.wait()
+
     @contextmanager
     def follow(self, device: str, ear: Ear) -> Iterator[str]:
         """Have `ear` told what a device says; the device by its id in Webex, or its serial number. Its id."""
-        if not self._heard or self._read_at is None:
+        if not self._hearing.is_set():
             why = states.words(self._integration) or "its directory is not read yet"
             raise ConnectionError(f"Webex is not heard: {why}")
         one = self._devices.get(device) or next(
