@@ -65,6 +65,7 @@ class Booking:
     private: bool = False
     platform: str = "MicrosoftTeams"
     number: str = ""
+    protocol: str = "WebRTC"  # by which the number is called
     agenda: str = ""  # its description
     request_id: str = ""
     ad_hoc: bool = False

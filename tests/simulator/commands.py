@@ -16,6 +16,7 @@ from tests.simulator.language import (
     ILLEGAL_ARGUMENT,
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
+    PERMISSION_DENIED,
     Refused,
 )
 from tests.simulator.screen import KINDS, PERIPHERALS, NotShown, Surface, addressed
@@ -34,7 +35,9 @@ def run(device: Device, name: str, parameters: Mapping[str, object]) -> Result:
     device.commands.append(Received(name=title, parameters=parameters, at=device.now()))
     device.on_change()
     if title in device.faults.command_errors:
-        raise Refused(device.faults.command_errors[title], "Simulated failure", {"Cause": 1})
+        code = device.faults.command_errors[title]
+        words = "Permission denied" if code == PERMISSION_DENIED else "Simulated failure"
+        raise Refused(code, words, {"Cause": 1})
     given = _checked(parameters, spec)
     act = _ACTS.get(title, _nothing)
     try:
@@ -169,7 +172,7 @@ def describe(booking: Booking, spoil: Spoil = "") -> dict[str, Any]:
             "Pending": "True" if booking.pending else "False",
         }
     if booking.number:
-        row["DialInfo"]["Calls"]["Call"] = [{"Number": booking.number, "Protocol": "WebRTC", "id": 1}]
+        row["DialInfo"]["Calls"]["Call"] = [{"Number": booking.number, "Protocol": booking.protocol, "id": 1}]
     match spoil:
         case "no_end":
             del row["Time"]["EndTime"]
@@ -259,7 +262,7 @@ def _snooze(device: Device, given: Given) -> Result:
 
 
 def _put(device: Device, given: Given) -> Result:
-    """Replaces the calendar by the JSON in `body`."""
+    """Replaces the calendar by the JSON in `body`; all that Cisco's tools put has to be there."""
     try:
         rows = orjson.loads(str(given.get("body", "")))["Bookings"]
         bookings = [_pushed(device, row) for row in rows]
@@ -272,7 +275,18 @@ def _put(device: Device, given: Given) -> Result:
 def _pushed(device: Device, row: Mapping[str, Any]) -> Booking:
     start = datetime.fromisoformat(row["Time"]["StartTime"])
     end = start + timedelta(minutes=int(row["Time"]["Duration"]))
-    booking = device.calendar.draft(row["Title"], start, end, meeting_id="", number=row.get("Number", ""))
+    if not row["Id"] or not row["Title"] or not row["Organizer"]["Name"] or end <= start:
+        raise ValueError("incomplete")
+    booking = device.calendar.draft(
+        row["Title"],
+        start,
+        end,
+        meeting_id="",
+        number=row["Number"],
+        protocol=row["Protocol"],
+        organizer=Organizer(first_name=row["Organizer"]["Name"], last_name="", email="", id=""),
+        platform="",
+    )
     booking.id = row["Id"]
     return booking
 

@@ -1,12 +1,13 @@
 """What booking, extending and releasing mean as calls, by firmware and calendar."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.core.events import OrderRefused, OrderTaken
-from agent.core.facts import Book, Extend, Release
+from agent.core.events import AgendaPut, AgendaRefused, OrderRefused, OrderTaken
+from agent.core.facts import Book, Extend, PutAgenda, PutBooking, Release
 from agent.core.model import (
     Booking,
     BookingId,
@@ -115,3 +116,73 @@ def test_the_first_way_that_is_taken_is_enough_and_only_the_last_refusal_counts(
     assert refused.plan is None
     assert isinstance(refused.event, OrderRefused)
     assert "role" in refused.event.why
+
+
+def agenda(*joins: str | None, title: str | None = "Planning", platform: str | None = None) -> PutAgenda:
+    bookings = tuple(
+        PutBooking(
+            booking_id=BookingId(f"roomd-b-{number}"),
+            starts_at=NINE,
+            ends_at=NINE + timedelta(minutes=29, seconds=30),
+            title=title,
+            join=join,
+            platform=platform,
+        )
+        for number, join in enumerate(joins, 1)
+    )
+    return PutAgenda(device=D, edition="e", bookings=bookings)
+
+
+def written(asked: PutAgenda, version: str = "26.4") -> list[dict[str, object]]:
+    (call,) = orders.put(asked, made(version)).calls
+    assert call.method == "xCommand/Bookings/Put"
+    (body,) = call.params.values()
+    assert "\n" not in str(body)
+    return json.loads(str(body))["Bookings"]
+
+
+def test_an_agenda_is_put_with_all_that_cisco_s_tools_put():
+    (booking,) = written(agenda("https://teams.microsoft.com/l/meetup-join/1", platform="microsoft_teams"))
+    assert booking == {
+        "Id": "roomd-b-1",
+        "Title": "Planning",
+        "Number": "https://teams.microsoft.com/l/meetup-join/1",
+        "Protocol": "WebRTC",
+        "Organizer": {"Name": "-"},
+        "Time": {"StartTime": "2026-03-02T09:00:00Z", "Duration": 30},
+    }
+    assert written(agenda()) == []
+
+
+def test_each_link_is_joined_by_what_it_is():
+    protocols = [
+        written(agenda(join, platform=platform))[0]["Protocol"]
+        for join, platform in (
+            ("https://fjord.webex.com/meet/ada", "webex"),
+            ("ada@fjord.webex.com", "webex"),
+            ("https://meet.google.com/abc-defg-hij", "google_meet"),
+            (None, None),
+        )
+    ]
+    assert protocols == ["Spark", "SIP", "WebRTC", "SIP"]
+
+
+def test_titles_fit_a_line_and_what_has_none_is_busy():
+    title = str(written(agenda(None, title="Über\n" + "ä " * 100))[0]["Title"])
+    assert title.startswith("Über ä ä")
+    assert len(title.encode()) <= 128
+    assert written(agenda(None, title=None))[0]["Title"] == "Busy"
+
+
+def test_whoever_has_a_calendar_of_its_own_or_none_is_put_no_agenda():
+    for makeup in (made("26.4", teams=True), made("26.4", navigator=True, provisioned=False)):
+        with pytest.raises(NotUnderstood):
+            orders.put(agenda(), makeup)
+
+
+def test_an_agenda_that_is_refused_says_what_role_it_needs():
+    plan = orders.put(agenda(), made("11.27"))
+    assert plans.after(plan, None).event == AgendaPut(device=D, edition="e")
+    refused = plans.after(plan, Refusal(CallId(1), PERMISSION_DENIED, "Permission denied")).event
+    assert isinstance(refused, AgendaRefused)
+    assert refused.why.endswith("give it Admin.")

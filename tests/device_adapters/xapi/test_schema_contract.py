@@ -13,7 +13,17 @@ from typing import Any
 
 import pytest
 
-from agent.core.facts import Book, Extend, Light, Release, RestoreLight, ShowOn, TakeOff
+from agent.core.facts import (
+    Book,
+    Extend,
+    Light,
+    PutAgenda,
+    PutBooking,
+    Release,
+    RestoreLight,
+    ShowOn,
+    TakeOff,
+)
 from agent.core.model import (
     Booking,
     BookingId,
@@ -104,6 +114,8 @@ def check(version: str, call: Call) -> None:
         assert described, f"{version} has no {name}"
         for node in described:
             known = {each["name"]: each for each in node["params"]}
+            if node.get("multiline"):
+                known["body"] = {"vs": "str[0..8388608]"}
             for parameter, value in call.params.items():
                 assert parameter in known, f"{version}: {name} takes no {parameter}"
                 assert accepts(known[parameter]["vs"], value), f"{version}: {name} {parameter}: {value!r}"
@@ -399,7 +411,12 @@ def planned(makeup: Makeup) -> Iterator[Plan]:
         asked.append(partial(screens.restore_light, RestoreLight(**HOLD, mode=mode), makeup))
     book = Book(**ORDER, request_id=RequestId("r"), starts_at=NINE, ends_at=NINE, title=LONG, organizer=LONG)
     extend = Extend(**ORDER, booking_id=ID, meeting_id=MEETING, ends_at=NINE, by=timedelta(minutes=5))
+    agenda = PutBooking(
+        booking_id=ID, starts_at=NINE, ends_at=NINE, title=LONG, join="https://a.webex.com/b", platform=None
+    )
     asked += [
+        partial(orders.put, PutAgenda(device=ORDER["device"], edition="e", bookings=(agenda,) * 50), makeup),
+        partial(orders.put, PutAgenda(device=ORDER["device"], edition="e", bookings=()), makeup),
         partial(orders.book, replace(book, ends_at=NINE + timedelta(days=1)), makeup),
         partial(orders.book, replace(book, ends_at=NINE + timedelta(seconds=1), title=None), makeup),
         partial(orders.extend, extend, makeup),
