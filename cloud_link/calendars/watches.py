@@ -30,6 +30,7 @@ from cloud_link.database import Database
 log = structlog.get_logger()
 
 UNANSWERED: Final = 5  # so many in a row, and it is the service that is away, not one room
+SOONEST_AGAIN: Final = timedelta(minutes=1)  # whatever the cloud's clock makes of a watch's end
 MOST_TRIES: Final = 24  # to take down what is not wanted any more
 MOST_UNANSWERED: Final = 3  # channels of one room that may stand although no answer came
 REMEMBERED_UNANSWERED: Final = timedelta(days=1)  # such a one says something, and can be stopped then
@@ -336,6 +337,7 @@ class Watches(ABC, Generic[C, W]):
                 self._lose(room, watch)
             elif self._rooms.get(room.address.lower()) is room:
                 self._settle(room, watch)
+                room.due_at = max(room.due_at, self._now() + SOONEST_AGAIN)
             else:  # it went meanwhile
                 self._leave(watch.id)
         finally:
@@ -731,8 +733,9 @@ class GoogleWatches(Watches[Google, HeldChannel]):
         try:
             made = await client.watch(room.address, hook=self._url, keep=self._keep, forget=self._forget)
         except CalendarError:
-            await self._set_aside(room)
-            raise
+            if (told := await self._told_of(room)) is None:
+                raise
+            made = told.channel  # its first word came, although the answer did not
         if before is not None:
             self._leave(before.id)
         return self._watches[made.id]  # it may have said something already
@@ -750,21 +753,20 @@ class GoogleWatches(Watches[Google, HeldChannel]):
     def _row(self, watch: HeldChannel) -> KeptWatch:
         return KeptWatch(id=watch.id, address=watch.channel.address, body=msgspec.json.encode(watch))
 
-    async def _set_aside(self, room: _Room[HeldChannel]) -> None:
-        """Channels whose answer never came may be there all the same: a few are remembered for a while."""
-        unanswered = sorted(
-            (
-                held
-                for held in self._watches.values()
-                if held.channel.address == room.address and not held.answered
-            ),
-            key=lambda held: held.channel.asked_at,
-            reverse=True,
-        )
+    async def _told_of(self, room: _Room[HeldChannel]) -> HeldChannel | None:
+        """The channel that there is although no answer came, if it has said so.
+
+        Those that have not may be there all the same: a few are remembered for a while.
+        """
+        ours = [held for held in self._watches.values() if held.channel.address == room.address]
+        ours.sort(key=lambda held: held.channel.asked_at, reverse=True)
+        unanswered = [held for held in ours if not held.answered]
         for held in unanswered[MOST_UNANSWERED:]:
             await self._forget(held.id)
         for held in unanswered[:MOST_UNANSWERED]:
             self._leave(held.id, at=held.channel.asked_at + REMEMBERED_UNANSWERED)
+        others = self._leaving.keys() | ({room.watch.id} if room.watch else set())
+        return next((held for held in ours if held.answered and held.id not in others), None)
 
     def _silent(self, room: _Room[HeldChannel]) -> None:
         self._turn(room, pushed=False)

@@ -22,7 +22,7 @@ from tests.cloud_link.calendars.watching import Clock, Ears, google, keeping, mi
 from tests.cloud_link.stand import SMALL
 from tests.clouds.google import Google as GoogleCloud
 from tests.clouds.microsoft import Microsoft365
-from tests.clouds.serving import Request, Response, Serving, tree
+from tests.clouds.serving import CUT, Request, Response, Serving, tree
 
 FJORD, LAKE = "fjord@contoso.example", "lake@contoso.example"
 DAY = timedelta(days=1)
@@ -155,6 +155,7 @@ async def test_it_is_renewed_at_half_its_life_and_stays_the_same(site):
         assert subscription.renewals == 0
         await site.later(5 * HOUR, watches)
         await becomes(lambda: subscription.renewals, 1)
+        await idle(watches)
         await site.later(31 * HOUR, watches)
         await site.later(5 * HOUR, watches)
         await becomes(lambda: subscription.renewals, 2)
@@ -222,6 +223,7 @@ async def test_what_graph_says_of_a_subscription_is_done(site):
         assert subscription.renewals == 0
         await site.later(2 * MINUTE, watches)
         await becomes(lambda: subscription.renewals, 1)
+        await idle(watches)
         await site.later(10 * MINUTE, watches)
         assert subscription.renewals == 1
 
@@ -637,3 +639,45 @@ async def test_what_strangers_say_of_channels_changes_nothing(workspace):
         await becomes(lambda: site.door.site.callers.unknown, 1)
         assert site.ears.hints == []
         assert site.workspace.notified[-1][2] == 200
+
+
+async def test_a_channel_whose_first_word_comes_before_the_answer_is_lost_is_relied_on(workspace):
+    site = workspace
+    room = site.fjord.address
+    async with site.watches() as watches:
+        await site.client.sign_in()
+        answer = site.cloud._answer  # noqa: SLF001
+
+        async def lose(request: Request) -> Response:
+            response: Response = await answer(request)
+            if request.path.endswith("/watch"):
+                await becomes(lambda: site.door.site.callers.told, 1)
+                return CUT
+            return response
+
+        site.cloud._answer = lose  # noqa: SLF001
+        watches.use([room])
+        await site.pushed(room)
+        await idle(watches)
+        assert await site.kept_ids() == set(site.there())
+        assert len(site.workspace.channel_ids) == 1
+
+
+async def test_a_watch_that_has_ended_before_it_began_is_not_made_without_end(site):
+    answer = site.cloud._answer  # noqa: SLF001
+
+    async def hurry(request: Request) -> Response:
+        response: Response = await answer(request)
+        if request.method == "POST" and request.path.endswith("/subscriptions"):
+            said = response.json() | {"expirationDateTime": "2020-01-01T00:00:00Z"}
+            return tree(said, 201)
+        return response
+
+    site.cloud._answer = hurry  # noqa: SLF001
+    async with site.watches(FJORD) as watches:
+        await site.pushed(FJORD)
+        await idle(watches)
+        asked = site.tenant.calls["subscriptions"]
+        watches.stepped(NOW)
+        await idle(watches)
+        assert site.tenant.calls["subscriptions"] == asked
