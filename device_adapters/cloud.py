@@ -34,6 +34,7 @@ from device_adapters.xapi.xml import COMMAND_FAILED, NO_SUCH_NODE
 Path = tuple[str | int, ...]
 Tree = Mapping[str, object]
 
+LISTING = "Bookings.List"
 WHY = "by way of Webex its configuration cannot be read"
 STATUSES_AT_ONCE = 10  # that Webex takes in one request
 HEARD_WITHIN_S = 15.0  # roomd and Webex begin at the same time: until then nothing is wrong with a device
@@ -152,7 +153,11 @@ class _Ear:
 
 
 class CloudConversation:
-    """A conversation by way of the cloud; see `Conversation`. Calls are carried out one after another."""
+    """A conversation by way of the cloud; see `Conversation`. Calls are carried out one after another.
+
+    What was told unasked may come a little later than an answer that knows it already; as all of it comes,
+    and in its order, what is known in the end is what the device said last.
+    """
 
     def __init__(self, cloud: Cloud, device: str, ear: _Ear, uptime_every_s: float) -> None:
         self.transport: str = Transport.CLOUD
@@ -259,7 +264,8 @@ class CloudConversation:
     def _unread(self, call_id: CallId, path: Path, error: Exception) -> None:
         if path == WHO_ARE_YOU and isinstance(error, PermissionError):
             raise ManifestTooSmall(f"the integration may not read `Status SystemUnit`: {_words(error)}")
-        self._refuse(call_id, _code(error, NO_SUCH_NODE), _words(error))
+        denied = isinstance(error, PermissionError)
+        self._refuse(call_id, PERMISSION_DENIED if denied else NO_SUCH_NODE, _words(error))
 
     def _found(self, call_id: CallId, path: Path, tree: Tree) -> None:
         value: object = tree
@@ -290,17 +296,16 @@ class CloudConversation:
             result = await self._cloud.command(
                 self._device, name, arguments, body=body if isinstance(body, str) else None
             )
-        except (PermissionError, ValueError) as error:
-            self._refuse(call_id, _code(error, COMMAND_FAILED), _words(error))
+        except PermissionError as error:  # elsewhere this code means that an account's role is too small
+            code = PERMISSION_DENIED if name == LISTING else COMMAND_FAILED
+            self._refuse(call_id, code, f"the integration's manifest lacks {name}: {_words(error)}")
+        except ValueError as error:
+            self._refuse(call_id, COMMAND_FAILED, _words(error))
         else:
             self._ear.take(Reply(call_id, result))
 
     def _refuse(self, call_id: CallId, code: int, message: str) -> None:
         self._ear.take(Refusal(call_id, code, message))
-
-
-def _code(error: Exception, otherwise: int) -> int:
-    return PERMISSION_DENIED if isinstance(error, PermissionError) else otherwise
 
 
 def _words(error: Exception) -> str:

@@ -286,6 +286,19 @@ async def test_a_device_is_found_by_its_serial_number_too(tmp_path):
                 pass
 
 
+def booking(there: Building) -> Book:
+    now = there.simulated.now()
+    return Book(
+        device=DeviceId(there.simulated.room),
+        command=CommandId("c"),
+        request_id=RequestId("ours"),
+        starts_at=now + timedelta(hours=1),
+        ends_at=now + timedelta(hours=2),
+        title="Ours",
+        organizer=None,
+    )
+
+
 # ── what it is asked to do ────────────────────────────────────────────────────────────────────────
 
 
@@ -313,17 +326,7 @@ async def test_messages_and_bookings_go_by_the_cloud(tmp_path):
         fleet.ask(TakeOff(device=device, surface=Surface.SCREEN, feedback_id=OURS, answers=None))
         await ear.until_heard(MessageTakenOff)
         there.simulated.answer = Answer(after_s=0.0)
-        fleet.ask(
-            Book(
-                device=device,
-                command=CommandId("c"),
-                request_id=RequestId("ours"),
-                starts_at=there.simulated.now() + timedelta(hours=1),
-                ends_at=there.simulated.now() + timedelta(hours=2),
-                title="Ours",
-                organizer=None,
-            )
-        )
+        fleet.ask(booking(there))
         await ear.until(lambda: ear.of(OrderTaken) or ear.of(OrderRefused))
         assert ear.of(OrderRefused) == []
         assert (await ear.until_heard(BookingCreated)).meeting_id is not None
@@ -337,6 +340,15 @@ async def test_what_the_manifest_does_not_have_is_a_shortcoming_by_its_name(tmp_
         assert "manifest lacks `Status RoomAnalytics PeopleCount`: people are only counted" in lacking
         assert "manifest lacks `Status RoomAnalytics`" in lacking
         assert "account" not in lacking
+
+
+async def test_an_order_that_the_manifest_does_not_have_is_refused_in_its_words(tmp_path):
+    small = FULL | {"commands": ["Bookings.List"]}
+    async with built(tmp_path, small) as there, heard(there.device(host=""), there.lines()) as (fleet, ear):
+        fleet.ask(booking(there))
+        refused = await ear.until_heard(OrderRefused)
+        assert "the integration's manifest lacks Bookings.Book" in refused.why
+        assert "account" not in refused.why
 
 
 async def test_a_manifest_without_the_device_itself_is_for_a_person(tmp_path):

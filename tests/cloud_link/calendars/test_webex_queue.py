@@ -18,7 +18,7 @@ from agent.core.events import (
     PeopleCounted,
 )
 from agent.core.model import DeviceId
-from cloud_link.calendars.errors import CredentialWrong, Misconfigured, Revoked, Unreadable
+from cloud_link.calendars.errors import CredentialWrong, Misconfigured, Revoked, Transient, Unreadable
 from cloud_link.calendars.webex import OperationalState
 from cloud_link.calendars.webex_codes import (
     Deprovisioned,
@@ -400,3 +400,17 @@ async def test_no_secret_and_nothing_private_gets_into_a_log_or_a_request(cloud,
         assert "CANARY" not in request.target
         assert b"CANARY" not in request.body
         assert access not in request.target
+
+
+async def test_whole_pictures_and_troubles_are_told_beside_what_is_in_them(cloud, site, bar):
+    async with site.listening():
+        await cloud.say(cloud.status(bar, {"RoomAnalytics.PeopleCount.Current": 2}))
+        await cloud.say(cloud.status(bar, {"RoomAnalytics.PeopleCount.Current": 3}, full=True))
+        await site.told.until(lambda: len(site.told.observations) == 2)
+        await site.eventually(lambda: site.told.resumed_devices == [bar])
+        assert site.told.integration is not None
+        assert site.told.integration.access.commands == ("Bookings.*",)
+        cloud.interruptions.append(CUT)
+        await cloud.say(cloud.health_check())
+        await site.eventually(lambda: site.told.troubles[-1:] == [None])
+        assert [type(each) for each in site.told.troubles] == [Transient, type(None)]
