@@ -297,6 +297,8 @@ def _footline(picture: Json) -> Text:
         for number, each in enumerate(calendars):
             line.append(", " if number else "")
             line.append(f"{each['service']} {each['phase']}", style=_PHASES.get(each["phase"], "red"))
+    if why := picture.get("sealing_why"):
+        line.append(f"   Sealed for the old key: {printable(why)}", style="red")
     return line
 
 

@@ -60,6 +60,7 @@ from cloud_link.database import (
     reset_told,
 )
 from cloud_link.forwarder import Agent, Conduct, Forwarder
+from cloud_link.privacy import trouble
 from cloud_link.retained import Picture
 from device_adapters import trust
 from device_adapters.cloud import Cloud, CloudLines
@@ -523,6 +524,7 @@ class _Daemon:
             loop_lag_s=self._lag.read_s(),
             commands=self._hearing.heard,
             calendars=() if self.calendars is None else self.calendars.health(),
+            sealing_why=trouble(self._configuration.privacy),
         )
 
     async def picture(self) -> dict[str, Any]:
@@ -543,6 +545,7 @@ class _Daemon:
                 "connection": line.connection,
                 "deaf_why": self._hearing.heard.deaf_why,
             },
+            "sealing_why": trouble(self._configuration.privacy),
             "outbox": {
                 "depth": stats.depth,
                 "bytes": stats.bytes,

@@ -824,6 +824,13 @@ class AgentHealth(Struct, frozen=True, kw_only=True):
     calendars: Annotated[
         tuple[CalendarsHealth, ...], Meta(description="By service; empty at a site that has linked none.")
     ]
+    sealing_why: Annotated[
+        str | None,
+        Meta(
+            description="Why private fields go on being sealed for the key that the recipient's key file had "
+            "before, with what to do. Null while the file's key is used, and where nothing is sealed."
+        ),
+    ]
 
 
 # ── retained: a room ──────────────────────────────────────────────────────────────────────────────

@@ -823,6 +823,7 @@ class Vitals:
     loop_lag_s: float | None = None
     commands: Heard | None = None
     calendars: tuple[Calendars, ...] = ()
+    sealing_why: str | None = None  # the recipient's new key cannot be used
 
 
 def agent_health(site: Site, vitals: Vitals, *, rooms: Iterable[Room]) -> bytes:
@@ -869,5 +870,6 @@ def agent_health(site: Site, vitals: Vitals, *, rooms: Iterable[Room]) -> bytes:
                 )
                 for each in vitals.calendars
             ),
+            sealing_why=vitals.sealing_why,
         )
     )

@@ -146,6 +146,7 @@ heard = st.builds(Heard, kept=counts, repeated=counts, refused=counts, deaf_why=
     st.none() | counts,
     st.none() | heard,
     st.lists(calendars, max_size=3),
+    maybe_words,
 )
 def test_every_health_is_told_as_published(
     of: list[Room],
@@ -155,6 +156,7 @@ def test_every_health_is_told_as_published(
     measured: int | None,
     told: Heard | None,
     stand: list[Calendars],
+    why: str | None,
 ):
     vitals = Vitals(
         at=at,
@@ -169,6 +171,7 @@ def test_every_health_is_told_as_published(
         loop_lag_s=age,
         commands=told,
         calendars=tuple(stand),
+        sealing_why=why,
     )
     accept(agent_health(SITE, vitals, rooms=of), "AgentHealth")
 

@@ -180,6 +180,12 @@ class Stage:
             return bool(state["calendar"]["fresh"])
         return all(entry["organizer"] for entry in state["agenda"])
 
+    async def sealing_why(self) -> str | None:
+        code, said, complaints = await self.roomd.installation.ask("rooms", "--json")
+        assert code == 0, complaints
+        why: str | None = json.loads(said)["sealing_why"]
+        return why
+
     async def forge(self) -> None:
         """Somebody who is no cloud calls at the door that is open for clouds."""
         assert self.clouds is not None
@@ -340,6 +346,14 @@ async def test_a_new_key_is_taken_while_roomd_runs(tmp_path):
                 break
             await asyncio.sleep(1.0)
         assert "privacy.key_changed" in s.roomd.log
+        s.key_file.write_text("no key", encoding="ascii")
+        async with asyncio.timeout(SEEN_WITHIN_S):
+            while (why := await s.sealing_why()) is None:  # noqa: ASYNC110 -- another process tells it
+                await asyncio.sleep(1.0)
+        assert str(s.key_file) in why
+        assert s.roomd.log.count("privacy.key_unusable") == 1
+        book_at(device, hours=number * 0.5 + 0.5)
+        await s.shown(device.room, entries=number + 1)
         await s.roomd.stop()
         read = opened(s.line.heard, READER) + opened(s.line.heard, NEXT_READER)
         assert birds(" ".join(read)) == MEETING
