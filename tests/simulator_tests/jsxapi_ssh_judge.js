@@ -46,7 +46,9 @@ async function work() {
   tell('heard', heard);
   tell('listed', await xapi.Command.Bookings.List({ Days: 1 }));
   tell('unsubscribed', await xapi.execute('xFeedback/Unsubscribe', { Id: 0 }));
-  const row = { Id: 'pushed-1', Title: 'Møte 会議', Time: { StartTime: '2026-03-02T10:00:00Z', Duration: 30 } };
+  const time = { StartTime: '2026-03-02T10:00:00Z', Duration: 30 };
+  const called = { Number: 'ada@example.com', Protocol: 'SIP', Organizer: { Name: 'Ada' } };
+  const row = { Id: 'pushed-1', Title: 'Møte 会議', Time: time, ...called };
   tell('put', await xapi.Command.Bookings.Put({}, JSON.stringify({ Bookings: [row] }, null, 1)));
   leaving = true;
   xapi.close();

@@ -281,8 +281,9 @@ async def test_answers_come_in_the_order_of_the_questions():
 
 
 def pushed(count: int, title: str = "Pushed") -> str:
-    row = {"Id": "p", "Title": title, "Number": "", "Time": {"StartTime": "2026-03-02T10:00:00Z"}}
-    rows = [{**row, "Id": f"p-{n}", "Time": {**row["Time"], "Duration": 30}} for n in range(count)]  # type: ignore[dict-item]
+    time = {"StartTime": "2026-03-02T10:00:00Z", "Duration": 30}
+    called = {"Number": "", "Protocol": "SIP", "Organizer": {"Name": "Ada"}}
+    rows = [{"Id": f"p-{n}", "Title": title, "Time": time, **called} for n in range(count)]
     return json.dumps({"Bookings": rows}, indent=1, ensure_ascii=False)
 
 

@@ -138,7 +138,8 @@ def written(asked: PutAgenda, version: str = "26.4") -> list[dict[str, object]]:
     assert call.method == "xCommand/Bookings/Put"
     (body,) = call.params.values()
     assert "\n" not in str(body)
-    return json.loads(str(body))["Bookings"]
+    bookings: list[dict[str, object]] = json.loads(str(body))["Bookings"]
+    return bookings
 
 
 def test_an_agenda_is_put_with_all_that_cisco_s_tools_put():
