@@ -392,6 +392,40 @@ async def test_hybrid_calendars_are_looked_at_again_every_hour_and_when_control_
         assert "no access to the mailbox" in here.site.hybrid[FJORD].why
 
 
+@pytest.mark.slow
+async def test_a_thousand_rooms_cost_a_few_pages_and_one_question_each(tmp_path):
+    names = [f"Room {number}" for number in range(1, 1001)]
+    async with WebexCloud(poll_within_s=30.0, page=1000) as cloud:
+        for name in names:
+            address = f"{name.replace(' ', '').lower()}@contoso.com"
+            cloud.add_device(
+                cloud.add_workspace(name, calendar={"type": "microsoft", "emailAddress": address})
+            )
+        with listing(cloud, {"Id": "webex-17", "BookingStatus": "OK"}):
+            async with living(cloud, tmp_path, rooms_of(*names)) as here:
+                await here.until(lambda: len(here.site.hybrid) == 1000, within_s=50)
+                assert {each.phase for each in here.site.hybrid.values()} == {HybridPhase.LIVING}
+                assert here.site.view().doubts == ()
+        assert len(cloud.asked("GET", "/v1/workspaces")) == len(cloud.asked("GET", "/v1/devices")) == 2
+        assert len(cloud.asked("POST", "/v1/xapi/command/Bookings.List")) == 1000
+        assert cloud.concurrency.most["rest"] <= 2
+
+
+async def test_a_room_that_cannot_be_asked_for_now_keeps_what_was_known_of_it(cloud, tmp_path):
+    cloud.add_device(cloud.add_workspace("Fjord", calendar=MICROSOFT))
+    with listing(cloud, {"Id": "webex-17", "BookingStatus": "OK"}):
+        async with living(cloud, tmp_path, rooms_of("Fjord")) as here:
+            await here.until(lambda: here.site.hybrid)
+            cloud.faults.slow_down.append(
+                ("/v1/xapi/command/Bookings.List", HTTPStatus.TOO_MANY_REQUESTS, 300)
+            )
+            here.later = timedelta(hours=2)
+            await here.until(lambda: not cloud.faults.slow_down)
+            assert here.site.hybrid[FJORD].phase is HybridPhase.LIVING
+            assert here.site.view().phase is CalendarPhase.ACTIVE
+            assert cloud.rests.broken == []
+
+
 async def test_nothing_secret_is_in_a_log_or_a_view(cloud, tmp_path):
     with capture_logs() as logs:
         async with living(cloud, tmp_path, rooms_of("Fjord"), pace=HASTY) as here:

@@ -89,6 +89,26 @@ async def test_waits_as_long_as_told(service: Serving, wire: Wire):
     assert second.at - first.at >= 1.0
 
 
+@pytest.mark.parametrize(
+    ("status", "number", "shown"),
+    [
+        (429, "ROUTER_6A7B-1", "slow down (429; tracking id ROUTER_6A7B-1)"),
+        (503, "ROUTER_1", "not available (503; tracking id ROUTER_1)"),
+        (502, "ROUTER_2", "failed (502; tracking id ROUTER_2)"),
+        (502, "one two", "failed (502)"),
+        (502, "", "failed (502)"),
+    ],
+)
+async def test_the_number_by_which_a_request_is_found_is_in_the_reason(
+    service: Serving, status, number, shown
+):
+    async with Wire(service.url, context=service.client_context(), pace=WirePace(attempts=1)) as wire:
+        service.interruptions.append(nothing(status, trackingid=number))
+        with pytest.raises(Transient) as caught:
+            await wire.ask("GET", "/a")
+    assert str(caught.value).endswith(shown)
+
+
 async def test_a_longer_wait_is_the_callers(service: Serving, wire: Wire):
     service.interruptions.append(nothing(429, Retry_After="600"))
     with pytest.raises(Throttled) as caught:

@@ -50,8 +50,8 @@ class Living:
             pace=pace,
         )
 
-    async def until(self, true: Callable[[], object]) -> None:
-        async with asyncio.timeout(WITHIN_S):
+    async def until(self, true: Callable[[], object], *, within_s: float = WITHIN_S) -> None:
+        async with asyncio.timeout(within_s):
             while not true():  # noqa: ASYNC110 - a state tells nobody
                 await asyncio.sleep(0.005)
 
