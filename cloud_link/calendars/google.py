@@ -395,15 +395,6 @@ class Google:
         await keep(made)
         return made
 
-    async def rewatch(self, channel: Channel, *, hook: str, keep: Keep, forget: Forget) -> Channel:
-        """A new channel in place of one that expires: first the new one, then the old one's end.
-
-        In between both tell us the same, which costs nothing.
-        """
-        made = await self.watch(channel.address, hook=hook, keep=keep, forget=forget)
-        await self.stop(channel, forget=forget)
-        return made
-
     async def stop(self, channel: Channel, *, forget: Forget) -> None:
         """Hear no more of a channel; also if Google has none of that name any more.
 
@@ -674,7 +665,7 @@ class Google:
             answer = await wire.ask(
                 method, path, token=token, params=params, json=json, again=again, lane=user
             )
-            if answer.status != UNSIGNED or last:
+            if answer.status != UNSIGNED or last or google_calendar.not_called(answer.body):
                 break
             tokens.forget(token)
         else:

@@ -342,6 +342,11 @@ def slows_down(status: int, body: bytes) -> bool:
     return status == _SLOW or (status == _FORBIDDEN and not SLOW_DOWN.isdisjoint(reasons(body)))
 
 
+def not_called(body: bytes) -> bool:
+    """Whether a refusal says that Google does not call the address which it is to call; one such is a 401."""
+    return any(word.startswith("push.") for word in reasons(body))
+
+
 def refused(status: int, body: bytes, *, about: About) -> CalendarError:
     """What an API's refusal means. Its message is never repeated, as it may quote what was asked."""
     said = reasons(body)
@@ -350,7 +355,7 @@ def refused(status: int, body: bytes, *, about: About) -> CalendarError:
         return Throttled(f"Google says: slow down ({shown})")
     if status >= _FAILED:
         return Transient(f"Google failed ({shown})")
-    if any(word.startswith("push.") for word in said):
+    if not_called(body):
         return NotCalled(
             f"Google does not call the address for notifications ({shown})",
             mend="name an https address of a domain that Google can reach, with a public certificate; "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -435,26 +434,6 @@ class Microsoft:
             "PATCH", f"/{_quoted(subscription.id)}", json={"expirationDateTime": graph.timestamp(until)}
         )
         return self._made(answer, subscription.client_state)
-
-    async def keep(
-        self, subscription: Subscription, *, lifecycle_url: str, until: datetime
-    ) -> tuple[Subscription, bool]:
-        """Renewed, or if Graph has forgotten it made anew, which is said: then the room is to be listed."""
-        try:
-            return await self.renew(subscription, until=until), False
-        except Gone:
-            anew = await self.subscribe(
-                subscription.address,
-                url=subscription.url,
-                lifecycle_url=lifecycle_url,
-                client_state=subscription.client_state or secrets.token_urlsafe(SECRET_BYTES),
-                until=until,
-            )
-            return anew, True
-
-    async def reauthorize(self, subscription: Subscription) -> None:
-        """Say that we may still hear of this room, without renewing; not within ten minutes of a renewal."""
-        await self._subscription("POST", f"/{_quoted(subscription.id)}/reauthorize")
 
     async def unsubscribe(self, subscription_id: str) -> None:
         """Hear no more; also if Graph has forgotten it already."""

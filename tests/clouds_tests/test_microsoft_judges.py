@@ -315,7 +315,6 @@ async def test_every_body_that_roomd_sends_and_gets_is_as_published(tenant: Micr
             FJORD, url=f"{door.url}/hooks", lifecycle_url=f"{door.url}/life", client_state="s", until=until
         )
         await client.renew(made, until=until)
-        await client.reauthorize(made)
         await client.subscriptions()
         await client.unsubscribe(made.id)
         booked = await client.book(

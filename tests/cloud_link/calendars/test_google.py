@@ -626,7 +626,8 @@ async def test_a_channel_is_replaced_by_a_new_one_before_its_end_and_then_stoppe
     async with site.client() as google:
         old = await google.watch(room.address, hook=hook.url, keep=disk.keep, forget=disk.forget)
         assert TODAY + timedelta(days=4) < google_calendar.replace_at(old, luck=0.99) < old.expires_at
-        new = await google.rewatch(old, hook=hook.url, keep=disk.keep, forget=disk.forget)
+        new = await google.watch(room.address, hook=hook.url, keep=disk.keep, forget=disk.forget)
+        await google.stop(old, forget=disk.forget)
         assert disk.story == ["kept", "completed", "kept", "completed", "forgotten"]
         assert list(disk.channels) == [new.id]
         assert list(site.cloud.channels) == [new.id]
@@ -635,8 +636,8 @@ async def test_a_channel_is_replaced_by_a_new_one_before_its_end_and_then_stoppe
         await google.stop(old, forget=lambda _: asyncio.sleep(0))  # gone already
         site.cloud.faults.broken = [400]
         with pytest.raises(Refused):
-            await google.rewatch(new, hook=hook.url, keep=disk.keep, forget=disk.forget)
-        assert list(disk.channels) == list(site.cloud.channels) == [new.id]  # the old one still tells us
+            await google.watch(room.address, hook=hook.url, keep=disk.keep, forget=disk.forget)
+        assert list(disk.channels) == list(site.cloud.channels) == [new.id]  # the one before still tells us
 
 
 async def test_a_channel_whose_answer_is_lost_is_known_by_its_first_word_and_can_be_stopped(site, hook):

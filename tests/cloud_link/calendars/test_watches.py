@@ -618,6 +618,7 @@ async def test_an_address_that_google_does_not_call_is_no_matter_of_the_token(wo
         async with site.watches(site.fjord.address, site.lake.address) as watches:
             await becomes(lambda: watches.trouble is not None, wanted=True)
             await idle(watches)
+            assert [each.path for each in site.cloud.seen].count("/token") == 1
             assert "certificate; until then calendars are polled" in (watches.trouble or "")
             assert not site.ears.pushed
             assert await site.kept_ids() == set()
