@@ -19,6 +19,7 @@ from typing import Final, get_args
 
 import uvloop
 
+from tests.bench import calendars
 from tests.bench.contenders import CONTENDERS, Contender, LineName
 from tests.bench.processes import ROOT, cores, sync_ms
 from tests.bench.report import machine, plain, table_of, text
@@ -30,6 +31,7 @@ SIZES: Final = (200, 1000)
 COMMAND_SIZES: Final = (1000,)
 OTHER_SIZES: Final = (200,)  # over SSH and HTTP
 QUICK_SIZES: Final = (50,)
+CALENDARS: Final = "calendars"
 ON_DISK: Final = Path("/var/tmp")  # /tmp may be memory, where durability costs nothing
 
 
@@ -59,11 +61,15 @@ async def measure(options: argparse.Namespace) -> int:
             )
             outcomes.append(await _one(contender, devices, bare, around))
             gc.collect()
+        listings: list[calendars.Listing] = []
+        if CALENDARS in options.only:
+            listings = await calendars.measure(directory, apart, quick=options.quick, say=_say)
+    if listings:
+        print(calendars.text(listings), calendars.HOW, sep="\n\n", end="\n\n")
     print(text(outcomes, about, versions))
     if options.json:
-        options.json.write_text(
-            json.dumps(plain(outcomes, about, versions), indent=2) + "\n", encoding="utf-8"
-        )
+        numbers = {**plain(outcomes, about, versions), "calendars": calendars.plain(listings)}
+        options.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     return int(any(outcome.error for outcome in outcomes))
 
 
@@ -114,7 +120,7 @@ BEGAN: Final = time.monotonic()
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    names = [contender.name for contender in CONTENDERS]
+    names = [*(contender.name for contender in CONTENDERS), CALENDARS]
     lines = list(get_args(LineName))
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(

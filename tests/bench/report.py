@@ -303,7 +303,8 @@ def text(
         parts.append("\n".join(["To reach", *(f"  {target}" for target in judged)]))
     told = list(dict.fromkeys(f"  {TITLES[name]}: {_listed(found)}" for name, found in versions.items()))
     parts.append("\n".join([f"Machine: {_listed(about)}", *told]))
-    parts.append(HOW)
+    if outcomes:
+        parts.append(HOW)
     return "\n\n".join(parts)
 
 

@@ -22,7 +22,7 @@ from cloud_link.database import Connection, Database, open_database
 from tests.cloud_link.stand import SMALL
 from tests.clouds.google import Google as GoogleWorkspace
 from tests.clouds.microsoft import Microsoft365
-from tests.clouds.serving import Serving
+from tests.clouds.serving import Answering, Request, Response, Serving
 
 OSLO = ZoneInfo("Europe/Oslo")
 NINE = datetime(2026, 1, 14, 8, tzinfo=UTC)  # in Oslo
@@ -86,8 +86,9 @@ class Stand:
         self.directory = directory
         self.microsoft = Microsoft365(now=self.clock.now)
         self.google = GoogleWorkspace(now=self.clock.now)
-        self.microsoft_service = Serving(self.microsoft.answer, plain=plain)
-        self.google_service = Serving(self.google.answer, plain=plain)
+        self._being_answered = 0
+        self.microsoft_service = Serving(self._counted(self.microsoft.answer), plain=plain)
+        self.google_service = Serving(self._counted(self.google.answer), plain=plain)
         self.microsoft.service = self.microsoft_service
         self.secret_file = directory / "secret"
         self.secret_file.write_text("s3cret\n")
@@ -103,6 +104,16 @@ class Stand:
             file = directory / f"{name}.pem"
             file.write_bytes(service.pem)
             self._way[name] = Way(ca_file=None if plain else file)
+
+    def _counted(self, answer: Answering) -> Answering:
+        async def counted(request: Request) -> Response:
+            self._being_answered += 1
+            try:
+                return await answer(request)
+            finally:
+                self._being_answered -= 1
+
+        return counted
 
     # ── what is configured ──
 
@@ -225,7 +236,7 @@ class Stand:
         while looks < LOOKS:
             await asyncio.sleep(STILL_S / LOOKS)
             now = self._done()
-            before, looks = now, looks + 1 if now == before else 0
+            before, looks = now, looks + 1 if now == before and not self._being_answered else 0
 
     def _done(self) -> tuple[int, int]:
         return len(self.microsoft_service.seen) + len(self.google_service.seen), len(self.told)
