@@ -260,14 +260,14 @@ class Watches(ABC, Generic[C, W]):
             if not self._under_way:
                 self._start(tasks, self._sort(client, self._wanted), "sorting out")
             return
+        leaving = [(id_, each) for id_, each in self._leaving.items() if not each.busy and each.due_at <= now]
+        for id_, each in leaving[: self._free()]:  # first, as one may be in the way of a room's
+            each.busy = True
+            self._start(tasks, self._take_down(client, id_, each), id_)
         rooms = [room for room in self._rooms.values() if not room.busy and room.due_at <= now]
         for room in sorted(rooms, key=lambda room: room.due_at)[: self._free()]:
             room.busy = True
             self._start(tasks, self._attend(client, room), room.address)
-        leaving = [(id_, each) for id_, each in self._leaving.items() if not each.busy and each.due_at <= now]
-        for id_, each in leaving[: self._free()]:
-            each.busy = True
-            self._start(tasks, self._take_down(client, id_, each), id_)
 
     def _free(self) -> int:
         return max(self._pace.at_once - len(self._under_way), 0)
