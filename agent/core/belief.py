@@ -274,6 +274,8 @@ def _relisted(
     told = step.room.bookings.get(known.key)
     before = known if told is None else told
     booking = _lay(_attached(before, known), entry, event.calendar, now)
+    if (word := (step.room.heard or {}).get(known.key)) is not None:
+        booking = _joined(booking, word)  # else it would be taken away and given again with each listing
     if booking.cause is not None and event.asked_at >= _gone_since(step.room, booking) + CALENDAR_LAG:
         booking = replace(booking, cause=None)  # the calendar does not go along with the device
     if told is None:
@@ -558,9 +560,9 @@ def _gone_since(room: Room, booking: Booking) -> datetime:
 
 
 def _attached(booking: Booking, word: Booking) -> Booking:
-    """The booking as a calendar has it, with the ids by which devices know it."""
+    """The booking as a calendar has it, with the ids by which devices know it, and their link to join by."""
     return replace(
-        booking,
+        _joined(booking, word),
         request_id=booking.request_id or word.request_id,
         requested_on=booking.requested_on or word.requested_on,
         requested_at=booking.requested_at or word.requested_at,
@@ -570,11 +572,21 @@ def _attached(booking: Booking, word: Booking) -> Booking:
     )
 
 
+def _joined(booking: Booking, word: Booking) -> Booking:
+    """The booking with the device's link to join by, where the calendar has none."""
+    if booking.meeting.join is not None or word.meeting.join is None or not word.live:
+        return booking
+    joined = replace(booking.meeting, join=word.meeting.join, platform=word.meeting.platform)
+    return replace(booking, meeting=joined, join_pending=False)
+
+
 def _as_said(booking: Booking | None, word: Booking) -> Booking:
     """The booking as devices have it, with the ids by which calendars know it."""
     if booking is None:
         return word
-    uid = word.meeting.ical_uid or booking.meeting.ical_uid
+    meeting = replace(word.meeting, ical_uid=word.meeting.ical_uid or booking.meeting.ical_uid)
+    if booking.entries and meeting.join is None:  # a calendar out of reach has not taken its link back
+        meeting = replace(meeting, join=booking.meeting.join, platform=booking.meeting.platform)
     return replace(
         word,
         key=booking.key,
@@ -582,7 +594,7 @@ def _as_said(booking: Booking | None, word: Booking) -> Booking:
         requested_on=word.requested_on or booking.requested_on,
         requested_at=word.requested_at or booking.requested_at,
         meeting_id=word.meeting_id or booking.meeting_id,
-        meeting=word.meeting if uid == word.meeting.ical_uid else replace(word.meeting, ical_uid=uid),
+        meeting=meeting,
         calendar=word.calendar or booking.calendar,
         checked_in_at=word.checked_in_at or booking.checked_in_at,
         entries=booking.entries,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -228,8 +228,8 @@ class PutBooking:
     booking_id: BookingId  # ours: the device lists it back under it
     starts_at: datetime
     ends_at: datetime
-    title: str | None  # None: it has none, or it is private
-    join: str | None
+    title: str | None = field(repr=False)  # None: it has none, or it is private
+    join: str | None = field(repr=False)
     platform: str | None
 
 

@@ -205,7 +205,8 @@ def _wanted(room: Room) -> tuple[PutBooking, ...] | None:
 
 def _edition(bookings: tuple[PutBooking, ...]) -> str:
     """A short name for exactly this agenda, as a device keeps no more of it than we do."""
-    return blake2b(repr(bookings).encode(errors="replace"), digest_size=8).hexdigest()
+    said = repr([(b.booking_id, b.starts_at, b.ends_at, b.title, b.join, b.platform) for b in bookings])
+    return blake2b(said.encode(errors="replace"), digest_size=8).hexdigest()
 
 
 def _shows_hybrid(state: DeviceState, now: datetime) -> bool:

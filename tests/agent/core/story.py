@@ -76,7 +76,9 @@ def listed(
     title: str | None = "Planning",
     **more: object,
 ) -> ListedBooking:
-    meeting = Meeting(title=title, private=bool(more.get("private")))
+    join = more.get("join")
+    link = {"join": str(join), "platform": "webex"} if join else {}
+    meeting = Meeting(title=title, private=bool(more.get("private")), **link)
     return ListedBooking(
         booking_id=BookingId(booking_id),
         meeting_id=MeetingId(meeting_id) if meeting_id else None,

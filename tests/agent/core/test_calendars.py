@@ -158,6 +158,40 @@ def test_a_private_entry_has_no_title_and_a_keyword_without_a_link_is_pending():
     story.reads("08:05", entry("e1", "10:00", "10:30", private=True), tells=(UPDATED,))
 
 
+LINK = "https://fjord.webex.com/meet/ada"
+
+
+def test_the_calendars_link_to_join_by_stays_with_a_booking_that_the_device_tells_of_too():
+    story = linked().then("09:00", asked(), REQUESTED).then("09:00:12", created(), CONFIRMED)
+    story.reads("09:00:20", entry("e1", "10:00", "10:30", join_pending=True), tells=(UPDATED,))
+    assert story.last.booking.join_pending
+    story.reads("09:01", entry("e1", "10:00", "10:30", join=LINK), tells=(UPDATED,))
+    story.lists("09:02", HYBRID_TEN).reads("09:03", entry("e1", "10:00", "10:30", join=LINK))
+    (booking,) = story.agenda
+    assert (booking.meeting.join, booking.meeting.platform, booking.join_pending) == (LINK, "webex", False)
+
+
+def test_a_link_that_only_the_device_has_is_the_bookings_until_the_calendar_has_one():
+    with_link = listed("webex-7", M1, "10:00", "10:30", join=LINK)
+    pending = entry("e1", "10:00", "10:30", join_pending=True)
+    story = (
+        linked().reads("09:00", pending, tells=(CONFIRMED,)).lists("09:00:30", with_link, tells=(UPDATED,))
+    )
+    assert (story.last.booking.meeting.join, story.last.booking.join_pending) == (LINK, False)
+    story.reads("09:10", pending).lists("09:11", with_link).reads("09:12", pending)
+    own = entry("e1", "10:00", "10:30", join="https://fjord.webex.com/meet/kari")
+    story.reads("09:15", own, tells=(UPDATED,)).lists("09:16", with_link)
+    assert story.agenda[0].meeting.join == own.meeting.join
+
+
+def test_a_link_outlives_the_calendar_that_told_it():
+    story = linked().reads("09:00", entry("e1", "10:00", "10:30", join=LINK), tells=(CONFIRMED,))
+    story.lists("09:01", HYBRID_TEN, tells=(UPDATED,)).turns(
+        "09:10", CalendarPhase.REVOKED, REVOKED, SWITCHED, UPDATED
+    )
+    assert story.agenda[0].meeting.join == LINK
+
+
 def test_occurrences_of_a_series_are_told_apart_by_their_starts():
     today, tomorrow = entry("e1", "10:00", "10:30", uid="u"), entry("e2", "+1 10:00", "+1 10:30", uid="u")
     story = lonely().reads("08:00", today, tomorrow, tells=(CONNECTED, SWITCHED, CONFIRMED, CONFIRMED))
