@@ -217,10 +217,17 @@ class Clouds:
             self.book(room, self._later(), minutes=15)
             await self.tell(room, "created")
 
-    def forget_subscription(self) -> None:
-        """Microsoft forgets one, and says nothing."""
-        if self.microsoft.subscriptions:
-            del self.microsoft.subscriptions[self._luck.choice(list(self.microsoft.subscriptions))]
+    async def forget_subscription(self, *, say_so: bool) -> None:
+        """Microsoft forgets one, and says so or not."""
+        if not self.microsoft.subscriptions:
+            return
+        id_ = self._luck.choice(list(self.microsoft.subscriptions))
+        address = self.microsoft.subscriptions[id_].address
+        if say_so:
+            with contextlib.suppress(OSError, TimeoutError):
+                await self.microsoft.tell_lifecycle(address, "subscriptionRemoved")
+        else:
+            del self.microsoft.subscriptions[id_]
 
     def unwatched(self) -> list[str]:
         """Rooms of which nobody wants to be told."""
@@ -279,6 +286,10 @@ class Clouds:
             self.emptied.append(
                 f"{state['room']}: a state shows {len(state['agenda'])} bookings, not what lasts"
             )
+
+    def begin_anew(self) -> None:
+        """All that was known is lost: until a calendar is read, the word of the room's device counts."""
+        self._seen.clear()
 
     def misunderstood(self) -> list[str]:
         """What was asked that the clouds do not understand."""

@@ -398,6 +398,7 @@ async def file_damaged(w: World) -> None:
     for what, how in (("one page", one_page), ("emptied", emptied), ("garbage", garbage)):
         await asyncio.sleep(2)
         epoch = await damage(w, how, in_peace=what != "garbage")
+        w.clouds.begin_anew()
         await w.start()
         if await told(w, epoch, what):
             w.given_up.add(epoch)
@@ -426,15 +427,17 @@ async def pushes(w: World) -> None:
     await _watched(w)
     await _settled(w)
     w.clouds.faults(deaf=0.5, twice=0.5, late=0.5)
-    await asyncio.sleep(8)
     w.fault()
+    await asyncio.sleep(8)
     await w.roomd.kill()
     w.fault(breaks=1)
+    await w.clouds.forget_subscription(say_so=False)  # which is seen at the start
+    w.fault()
     await asyncio.sleep(2)  # nobody hears
     await w.start()
     await w.roomd.until_up()
-    await asyncio.sleep(4)
-    w.clouds.forget_subscription()
+    await _watched(w)
+    await w.clouds.forget_subscription(say_so=True)
     w.fault()
     await asyncio.sleep(4)
     w.clouds.faults()
