@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from tests.clouds.microsoft import READ_WRITE, Microsoft365
 from tests.clouds.serving import Serving
 from tests.clouds.webex import WebexCloud
 from tests.clouds.webex_devices import Registration
-from tests.installation import google_table, microsoft_table, pushes_table, write_secret
+from tests.installation import google_table, microsoft_table, pushes_table, webex_table
 from tests.journeys.house import HASTE, House, house
 from tests.simulator.bookings import Answer
 from tests.simulator.site import Site
@@ -420,19 +421,16 @@ async def test_what_a_calendar_has_is_put_on_a_device_that_has_none_of_its_own(t
 # ── by way of Webex ───────────────────────────────────────────────────────────────────────────────
 
 
-def webex_table(cloud: WebexCloud, directory: Path) -> str:
+def reached_by(cloud: WebexCloud, directory: Path) -> str:
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "webex.pem").write_bytes(cloud.pem)
-    write_secret(directory / "webex-secret", cloud.client_secret)
-    write_secret(directory / "webex-code", cloud.sign(cloud.activation()))
-    return f"""
-[webex]
-client_id = "{cloud.client_id}"
-client_secret_file = "webex-secret"
-activation_code_file = "webex-code"
-key_urls = {{ "us-east-2_a" = "{cloud.key_url}" }}
-ca_file = "webex.pem"
-"""
+    (directory / "clouds.pem").write_bytes(cloud.pem)
+    return webex_table(
+        directory,
+        client_id=cloud.client_id,
+        secret=cloud.client_secret,
+        code=cloud.sign(cloud.activation()),
+        key_url=cloud.key_url,
+    )
 
 
 async def test_a_device_that_only_webex_leads_to_is_heard_by_way_of_it(tmp_path):
@@ -451,7 +449,7 @@ async def test_a_device_that_only_webex_leads_to_is_heard_by_way_of_it(tmp_path)
         async with house(
             tmp_path,
             haste=HURRY,
-            tables=lambda directory: webex_table(cloud, directory),
+            tables=partial(reached_by, cloud),
             links=links,
             bare=[("attic", "Attic")],
             arrange=only_webex,
