@@ -79,13 +79,18 @@ def calendars_shown(services: Iterable[Json], *, zone: tzinfo | None = None) -> 
         shown.append(line)
         if each["why"]:
             shown.append(Text(printable(each["why"]), style="yellow"))
+        if each["pushes"]:
+            shown.append(Text(f"Not told of changes: {printable(each['pushes'])}", style="yellow"))
         table = Table(pad_edge=False, box=None, header_style="bold")
-        for name in ("Room", "Calendar", "State", "Read at", "Told of changes"):
+        hybrid = each.get("hybrid")  # of Webex, which is read for this
+        what = ("Calendar",) if hybrid is None else ("Workspace", "Hybrid Calendar")
+        for name in ("Room", *what, "State", "Read at", "Told of changes"):
             table.add_column(name, overflow="fold")
         for room in each["rooms"]:
             table.add_row(
                 room["room"],
                 printable(room["address"] or "none"),
+                *(() if hybrid is None else (hybrid.get(room["room"], "–"),)),
                 Text(room["phase"] if room["address"] else "–", style=_PHASES.get(room["phase"], "red")),
                 _clock(room["listed_at"], zone, seconds=True) if room["listed_at"] else "–",
                 "yes" if room["pushed"] else "no",

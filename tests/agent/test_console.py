@@ -208,6 +208,7 @@ MICROSOFT: dict[str, Any] = {
     "phase": "active",
     "since": "2026-03-02T08:00:00+00:00",
     "why": None,
+    "pushes": None,
     "rooms": [
         {
             "room": "fjord",
@@ -266,6 +267,18 @@ def test_how_calendars_stand_is_shown_with_what_to_do_about_it():
     assert "microsoft active since 08:00, 1 of 2 rooms are read" in text
     assert "elv: the mailbox may not be read; add it to the group" in text
     assert "08:59:30" in text
+    assert "Not told" not in text
+    unheard = MICROSOFT | {"pushes": "Graph did not reach the receiver; let it"}
+    assert "Not told of changes: Graph did not reach the receiver; let it" in all_shown(
+        calendars_shown([unheard])
+    )
+
+
+def test_of_webex_it_is_shown_whether_hybrid_calendars_live():
+    webex = MICROSOFT | {"service": "webex", "hybrid": {"fjord": "living"}}
+    text = all_shown(calendars_shown([webex]))
+    assert "Hybrid Calendar" in text
+    assert "living" in text
 
 
 def test_links_are_shown_with_the_line_that_settles_a_doubt():
