@@ -209,6 +209,11 @@ class Stage:
             code, said, complaints = await self.roomd.installation.ask(*arguments)
             assert code == 0, complaints
             assert birds(said + complaints) <= self.leaves
+        if self.clouds is not None:
+            for arguments in (("calendars", "--json"), ("link", "--json"), ("doctor", "--json")):
+                _, said, complaints = await self.roomd.installation.ask(*arguments)
+                assert said
+                assert birds(said + complaints) == set()
         process = psutil.Process(self.roomd.pid)
         assert birds("\0".join(process.cmdline())) == set()
         assert birds("\0".join(process.environ().values())) == set()
