@@ -192,7 +192,11 @@ def pair(room: Room, event: BookingsListed, *, renumbered: bool) -> tuple[tuple[
     def any_of_them(_: Booking) -> bool:
         return True
 
-    living = [b for b in room.bookings.values() if b.live]
+    # Of several requests for the same times only the last can be granted: the others have failed unheard.
+    standing = [b for b in room.bookings.values() if b.live]
+    asked_for = [b for b in standing if b.phase in UNANSWERED_PHASES]
+    living = [b for b in standing if b not in asked_for]
+    living += sorted(asked_for, key=lambda b: b.requested_at or b.since, reverse=True)
     dead = [b for b in room.bookings.values() if not b.live]
     left = list(event.bookings)
     return (

@@ -956,6 +956,21 @@ def test_a_request_whose_entry_is_gone_may_be_the_name_of_what_the_device_lists_
     check((CODEC,), (MICROSOFT,), happenings, (CalendarPhase.DEGRADED, CalendarPhase.ACTIVE))
 
 
+def test_of_two_requests_for_the_same_times_the_last_is_what_the_device_lists():
+    """Found once in 15,000 examples."""
+    unheard = (False, False)
+    asked = replace(booked(1, asked=True), heard=unheard)
+    gone = Deleted(which=0, hinted=False, heard=unheard)
+    happenings: list[Happening] = [
+        asked,
+        Waited(seconds=1, heard=False),
+        gone,
+        replace(asked, hinted=True),
+        Retitled(which=0, hinted=False, heard=unheard),
+    ]
+    check((CODEC,), (MICROSOFT,), happenings, (CalendarPhase.ACTIVE, CalendarPhase.ACTIVE))
+
+
 # ── a calendar that is linked and never read ──────────────────────────────────────────────────────
 
 
