@@ -186,6 +186,7 @@ class Calendars:
                 "phase": view.phase.value,
                 "since": view.since.isoformat(),
                 "why": view.why,
+                "pushes": view.pushes,
                 "rooms": [_room(room) for room in view.rooms],
                 **(
                     {"hybrid": {room: judged.phase.value for room, judged in hybrid.items()}}

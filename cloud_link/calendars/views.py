@@ -34,6 +34,7 @@ class IntegrationView:
     rooms: tuple[RoomView, ...]
     doubts: tuple[Doubt, ...] = ()
     others: tuple[Named, ...] = ()  # calendars that no room was matched with
+    pushes: str | None = None  # why changes are not told although they should be, in words with the mend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
