@@ -24,6 +24,7 @@ from cloud_link.calendars.errors import (
     Gone,
     IntegrationError,
     Refused,
+    Revoked,
     Throttled,
     Transient,
 )
@@ -86,7 +87,7 @@ class Ear(Protocol):
 class SitePace:
     """How often what is looked at."""
 
-    directory_every: timedelta = timedelta(hours=24)  # workspaces and devices
+    directory_every: timedelta = timedelta(hours=24)  # workspaces and devices, at the latest
     devices_every: timedelta = timedelta(hours=1)  # which of them are on line
     hinted_after: timedelta = timedelta(minutes=1)  # since the last time, whatever is hinted
     judged_every: timedelta = timedelta(hours=1)  # each room's Hybrid Calendar
@@ -254,7 +255,7 @@ class WebexSite:
         except* _Anew:
             log.info("webex.begun_anew")
         except* CalendarError as errors:
-            error = next(each for each in _leaves(errors) if isinstance(each, CalendarError))
+            error = _gravest(errors)
         if error is not None:
             await self._ended_by(error)
         return error is None
@@ -554,11 +555,16 @@ class WebexSite:
             self._trouble = _words(error)
             said = states.said_by(error, at=self._now(), luck=self._luck())
             await self._turn(states.directory_said(self._integration, said))
-            self._directory_due = max(
-                self._integration.retry_at or self._now(),
-                self._integration.directory.retry_at or self._now(),
-                self._now() + timedelta(seconds=self._pace.rest_s),
-            )
+            self._directory_due = self._read_again(error)
+
+    def _read_again(self, error: CalendarError) -> datetime:
+        """When the directory is to be read again that could not be read."""
+        now = self._now()
+        if isinstance(error, Transient):
+            asked_s = max(error.retry_after_s or 0.0, self._pace.rest_s)
+            return max(self._integration.retry_at or now, now + timedelta(seconds=asked_s))
+        refused = self._integration.directory.retry_at or now
+        return max(refused, now + timedelta(seconds=self._pace.rest_s))
 
     async def _report(self, session: _Session) -> None:
         """Tell Control Hub how we are, where that is news."""
@@ -586,7 +592,7 @@ class WebexSite:
         self._list_devices(devices)
         self._read_at = now
         self._trouble = None
-        self._directory_due = now + self._pace.directory_every * (0.75 + self._luck() / 2)
+        self._directory_due = now + self._pace.directory_every * (1.0 - self._luck() / 4)
         self._devices_due = now + self._pace.devices_every
         self._link()
         for room, workspace in self.linked_workspaces.items():
@@ -791,12 +797,15 @@ def _by_device(observations: Sequence[Observation]) -> Mapping[str, list[Observa
     return said
 
 
-def _leaves(group: BaseExceptionGroup[CalendarError]) -> Iterator[BaseException]:
+def _gravest(group: BaseExceptionGroup[CalendarError]) -> CalendarError:
+    """What says most of the integration: that it was taken back, what a person must mend, what may pass."""
+    found: list[CalendarError] = []
     for each in group.exceptions:
         if isinstance(each, BaseExceptionGroup):
-            yield from _leaves(each)
+            found.append(_gravest(each))
         else:
-            yield each
+            found.append(each)
+    return max(found, key=lambda each: (isinstance(each, Revoked), isinstance(each, IntegrationError)))
 
 
 @contextmanager
