@@ -401,7 +401,15 @@ def _is_read(access: Access) -> bool:
 def _heard(access: Access, said: Said) -> Access:
     """One room's state after its own word."""
     if access.phase is RoomPhase.OK and said.outcome is Outcome.ANSWERED:
-        return access if access.said_at is not None else replace(access, since=said.at, said_at=said.at)
+        if access.said_at is not None and access.retry_at is None:
+            return access
+        first = access.said_at is None
+        return replace(
+            access,
+            since=said.at if first else access.since,
+            said_at=said.at if first else access.said_at,
+            retry_at=None,
+        )
     phase = ROOM_TRANSITIONS.get((access.phase, said.outcome))
     if phase is None:  # a room that is denied is asked too often: it is still denied
         times = access.times + 1

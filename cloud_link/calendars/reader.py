@@ -64,11 +64,17 @@ TellTurned = Callable[[IntegrationTurned], Awaitable[None]]
 Open = TypeVar("Open", bound=Calendars)
 
 _WAITING_FOR_A_PERSON: Final = frozenset({Phase.DOUBTED, Phase.CREDENTIAL, Phase.CLOCK_SKEW, Phase.REVOKED})
+_WELL: Final = frozenset({CalendarPhase.CONNECTING, CalendarPhase.ACTIVE})
 _OF_ALL_ASKED: Final = frozenset({Outcome.DENIED, Outcome.UNKNOWN, Outcome.MISCONFIGURED})
 
 
 class Watches(Protocol):
     """Whoever has changes told to us."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why they are not told, in words with the mend; None if there is nothing to say."""
+        ...
 
     def use(self, addresses: Collection[str] | None) -> None:
         """Have those of these addresses told; None: the integration is not used now."""
@@ -132,7 +138,8 @@ class Reader(Generic[Open]):
         self._looks: dict[RoomId, Look] = {}
         self._next: dict[RoomId, datetime] = {}
         self._told: dict[RoomId, tuple[CalendarPhase, str | None]] = {}
-        self._troubles: dict[RoomId, str] = {}  # by the last listing, where it came to nothing
+        self._troubles: dict[RoomId, str] = {}  # of the last listing, where it came to nothing
+        self._trouble: str | None = None  # of the last reading of the directory
         self._matching: Matching | None = None
         self._others: dict[str, Named] = {}
 
@@ -215,10 +222,11 @@ class Reader(Generic[Open]):
             service=self.service,
             phase=integration.calendar_phase(it.phase),
             since=it.since,
-            why=integration.words(it),
+            why=self._first_trouble() or integration.words(it),
             rooms=tuple(self._view_of(room) for room in self._rooms),
             doubts=() if found is None else tuple(each for each in found.doubts if self._is_doubtful(each)),
             others=() if found is None else tuple(self._others[each] for each in found.others),
+            pushes=None if self.watches is None else self.watches.trouble,
         )
 
     def _view_of(self, room: RoomId) -> RoomView:
@@ -229,10 +237,16 @@ class Reader(Generic[Open]):
             address=self._addresses.get(room),
             ground=self._grounds.get(room),
             phase=phase,
-            why=why or self._troubles.get(room),
+            why=self._troubles.get(room, why) if phase in _WELL else why,
             listed_at=None if look is None else look.listed_at,
             pushed=look is not None and look.pushed,
         )
+
+    def _first_trouble(self) -> str | None:
+        """Why nothing was ever read, if it was tried."""
+        if self._integration.phase is not Phase.CONNECTING:
+            return None
+        return self._trouble or next(iter(self._troubles.values()), None)
 
     def _is_doubtful(self, doubt: Doubt) -> bool:
         """Not if it is by hand, and can be read although the list does not have it: some rooms are hidden."""
@@ -422,8 +436,10 @@ class Reader(Generic[Open]):
         except CalendarError as error:
             log.info("calendars.directory.unread", service=self.service, why=str(error))
             said = said_by(error, at=self._around.now(), luck=self._around.luck())
+            self._trouble = f"{error}; {error.mend}"
         else:
             said = answered(self._around.now())
+            self._trouble = None
             await self._link(found)
         spread = self._around.luck() * (DIRECTORY_LATEST - DIRECTORY_SOONEST)
         self._directory_at = said.at + DIRECTORY_SOONEST + spread
@@ -696,7 +712,7 @@ class Reader(Generic[Open]):
     def _say_standing(self, room: RoomId) -> None:
         """Tell the core how it stands with a room, unless it knows."""
         phase, why = integration.standing(self._integration, room)
-        if phase in (CalendarPhase.CONNECTING, CalendarPhase.ACTIVE):
+        if phase in _WELL:
             why = None
         if self._told.get(room) != (phase, why):
             self._told[room] = (phase, why)

@@ -201,10 +201,10 @@ def plain(found: Sequence[Listing]) -> list[Mapping[str, Any]]:
 HOW: Final = f"""\
 Calendars: roomd's readers with their database and the core, without broker and devices, on one core; the
 cloud's stand-in on the rest, over TLS. {ENTRIES} entries to a room. Every room is listed about every ten
-minutes, as where nobody pushes; the readers' clock goes {SPEED:.0f} times as fast while it is measured, and
-the day is reckoned from half an hour of it. The floor asks for the same pages over httpx, as many at once, and
-reads them with msgspec: it knows no hour, no quota, no states, and no room. It lists all the time, and is
-billed for as many listings as roomd does in a day."""
+minutes, as where nobody pushes; the readers' clock goes {SPEED:.0f} times as fast meanwhile, and the day is
+reckoned from half an hour of it. The floor asks for the same pages over httpx, as many at once, and reads
+them with msgspec: it knows no hour, no quota, no states, and no room. It lists all the time, and is billed
+for as many listings as roomd does in a day."""
 
 
 # ── the processes ─────────────────────────────────────────────────────────────────────────────────

@@ -413,6 +413,8 @@ def test_a_directory_that_fails_is_asked_again_later_and_not_for_ever():
     assert at is not None
     assert NINE + timedelta(minutes=12) < at <= NINE + timedelta(minutes=15)
     assert integration.probes(story.it, at) == (Probe(door=DIRECTORY),)
+    story.at(15, DIRECTORY, Outcome.ANSWERED)
+    assert integration.next_probe(story.it) is None
 
 
 # ── errors, words, tables ──

@@ -1,6 +1,7 @@
 """A site's calendars over real sockets and a real database: read, in trouble, revoked, written, restarted."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -184,6 +185,33 @@ async def test_an_outage_is_told_once_and_shows_no_empty_room(stand: Stand):
         assert [turned.phase for turned in stand.turned] == [ACTIVE, DEGRADED, ACTIVE]
 
 
+async def test_a_cloud_that_was_never_reached_says_why_and_is_read_once_it_answers(stand: Stand):
+    stand.add_microsoft("fjord")
+    stand.microsoft_service.interrupt = lambda _: UNAVAILABLE
+    async with stand.running(microsoft=stand.microsoft_account()):
+        await stand.until(lambda: "not available (503)" in (stand.view(Service.MICROSOFT).why or ""))
+        await stand.until(
+            lambda: "not available (503)" in (stand.room_view(Service.MICROSOFT, "fjord").why or "")
+        )
+        await stand.go_on(minutes=10)
+        assert stand.phases("fjord") == [CONNECTING]
+        assert not stand.listed("fjord")
+        asked = len(stand.microsoft_service.seen)
+        assert asked < 60
+        stand.microsoft_service.interrupt = lambda _: None
+        await stand.until(lambda: stand.listed("fjord"), minutes=20)
+        assert stand.room_view(Service.MICROSOFT, "fjord").why is None
+
+
+async def test_two_rooms_that_share_a_calendar_are_both_told(stand: Stand):
+    stand.add_microsoft("fjord")
+    stand.rooms.append(replace(stand.rooms[0], id=LAKE, name="Lake"))
+    stand.meet_at_microsoft("fjord", "Budget")
+    async with stand.running(microsoft=stand.microsoft_account()):
+        await stand.until(lambda: stand.listed("fjord") and stand.listed("lake"))
+        assert stand.listed("fjord") == stand.listed("lake") == [["Budget"]]
+
+
 async def test_three_lost_answers_of_one_room_say_nothing_of_the_others(stand: Stand):
     stand.add_microsoft("fjord", "lake")
     async with stand.running(microsoft=stand.microsoft_account()) as site:
@@ -314,7 +342,7 @@ async def test_a_clock_that_is_wrong_is_told_and_wipes_nothing(stand: Stand):
     stand.google.now = lambda: stand.clock.now() + late
     async with stand.running(google=stand.google_account()):
         await stand.until(lambda: stand.phases("fjord")[-1:] == [CalendarPhase.CLOCK_SKEW])
-        await stand.go_on(hours=1)
+        await stand.go_on(minutes=20)
         assert stand.phases("fjord") == [CONNECTING, CalendarPhase.CLOCK_SKEW]
         assert "NTP" in (stand.why("fjord") or "")
         assert not (await stand.kept()).revoked
