@@ -75,14 +75,15 @@ def furnish(
     *,
     calendars: tuple[CalendarKind, ...] = (),
     writes: Collection[CalendarKind] = (),
-    puts: bool = False,
+    puts: bool | None = None,
     now: datetime,
 ) -> Room:
     """The room when the agent starts: its state from disk, with exactly the configured devices and calendars.
 
     Nothing was heard while the agent was down: no device counts as connected, every gap is to be closed.
     The first device is the one whose count of people is believed. `calendars` are the linked ones, the better
-    first; in those of `writes` the site lets us book. With `puts` its devices are given what those have.
+    first; in those of `writes` the site lets us book. With `puts` its devices are given what those have,
+    and with False it is taken back.
     """
     room = link(room or Room(id=room_id), calendars, writes, now=now)
     devices = tuple(sorted(devices, key=lambda device: not device.counts_people))

@@ -395,4 +395,4 @@ class Room:
     calendars: Mapping[CalendarKind, CalendarState] = field(default_factory=dict)  # linked, the better first
     believed: CalendarKind | None = None  # the linked calendar whose word the agenda is; None: the devices'
     heard: Mapping[BookingKey, Booking] | None = None  # as devices say, if another's word may be believed
-    puts_agenda: bool = False  # give what a linked calendar has to the devices, which show a button to join
+    puts_agenda: bool | None = None  # give devices what a linked calendar has; None: leave them as they are

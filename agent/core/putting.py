@@ -93,7 +93,8 @@ def _seen(step: Step, event: BookingsListed, now: datetime) -> Step:
     listed = {each.booking_id for each in event.bookings if _is_ours(each.booking_id)}
     if any(each.from_webex for each in event.bookings):
         state = replace(state, hybrid_at=now)
-    if state.put is None and listed and not step.room.puts_agenda:
+    only_ours = listed and len(listed) == len(event.bookings)
+    if state.put is None and only_ours and step.room.puts_agenda is False:
         state = replace(state, put=NOBODYS)
     wanted = _wanted(step.room)
     held = wanted is not None and state.put == _edition(wanted)
@@ -140,8 +141,9 @@ def put(step: Step, *, now: datetime) -> Step:
 
 def _put_on(step: Step, device: DeviceId, now: datetime) -> Step:
     room, state = step.room, step.room.devices[device]
-    if room.puts_agenda and _shows_hybrid(state, now):
-        return _explained(step, replace(state, put=None), SHOWS_HYBRID, now)
+    if _shows_hybrid(state, now):
+        why = SHOWS_HYBRID if room.puts_agenda else None
+        return _explained(step, replace(state, put=None), why, now)
     if state.put_why is not None and (state.put_why == SHOWS_HYBRID or not room.puts_agenda):
         step = _explained(step, state, None, now)
         state = step.room.devices[device]
@@ -182,7 +184,8 @@ def _for(room: Room, state: DeviceState) -> tuple[PutBooking, ...] | None:
         return None
     if room.puts_agenda:
         return _wanted(room)
-    return None if state.put is None else ()  # what it was given while the site wanted it is taken back
+    given = room.puts_agenda is False and state.put is not None
+    return () if given else None  # what it was given while the site wanted it is taken back
 
 
 def _wanted(room: Room) -> tuple[PutBooking, ...] | None:

@@ -120,7 +120,7 @@ class Story:
     policy: Policy = field(default_factory=Policy)
     calendars: tuple[CalendarKind, ...] = ()
     writes: tuple[CalendarKind, ...] = ()
-    puts: bool = False
+    puts: bool | None = False
     refuses: str | None = None  # why the device does not take an agenda
     room: Room = field(init=False)
     now: datetime = field(init=False)

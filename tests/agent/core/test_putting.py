@@ -189,6 +189,12 @@ def test_a_device_of_an_earlier_life_is_cleared_by_what_it_lists():
     assert not other.agenda
 
 
+def test_who_only_listens_takes_nothing_back():
+    story = putting().reads("08:01", TEN, tells=(CONNECTED, SWITCHED, CONFIRMED))
+    listener = Story(puts=None).connected("08:00").lists("08:00", *story.echoes())
+    assert not listener.given
+
+
 def test_two_devices_hold_the_same_and_the_one_with_hybrid_calendar_keeps_its_own():
     panel = replace(listed("webex-1", "meeting-1", "10:00", "10:30"), meeting_id=MeetingId("meeting-1"))
     story = Story(devices=(CODEC, PANEL), calendars=(CalendarKind.MICROSOFT,), puts=True)
