@@ -1,4 +1,4 @@
-"""`make demo`: a broker, a simulated site of twelve rooms and roomd, live in the terminal until Ctrl-C."""
+"""`make demo`: a broker, a simulated site, a tenant and roomd, live in the terminal until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from agent.local_api import DaemonAbsent, ask
 from tests.brokers.mosquitto import Mosquitto
 from tests.brokers.ports import free_port
 from tests.installation import ENDS_WITHIN_S, Installation, install, site_of
+from tests.outlook import Outlook, a_day_at_desks, first_meetings
 from tests.simulator.control import Remote, remote
 
-ROOMS = 12
+ROOMS = 12  # with a device each; the last of them is booked in Outlook alone
+BARE, BARE_NAME = "library", "Library"  # has no device
 STARTS_WITHIN_S = 20.0
 LOOK_EVERY_S = 0.1
 ZONE = ZoneInfo("Europe/Oslo")
@@ -46,19 +48,30 @@ async def demo() -> int:
         async with Mosquitto(directory, persistence=True) as broker:
             say(f"a site of {ROOMS} rooms …")
             async with simulator(directory) as screens:
+                devices = site_of(directory)
+                equipped = devices[-1]
+                outlook = Outlook(
+                    {BARE: BARE_NAME, equipped["room"]: equipped["name"]}, door_port=free_port()
+                )
                 installation = install(
                     directory / "roomd",
-                    devices=site_of(directory),
+                    devices=devices,
                     broker_url=broker.url,
                     device_ca=directory / "ca.pem",
                     feedback=f"127.0.0.1:{free_port()}",
+                    tables=outlook.tables(directory / "roomd"),
+                    bare=[(BARE, BARE_NAME)],
                 )
+                say(f"a Microsoft 365 tenant with two rooms, {equipped['name']} and {BARE_NAME} …")
                 say("roomd …")
                 say(f"screens: {screens}")
+                say(f"calendars: .venv/bin/roomd calendars --config {installation.config}")
                 told: list[str] = []
-                async with installation.running() as daemon:
+                async with remote(str(directory / "control")) as webex:
+                    await first_meetings(outlook, webex, bare=BARE, equipped=equipped["room"])
+                async with outlook.open(), installation.running() as daemon:
                     try:
-                        scene = hold_rooms(installation, directory / "control", told)
+                        scene = play(installation, directory / "control", outlook, equipped["room"], told)
                         await until_stopped(stop, daemon, watch(installation.socket, screens), scene)
                     finally:
                         for line in told:  # the live view had the terminal
@@ -97,23 +110,32 @@ async def watch(socket: Path, screens: str) -> None:
         await show_live(ask(socket, "watch"), Console(), zone=ZONE, note=f"screens: {screens}")
 
 
-async def hold_rooms(installation: Installation, control: Path, told: list[str]) -> None:
-    """Now and then a room is held by the real command line, and somebody answers on its screen."""
-    async with remote(str(control)) as site:
+async def play(
+    installation: Installation, control: Path, outlook: Outlook, equipped: str, told: list[str]
+) -> None:
+    """What people do who are not in the rooms, for ever."""
+    async with remote(str(control)) as site, remote(str(control)) as webex, asyncio.TaskGroup() as people:
         while (await site.ask("census"))["listed"] < ROOMS:  # noqa: ASYNC110  another process says so
             await asyncio.sleep(LOOK_EVERY_S)
-        for guest, option in zip(cycle(GUESTS), cycle((1, 1, 2)), strict=False):
-            room = await free_room(site)
-            if room is not None:
-                told.append(await hold(installation, room, guest))
-                if await shown_in(site, room):
-                    await asyncio.sleep(READ_IN_S)
-                    try:
-                        await site.ask("answer_prompt", room=room, option=option)
-                        told.append(f"{room}: somebody pressed {ANSWERS[option - 1]!r}")
-                    except ValueError as error:  # the day went on meanwhile: a meeting began, or a call
-                        told.append(f"{room}: nobody could answer: {error}")
-            await asyncio.sleep(HOLD_EVERY_S)
+        desks = a_day_at_desks(outlook, webex, bare=BARE, equipped=equipped, told=told)
+        people.create_task(desks, name="desks")
+        people.create_task(hold_rooms(installation, site, told), name="holds")
+
+
+async def hold_rooms(installation: Installation, site: Remote, told: list[str]) -> None:
+    """Now and then a room is held by the real command line, and somebody answers on its screen."""
+    for guest, option in zip(cycle(GUESTS), cycle((1, 1, 2)), strict=False):
+        room = await free_room(site)
+        if room is not None:
+            told.append(await hold(installation, room, guest))
+            if await shown_in(site, room):
+                await asyncio.sleep(READ_IN_S)
+                try:
+                    await site.ask("answer_prompt", room=room, option=option)
+                    told.append(f"{room}: somebody pressed {ANSWERS[option - 1]!r}")
+                except ValueError as error:  # the day went on meanwhile: a meeting began, or a call
+                    told.append(f"{room}: nobody could answer: {error}")
+        await asyncio.sleep(HOLD_EVERY_S)
 
 
 async def hold(installation: Installation, room: str, guest: str) -> str:
@@ -159,6 +181,7 @@ async def simulator(directory: Path) -> AsyncIterator[str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.simulator", "--rooms", str(ROOMS), "--script", "demo", "--services", "mix"),
+        *("--unbooked", "1"),
         *("--port", "0", "--pages", "0", "--control", str(directory / "control")),
         *("--directory", str(directory)),
         stdout=asyncio.subprocess.PIPE,
