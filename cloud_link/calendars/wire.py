@@ -79,6 +79,8 @@ def never(_: Answer) -> bool:
 class Wire:
     """One service at one origin: `https://host[:port]`, or `http://` on this machine; use `async with`.
 
+    Misconfigured if that, or the proxy's, is no such address.
+
     `throttled` recognises answers that mean "slow down" although their status does not say so; `context` is
     whom to believe that it is the service; `proxy` the way out, where there is no other.
     """
@@ -96,16 +98,21 @@ class Wire:
         self._pace = pace or WirePace()
         self._throttled = throttled
         self._rests: dict[str, float] = {}  # loop time, by lane
-        self._client = httpx.AsyncClient(
-            verify=context or ssl.create_default_context(),
-            proxy=proxy,
-            trust_env=False,  # what roomd does is in its configuration
-            follow_redirects=False,
-            timeout=httpx.Timeout(self._pace.answer_within_s, connect=self._pace.connect_within_s),
-            limits=httpx.Limits(
-                max_connections=self._pace.connections, max_keepalive_connections=self._pace.connections
-            ),
-        )
+        try:
+            self._client = httpx.AsyncClient(
+                verify=context or ssl.create_default_context(),
+                proxy=proxy,
+                trust_env=False,  # what roomd does is in its configuration
+                follow_redirects=False,
+                timeout=httpx.Timeout(self._pace.answer_within_s, connect=self._pace.connect_within_s),
+                limits=httpx.Limits(
+                    max_connections=self._pace.connections, max_keepalive_connections=self._pace.connections
+                ),
+            )
+        except (ValueError, ImportError, httpx.InvalidURL):  # their texts quote it, with its password
+            raise Misconfigured(
+                "the proxy's address cannot be used", mend="write it as http://host:port in the configuration"
+            ) from None
 
     async def __aenter__(self) -> Self:
         return self

@@ -16,7 +16,7 @@ from agent.core.events import (
 )
 from agent.core.facts import BookInCalendar, ExtendInCalendar, ListCalendar, ReleaseInCalendar
 from agent.core.model import CalendarKind, CalendarPhase, CommandId, EntryId, RequestId, RoomId
-from cloud_link.calendars.accounts import PushDoor
+from cloud_link.calendars.accounts import PushDoor, Way
 from cloud_link.calendars.google_calendar import Writing
 from cloud_link.calendars.integration import Service
 from cloud_link.calendars.matching import Ground
@@ -334,6 +334,26 @@ async def test_a_secret_that_is_not_there_is_told_and_taken_once_it_is(stand: St
         assert not stand.microsoft_service.seen
         stand.secret_file.write_text("s3cret")
         await stand.until(lambda: stand.listed("fjord"), minutes=3)
+
+
+async def test_a_proxy_that_is_none_and_an_authority_that_is_none_are_told(stand: Stand):
+    stand.add_microsoft("fjord")
+    stand.add_google("lake")
+    nothing = stand.directory / "nothing.pem"
+    nothing.write_text("no certificate")
+    microsoft = replace(stand.microsoft_account(), way=Way(proxy="ftp://roomd:hunter2@proxy.example"))
+    google = replace(stand.google_account(), way=Way(ca_file=nothing))
+    async with stand.running(microsoft=microsoft, google=google):
+        await stand.until(
+            lambda: {turned.service for turned in stand.turned} == {Service.MICROSOFT, Service.GOOGLE}
+        )
+        await stand.go_on(minutes=20)
+        for service, why in ((Service.MICROSOFT, "proxy"), (Service.GOOGLE, "nothing.pem")):
+            view = stand.view(service)
+            assert view.phase is CalendarPhase.CREDENTIAL
+            assert why in (view.why or "")
+            assert "hunter2" not in (view.why or "")
+        assert len(stand.turned) == 2
 
 
 async def test_a_clock_that_is_wrong_is_told_and_wipes_nothing(stand: Stand):
