@@ -364,6 +364,29 @@ async def test_the_cloud_books_extends_and_releases_in_the_calendar(tmp_path):
             assert office.tenant.problems == []
 
 
+async def test_a_cloud_that_hangs_holds_up_no_stop_and_what_was_ordered_is_answered(tmp_path):
+    async with microsoft() as office:
+        office.more = "writes = true"
+        office.tenant.roles = set(READ_WRITE)
+        links = {"attic": office.add_room("attic", "Attic")}
+        async with house(
+            tmp_path, rooms=0, haste=HURRY, tables=office.tables, links=links, bare=[("attic", "Attic")]
+        ) as h:
+            await h.told("calendar.connected", of="attic")
+            await h.listed("attic")
+            office.tenant.faults.latency_s = 6.0
+            order = {"starts_at": later().isoformat(), "duration_min": 30, "title": "From the cloud"}
+            id_ = await h.cloud.give("attic", "booking.book", order)
+            await h.recorder.until(lambda: h.cloud.answers(id_))
+            assert [answer["status"] for answer in h.cloud.answers(id_)] == ["accepted"]
+            assert await h.roomd.stop() == 0
+            office.tenant.faults.latency_s = 0.0
+            await h.start()  # what is recorded is delivered by the next life
+            answer = await h.cloud.answered(id_)
+            assert answer["status"] in {"failed", "unknown"}, answer
+            assert answer["reason"]
+
+
 async def test_google_is_read_likewise(tmp_path):
     google = Google()
     async with Serving(google.answer) as serving:
