@@ -361,6 +361,7 @@ class _Reader:
         site, policy, broker = self._site(), self._policy(), self._broker()
         privacy, rooms, feedback = self._privacy(), tuple(self._rooms()), self._feedback()
         accounts, linked = self._calendars()
+        self._two_doors(feedback, accounts)
         self._unique()
         if site is None or policy is None or privacy is None or self.problems:
             raise ConfigurationRefused(self.problems)
@@ -665,6 +666,13 @@ class _Reader:
             key_file=key_file,
             slot=feedback.slot,
         )
+
+    def _two_doors(self, feedback: Feedback | None, accounts: Accounts | None) -> None:
+        door = None if accounts is None else accounts.push
+        if feedback is None or door is None or feedback.port != door.port:
+            return
+        if feedback.host == door.host or _is_everywhere(feedback.host) or _is_everywhere(door.host):
+            self._wrong("pushes.listen", "is where devices call back, too", "Give one of them another port")
 
     def _host(self, key: str, host: str, *, port: int = HTTPS_PORT) -> tuple[str, int]:
         try:

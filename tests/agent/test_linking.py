@@ -158,6 +158,11 @@ def test_the_door_of_the_clouds_is_read(directory):
     assert configuration.notes == ()
 
 
+def test_devices_and_clouds_do_not_call_at_one_port(directory):
+    feedback = '[feedback]\nlisten = "0.0.0.0:8444"\nurl = "http://10.0.4.2:8444"\n'
+    assert set(refuses(directory, feedback, MICROSOFT, PUSHES, ROOM, DEVICE)) == {"pushes.listen"}
+
+
 def test_every_room_is_linked_by_hand_or_to_be_found(directory):
     rooms = (
         '[[rooms]]\nid = "fjord"\ncalendar = { microsoft = "fjord@contoso.com", google = false }\n',
