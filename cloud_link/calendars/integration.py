@@ -615,6 +615,17 @@ def _probes(integration: Integration) -> Iterator[tuple[datetime, Probe]]:
             assert_never(other)
 
 
+def wants_directory(integration: Integration) -> bool:
+    """Whether all rooms are denied, so that the directory's word decides whether that is everything."""
+    rooms = [each.phase for each in integration.rooms.values() if each.phase is not RoomPhase.NOT_FOUND]
+    return (
+        integration.phase in READING
+        and integration.directory.phase is not RoomPhase.ACCESS_DENIED
+        and bool(rooms)
+        and all(phase is RoomPhase.ACCESS_DENIED for phase in rooms)
+    )
+
+
 # ── what is told ──────────────────────────────────────────────────────────────────────────────────
 
 

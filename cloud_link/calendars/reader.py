@@ -53,6 +53,7 @@ log = structlog.get_logger()
 
 DIRECTORY_SOONEST: Final = timedelta(hours=20)  # once a day, and not all sites at the same time
 DIRECTORY_LATEST: Final = timedelta(hours=24)
+DIRECTORY_AT_MOST_EVERY: Final = timedelta(minutes=5)
 CREDENTIAL_SEEN_EVERY: Final = timedelta(
     minutes=1
 )  # whether an operator has brought another, while it is wrong
@@ -170,6 +171,7 @@ class Reader(Generic[Open]):
         self._listings = 0  # under way
         self._probing: set[Door] = set()  # under way, but for rooms
         self._directory_at = now
+        self._directory_asked_at = now
         self._credential_at = now
 
     # ── what others ask ──
@@ -210,6 +212,7 @@ class Reader(Generic[Open]):
         self._integration = integration.stepped(self._integration, by)
         self._looks = {room: hints.stepped(look, by) for room, look in self._looks.items()}
         self._directory_at += by
+        self._directory_asked_at += by
         self._credential_at += by
         self._spent = None if self._spent is None else Spent(until=self._spent.until + by)
         self._plan_all()
@@ -431,6 +434,7 @@ class Reader(Generic[Open]):
     async def _read_directory(self) -> None:
         if (calendars := await self._opened()) is None:
             return
+        self._directory_asked_at = self._around.now()
         try:
             found = await calendars.named()
         except CalendarError as error:
@@ -656,6 +660,9 @@ class Reader(Generic[Open]):
         if said.outcome is Outcome.THROTTLED and not self._provider.throttles_rooms:
             said = replace(said, outcome=Outcome.TRANSIENT)
         self._hear(integration.room_said(self._integration, room, said), room)
+        if said.outcome is Outcome.DENIED and integration.wants_directory(self._integration):
+            soonest = self._directory_asked_at + DIRECTORY_AT_MOST_EVERY
+            self._directory_at = min(self._directory_at, max(soonest, said.at))
 
     # ── telling ──
 
