@@ -137,7 +137,8 @@ async def _connect(configuration: Configuration, service: str, *, as_json: bool)
         print(f"{service}: {found['phase']}{why}")
         if found["phase"] == "connecting":
             print("not read yet: look again with `roomd calendars`", file=sys.stderr)
-    if code := EXITS[found["phase"]]:
+    out_of_reach = found["phase"] == "connecting" and found["why"]
+    if code := os.EX_TEMPFAIL if out_of_reach else EXITS[found["phase"]]:
         raise typer.Exit(code)
 
 

@@ -18,6 +18,7 @@ FACTS_KEPT = 200
 FEWEST_FACTS = 3
 OTHER_LINES = 8  # what stands around the rooms and the facts
 STATE_WIDTH = 16  # "in use, unbooked"
+CALENDAR_WIDTH = 9  # "microsoft"
 BACKLOG = 100  # envelopes; more than that waiting is worth a colour
 
 Json = Mapping[str, Any]
@@ -51,7 +52,7 @@ def rooms_table(picture: Json, *, zone: tzinfo | None = None) -> Table:
     table.add_column("People", justify="right", no_wrap=True)
     linked = any(room["availability"]["calendars"] for room in picture["rooms"])
     if linked:
-        table.add_column("Calendar", ratio=2, no_wrap=True, overflow="ellipsis")
+        table.add_column("Calendar", ratio=2, min_width=CALENDAR_WIDTH, no_wrap=True, overflow="ellipsis")
     table.add_column("Device", ratio=3, no_wrap=True, overflow="ellipsis")
     for room in picture["rooms"]:
         state, reach = room["state"], room["availability"]
@@ -385,7 +386,7 @@ def _devices(reach: Json) -> Text:
         return Text(printable(products), style="dim")
     if reach["state"] == "degraded":
         return Text("see below", style="yellow")
-    return Text("see below" if reach["why"] else "", style="red")
+    return Text("see below" if reach["why"] and reach["state"] != "unknown" else "", style="red")
 
 
 def _clock(instant: str, zone: tzinfo | None, *, seconds: bool = False) -> str:
