@@ -438,8 +438,9 @@ class Reader(Generic[Open]):
         try:
             found = await calendars.named()
         except CalendarError as error:
-            log.info("calendars.directory.unread", service=self.service, why=str(error))
             said = said_by(error, at=self._around.now(), luck=self._around.luck())
+            if self._trouble is None:
+                log.info("calendars.directory.unread", service=self.service, why=str(error))
             self._trouble = f"{error}; {error.mend}"
         else:
             said = answered(self._around.now())
