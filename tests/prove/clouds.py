@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import ssl
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -234,6 +234,17 @@ class Clouds:
         watched = {each.address for each in self.microsoft.subscriptions.values()}
         watched |= {each.calendar for each in self.google.channels.values()}
         return [room.id for room in self.rooms if room.address not in watched]
+
+    def watched_twice(self, service: Service) -> list[str]:
+        """Rooms of which more than one is told."""
+        watches = Counter(each.address for each in self.microsoft.subscriptions.values())
+        if service is Service.GOOGLE:
+            watches = Counter(each.calendar for each in self.google.channels.values())
+        return [
+            f"{room.id}: is watched {watches[room.address]} times"
+            for room in self.rooms
+            if watches[room.address] > 1
+        ]
 
     # ── what devices list of it
 

@@ -176,7 +176,7 @@ def _faketime(stamp: Path) -> dict[str, str]:
     return {
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(stamp),
-        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_CACHE_DURATION": "1",  # in seconds: to read the file at each look is slower than roomd
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
 
