@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from tests.brokers import BadLine
 from tests.clouds.serving import CUT, SILENCE, Request, Response, text, tree
 from tests.prove import forgery
 from tests.prove.clouds import Linked, Room, Service
@@ -37,6 +38,7 @@ AT_LISTINGS: Final = {
     "before it is settled": (8,),
 }
 AT_LOST_CONSENT: Final = ("before lost consent is kept", "while lost consent is kept")
+GIVES_UP_AFTER_S: Final = 62.0 - 42.0  # a device, and who waits for a calendar; so long was waited already
 AT_A_WATCH: Final = "while a watch is kept"
 AT_NEW_CONSENT: Final = ("before consent is kept", "while consent is kept")
 
@@ -338,7 +340,7 @@ async def both_tell(w: World) -> None:
         for turn in range(4):
             for room in rooms:
                 in_s = 120 + turn * 3600 + w.luck.randint(0, 600)
-                ways = (_on_the_device, _on_the_device, _at_a_desk)
+                ways = (_on_the_device, _on_the_device, _at_a_desk, _in_vain, _given_up)
                 told.create_task(w.luck.choice(ways)(w, room, in_s), name=f"{room.id} {turn}")
             await asyncio.sleep(w.luck.uniform(2.0, 4.0))
             device = w.luck.choice(rooms).device
@@ -347,11 +349,14 @@ async def both_tell(w: World) -> None:
                 w.fault()
             for line in w.clouds.lines.values():
                 line.delay_s = w.luck.choice((0.0, 0.5))
+                if turn == 2:
+                    told.create_task(_held_up(line), name="held up")
         await w.roomd.kill()
         w.fault(breaks=1)
         await w.start()
     for line in w.clouds.lines.values():
         line.delay_s = 0.0
+    await asyncio.sleep(GIVES_UP_AFTER_S)
     await w.goes_on(2)
 
 
@@ -368,6 +373,34 @@ async def _on_the_device(w: World, room: Room, in_s: int) -> None:
     w.fault()
     await asyncio.sleep(max(1.0, w.luck.choice((answers_s - 3.0, answers_s + 5.0, 20.0, 42.0))))
     w.clouds.book(room, starts_at, minutes=20, title=title)
+
+
+async def _in_vain(w: World, room: Room, in_s: int) -> None:
+    """Somebody asks on the panel, and is refused: no calendar ever has it."""
+    assert room.device is not None
+    if not room.device.down:
+        answer = Answer(outcome="fail", after_s=w.luck.choice((1.0, 8.0)))
+        room.device.request_booking(w.clouds.title(), start=w.clouds.in_(in_s), answer=answer)
+        w.fault()
+
+
+async def _given_up(w: World, room: Room, in_s: int) -> None:
+    """Somebody asks on the panel; the device never hears of an answer, and the calendar has it."""
+    assert room.device is not None
+    if room.device.down:
+        return
+    title, starts_at = w.clouds.title(), w.clouds.in_(in_s)
+    room.device.request_booking(title, start=starts_at, duration_min=20, answer=Answer(outcome="never"))
+    w.fault()
+    await asyncio.sleep(w.luck.choice((3.0, 20.0, 40.0)))
+    w.clouds.book(room, starts_at, minutes=20, title=title)
+
+
+async def _held_up(line: BadLine) -> None:
+    """Nothing comes through for a while, and then all of it."""
+    line.pause()
+    await asyncio.sleep(4)
+    line.resume()
 
 
 async def _at_a_desk(w: World, room: Room, in_s: int) -> None:
