@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -39,6 +39,7 @@ AT_LISTINGS: Final = {
 }
 AT_LOST_CONSENT: Final = ("before lost consent is kept", "while lost consent is kept")
 GIVES_UP_AFTER_S: Final = 62.0 - 42.0  # a device, and who waits for a calendar; so long was waited already
+STORMS_FOR_S: Final = 45.0
 AT_A_WATCH: Final = "while a watch is kept"
 AT_NEW_CONSENT: Final = ("before consent is kept", "while consent is kept")
 
@@ -531,6 +532,128 @@ async def _flooded(w: World) -> None:
         w.tally.wrongs.append("something was told as deleted because of forged posts")
 
 
+# ── all of it ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _kill(w: World) -> None:
+    await w.roomd.kill()
+    w.fault(breaks=1)
+
+
+async def _cut_cloud(w: World) -> None:
+    w.luck.choice(list(w.clouds.lines.values())).cut()
+    w.fault()
+
+
+async def _close_cloud(w: World) -> None:
+    line = w.luck.choice(list(w.clouds.lines.values()))
+    line.refuse()
+    line.cut()
+    w.fault()
+    await asyncio.sleep(w.luck.uniform(0.5, 3.0))
+    await line.listen()
+
+
+async def _hang_cloud(w: World) -> None:
+    line = w.luck.choice(list(w.clouds.lines.values()))
+    line.pause()
+    w.fault()
+    await asyncio.sleep(w.luck.uniform(0.5, 4.0))
+    line.resume()
+
+
+async def _spoil_cloud(w: World) -> None:
+    with _weather(w, w.luck.choice(WEATHERS).answer):
+        w.fault()
+        await asyncio.sleep(w.luck.uniform(0.5, 2.0))
+
+
+async def _deny_room(w: World) -> None:
+    """One room may not be read, and then it may again."""
+    room = w.luck.choice(w.clouds.rooms)
+    w.fault()
+    if room.service is Service.GOOGLE:
+        w.clouds.google.faults.denied.add(room.address)
+        await asyncio.sleep(w.luck.uniform(0.5, 3.0))
+        w.clouds.google.faults.denied.discard(room.address)
+    else:
+        mailbox = w.clouds.microsoft.rooms[room.address]
+        mailbox.refusal = (403, "ErrorAccessDenied", "Access is denied.")
+        await asyncio.sleep(w.luck.uniform(0.5, 3.0))
+        mailbox.refusal = None
+
+
+async def _slow_down(w: World) -> None:
+    """Some are told to wait."""
+    w.fault()
+    w.clouds.google.faults.slow_down = w.luck.randint(1, 4)
+    w.clouds.google.faults.retry_after_s = w.luck.choice((None, 1))
+    for room in w.luck.sample(w.clouds.rooms, 3):
+        if room.service is Service.MICROSOFT:
+            w.clouds.microsoft.throttle(room.address, seconds=1, times=2)
+    w.clouds.microsoft.faults.lose_from_batch = 1
+
+
+async def _void_tokens(w: World) -> None:
+    w.fault()
+    w.clouds.microsoft.expire_tokens()
+    w.clouds.google.forget_tokens()
+    w.clouds.google.forget_syncs()
+
+
+async def _lose_watch(w: World) -> None:
+    w.fault()
+    await w.clouds.forget_subscription(say_so=True)
+
+
+async def _cut_devices(w: World) -> None:
+    for device in w.luck.sample(w.site.devices, 3):
+        device.cut()
+        w.fault()
+
+
+async def _cut_broker(w: World) -> None:
+    w.line.cut()
+    w.fault(breaks=1)
+
+
+DEEDS: Final[tuple[tuple[Callable[[World], Awaitable[None]], float], ...]] = (
+    (_kill, 2.0),
+    (_cut_cloud, 2.0),
+    (_close_cloud, 2.0),
+    (_hang_cloud, 1.0),
+    (_spoil_cloud, 2.0),
+    (_deny_room, 2.0),
+    (_slow_down, 2.0),
+    (_void_tokens, 1.0),
+    (_lose_watch, 1.0),
+    (_cut_devices, 1.0),
+    (_cut_broker, 1.0),
+)
+
+
+async def storm(w: World) -> None:
+    w.clouds.faults(twice=0.3, late=0.3)
+    keeper = w.crew.start(w.keep_up(), name="systemd")
+    try:
+        until_s = asyncio.get_running_loop().time() + STORMS_FOR_S
+        while asyncio.get_running_loop().time() < until_s:
+            async with asyncio.TaskGroup() as troubles:  # two at a time: one makes the other worse
+                for deed in dict.fromkeys(w.luck.choices(*zip(*DEEDS, strict=True), k=2)):
+                    troubles.create_task(deed(w), name=deed.__name__)
+            await asyncio.sleep(w.luck.uniform(0.1, 1.5))
+    finally:
+        keeper.cancel()
+        await asyncio.wait([keeper])
+    w.clouds.faults()
+    if not w.roomd.running:
+        await w.start()
+    await w.goes_on(2)
+    await w.end_day()
+    await _watched(w)
+    await w.clouds.touch_all()
+
+
 CALENDARS: Final = (
     Scenario(
         name="calendars, kill -9",
@@ -567,6 +690,12 @@ CALENDARS: Final = (
             hurry=HURRY,
         ),
         plot=both_tell,
+    ),
+    Scenario(
+        name="calendars, storm",
+        tells="clouds, lines, tokens, rooms, devices, broker and roomd, two troubles at a time",
+        setting=Setting(rooms=12, linked=PUSHED, hurry=HURRY),
+        plot=storm,
     ),
     Scenario(
         name="calendars, clock",
