@@ -524,7 +524,7 @@ def change(step: Step, known: Booking, booking: Booking, now: datetime, *, recov
                 booking, phase=BookingPhase.CONFIRMED, since=now
             )  # put off: it will start again
             step = keep(step, booking)
-    elif _told_differently(known, booking):
+    elif _told_differently(_remembered(known, booking) if recovered else known, booking):
         kind = FactKind.BOOKING_UPDATED
     else:
         return step
@@ -534,6 +534,13 @@ def change(step: Step, known: Booking, booking: Booking, now: datetime, *, recov
 def told_of(booking: Booking) -> bool:
     """Whether the cloud follows it: not before it is requested or confirmed, and no more when it is over."""
     return booking.live and (booking.phase is not BookingPhase.PENDING or booking.requested_at is not None)
+
+
+def _remembered(known: Booking, booking: Booking) -> Booking:
+    """As it was known, with what nobody keeps over a restart and is no news when it is heard again."""
+    if known.meeting.organizer is not None or booking.meeting.organizer is None:
+        return known
+    return replace(known, meeting=replace(known.meeting, organizer=booking.meeting.organizer))
 
 
 def _told_differently(known: Booking, booking: Booking) -> bool:

@@ -1,10 +1,11 @@
 import sqlite3
+from dataclasses import replace
 
 from agent import snapshots
 from agent.core.events import PeopleCounted
 from agent.core.facts import FactKind
-from agent.core.model import RoomId
-from tests.agent.core.story import CODEC, M1, Story, listed
+from agent.core.model import CalendarKind, CalendarPhase, RoomId
+from tests.agent.core.story import CODEC, M1, Story, entry, listed
 
 
 def table() -> sqlite3.Connection:
@@ -38,3 +39,31 @@ def test_rooms_that_are_configured_no_more_are_forgotten():
     snapshots.save(connection, [Story().room])
     snapshots.forget(connection, keep=[RoomId("other")])
     assert snapshots.load(connection) == {}
+
+
+def test_who_called_a_meeting_is_not_kept_and_no_news_after_a_restart():
+    called = listed(
+        "webex-1", M1, "10:00", "10:30", title='He said: "organizer":"Kari"', organizer='Kari \\ "K"'
+    )
+    story = Story().connected().lists("08:00", called, tells=(FactKind.BOOKING_CONFIRMED,))
+    assert b"Kari" not in snapshots.body_of(story.room).replace(b'\\"organizer\\":\\"Kari\\"', b"")
+    (kept,) = snapshots.read_body(snapshots.body_of(story.room)).bookings.values()
+    assert kept.meeting == replace(story.agenda[0].meeting, organizer=None)
+    story.restarts("08:30").connected("08:31").lists("08:31", called)
+    assert story.agenda[0].meeting.organizer == 'Kari \\ "K"'
+
+
+def test_what_a_calendar_says_of_its_organizer_is_no_news_after_a_restart():
+    called = entry("e1", "10:00", "10:30", organizer="Kari")
+    word = listed("webex-7", M1, "10:00", "10:30", organizer="Kari")
+    story = (
+        Story(calendars=(CalendarKind.MICROSOFT,))
+        .connected()
+        .lists("08:00", word, tells=(FactKind.BOOKING_CONFIRMED,))
+    )
+    story.turns("08:01", CalendarPhase.ACTIVE, FactKind.CALENDAR_CONNECTED).reads(
+        "08:01", called, tells=(FactKind.CALENDAR_SWITCHED, FactKind.BOOKING_UPDATED)
+    )
+    story.restarts("08:10").connected("08:11").lists("08:11", word)
+    story.turns("08:11:10", CalendarPhase.ACTIVE, FactKind.CALENDAR_CONNECTED).reads("08:11:20", called)
+    assert story.agenda[0].meeting.organizer == "Kari"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from agent import snapshots
 from agent.core.agenda import agenda
 from agent.core.devices import furnish
 from agent.core.events import (
@@ -78,7 +79,8 @@ def listed(
 ) -> ListedBooking:
     join = more.get("join")
     link = {"join": str(join), "platform": "webex"} if join else {}
-    meeting = Meeting(title=title, private=bool(more.get("private")), **link)
+    organizer = str(more["organizer"]) if more.get("organizer") else None
+    meeting = Meeting(title=title, organizer=organizer, private=bool(more.get("private")), **link)
     return ListedBooking(
         booking_id=BookingId(booking_id),
         meeting_id=MeetingId(meeting_id) if meeting_id else None,
@@ -100,6 +102,7 @@ def entry(
     private: bool = False,
     join_pending: bool = False,
     join: str | None = None,
+    organizer: str | None = None,
 ) -> CalendarEntry:
     return CalendarEntry(
         entry_id=EntryId(entry_id),
@@ -107,7 +110,13 @@ def entry(
         starts_at=at(starts),
         ends_at=at(ends),
         all_day=all_day,
-        meeting=Meeting(title=title, private=private, join=join, platform="webex" if join else None),
+        meeting=Meeting(
+            title=title,
+            organizer=organizer,
+            private=private,
+            join=join,
+            platform="webex" if join else None,
+        ),
         join_pending=join_pending,
     )
 
@@ -172,7 +181,7 @@ class Story:
         self.devices = devices or self.devices
         self.now = at(clock)
         self.polled.clear()
-        self.room = self._furnished(self.room)
+        self.room = self._furnished(snapshots.read_body(snapshots.body_of(self.room)))
         return self
 
     def _furnished(self, kept: Room | None) -> Room:
