@@ -29,7 +29,7 @@ from cloud_link.calendars.wire import WirePace
 from cloud_link.database import Database
 
 LAST_WORDS_WITHIN_S: Final = (
-    2.0  # an order that was under way when we stop is answered, if anybody still listens
+    2.0  # an order that nobody was asked about when we stop is answered, if anybody still listens
 )
 
 AnyWatches = MicrosoftWatches | GoogleWatches
@@ -131,7 +131,7 @@ class SiteCalendars:
     # ── what the core asks ──
 
     def ask(self, room: RoomId, request: CalendarRequest) -> None:
-        """Have a calendar listed soon, or written in. What is written is always answered, by `deliver`."""
+        """Have a calendar listed soon, or written in. Orders are answered by `deliver`."""
         if not isinstance(request, ListCalendar):
             self._orders.append((room, request))
             self._ordered.set()
@@ -151,7 +151,7 @@ class SiteCalendars:
                     await self._ordered.wait()
         finally:
             while self._orders:
-                await self._refuse_at_the_end(*self._orders.popleft(), why="roomd stops: ask again")
+                await self._refuse_unasked(*self._orders.popleft())
 
     async def _carry_out(self, room: RoomId, order: Order) -> None:
         reader = self._readers.get(order.calendar)
@@ -160,15 +160,12 @@ class SiteCalendars:
             refused = CalendarOrderRefused(calendar=order.calendar, command=order.command, why=why)
             await self._deliver(room, (refused,))
             return
-        try:
-            answer = await reader.carry_out(room, order)
-        except asyncio.CancelledError:
-            why = "roomd stopped before the calendar answered: look there whether it was done"
-            await self._refuse_at_the_end(room, order, why=why)
-            raise
-        await self._deliver(room, (answer,))
+        # If we stop before the calendar has answered, nobody knows yet whether it was done: the next listing
+        # shows it, or the core says in the end that it does not know.
+        await self._deliver(room, (await reader.carry_out(room, order),))
 
-    async def _refuse_at_the_end(self, room: RoomId, order: Order, *, why: str) -> None:
+    async def _refuse_unasked(self, room: RoomId, order: Order) -> None:
+        why = "roomd stops: ask again"
         refused = CalendarOrderRefused(calendar=order.calendar, command=order.command, why=why)
         try:
             async with asyncio.timeout(LAST_WORDS_WITHIN_S):

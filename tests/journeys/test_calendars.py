@@ -383,8 +383,7 @@ async def test_a_cloud_that_hangs_holds_up_no_stop_and_what_was_ordered_is_answe
             office.tenant.faults.latency_s = 0.0
             await h.start()  # what is recorded is delivered by the next life
             answer = await h.cloud.answered(id_)
-            assert answer["status"] in {"failed", "unknown"}, answer
-            assert answer["reason"]
+            assert answer["status"] == "done", answer
 
 
 async def test_google_is_read_likewise(tmp_path):

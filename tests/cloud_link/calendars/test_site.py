@@ -568,7 +568,7 @@ async def test_an_order_while_consent_is_gone_is_refused_with_the_mend(stand: St
         assert "roomd calendars connect microsoft" in answer.why
 
 
-async def test_an_order_that_is_under_way_when_roomd_stops_is_answered(stand: Stand):
+async def test_an_order_that_is_under_way_when_roomd_stops_is_not_said_to_have_failed(stand: Stand):
     stand.add_microsoft("fjord")
     stand.microsoft.roles |= READ_WRITE
     async with stand.running(microsoft=stand.microsoft_account(writes=True)) as site:
@@ -578,9 +578,7 @@ async def test_an_order_that_is_under_way_when_roomd_stops_is_answered(stand: St
         )
         site.ask(FJORD, book(MICROSOFT))
         await stand.still()
-    (answer,) = stand.of("fjord", CalendarOrderRefused)
-    assert isinstance(answer, CalendarOrderRefused)
-    assert "look there" in answer.why
+    assert not list(stand.of("fjord", CalendarOrderRefused))  # perhaps it was done: a listing will show it
 
 
 # ── pushes ──
