@@ -19,7 +19,7 @@ import trustme
 
 from tests.brokers import BadLine
 from tests.clouds.google import Google, write_time
-from tests.clouds.microsoft import Microsoft365
+from tests.clouds.microsoft import READ_WRITE, Microsoft365
 from tests.clouds.serving import Serving
 from tests.installation import google_table, microsoft_table, pushes_table
 from tests.prove.recorder import Event
@@ -55,6 +55,7 @@ class Linked:
     by_name: bool = True  # every third is found by its name, and stands with no address in the configuration
     follow: bool = True  # devices on Hybrid Calendar list what the calendar has, a moment later
     pushes: bool = False
+    writes: bool = False  # at Microsoft
 
     @property
     def devices(self) -> int:
@@ -83,6 +84,8 @@ class Clouds:
         receiver = ssl.create_default_context(cadata=self.authority.cert_pem.bytes().decode())
         self.microsoft: Final = Microsoft365(client_id=APPLICATION)
         self.microsoft.receiver = receiver
+        if linked.writes:
+            self.microsoft.roles = set(READ_WRITE)
         self.google: Final = Google(hook_context=receiver)
         self.servings: Final = {
             Service.MICROSOFT: Serving(self.microsoft.answer, authority=self.authority),
@@ -324,6 +327,8 @@ class Clouds:
                     secret=SECRET,
                 )
             )
+            if self.linked.writes:
+                tables.append("writes = true")
         if Service.GOOGLE in services:
             url = self.url(Service.GOOGLE)
             key = self.google.key_file(url)

@@ -297,13 +297,19 @@ def _points_of_commands() -> Mapping[str, Callable[[Doom], None]]:
 def _points_of_calendars() -> Mapping[str, Callable[[Doom], None]]:
     """A calendar from its cloud to the disk, and consent from one who gives and takes it."""
     from agent import pipeline  # noqa: PLC0415
-    from cloud_link.calendars import kept  # noqa: PLC0415
+    from cloud_link.calendars import kept, site  # noqa: PLC0415
 
     deliver = (pipeline.Pipeline, "deliver")
     return {
         "before a listing is taken in": lambda doom: _before(doom, *deliver, _of_type("CalendarListed")),
         "before a calendar's turn is taken in": lambda doom: _before(
             doom, *deliver, _of_type("CalendarTurned")
+        ),
+        "before a calendar is asked to book": lambda doom: _before(
+            doom, site.SiteCalendars, "ask", _of_type("BookInCalendar")
+        ),
+        "before a calendar's answer is taken in": lambda doom: _before(
+            doom, *deliver, _of_type("CalendarOrderTaken")
         ),
         "while links are kept": lambda doom: _after(doom, kept, "keep_links"),
         "before lost consent is kept": lambda doom: _before(doom, kept, "keep_revoked"),

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.prove import mortal
-from tests.prove.plots.calendars import AT_A_WATCH, AT_LISTINGS, AT_LOST_CONSENT, AT_NEW_CONSENT
+from tests.prove.plots.calendars import AT_A_BOOKING, AT_A_WATCH, AT_LISTINGS, AT_LOST_CONSENT, AT_NEW_CONSENT
 from tests.prove.plots.holds import BOOKING, ENDING, PLACING, RENEWING
 from tests.prove.plots.lies import AT_A_BURIAL
 from tests.prove.plots.processes import AT_THE_END, POINTS
@@ -38,7 +38,7 @@ def test_every_point_that_a_scenario_names_exists():
         *POINTS,
         *AT_THE_END,
         *holds,
-        *(*AT_LISTINGS, *AT_LOST_CONSENT, *AT_NEW_CONSENT, AT_A_WATCH),
+        *(*AT_LISTINGS, *AT_LOST_CONSENT, *AT_NEW_CONSENT, *AT_A_BOOKING, AT_A_WATCH),
         *(point.rpartition(":")[0] for point in (*AT_THE_RESCUE, *AT_A_BURIAL)),
     }
     assert named <= set(mortal.points())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Final
 from tests.brokers import BadLine
 from tests.clouds.serving import CUT, SILENCE, Request, Response, text, tree
 from tests.prove import forgery
+from tests.prove.cloud import Cloud
 from tests.prove.clouds import Linked, Room, Service
 from tests.prove.plots.processes import struck
 from tests.prove.plots.states import damage, emptied, garbage, one_page, told
@@ -39,6 +41,25 @@ AT_LISTINGS: Final = {
 }
 AT_LOST_CONSENT: Final = ("before lost consent is kept", "while lost consent is kept")
 GIVES_UP_AFTER_S: Final = 62.0 - 42.0  # a device, and who waits for a calendar; so long was waited already
+AT_A_BOOKING: Final = {
+    "before a command is kept": (1,),
+    "while a command is kept": (2,),
+    "before a command is taken up": (1,),
+    "before a calendar is asked to book": (1, 2),
+    "before a calendar's answer is taken in": (1, 2),
+    "before an answer is recorded": (1,),
+    "while an answer is recorded": (2,),
+    "before an answer leaves": (1,),
+    "after an answer has left": (2,),
+}
+BOOKED_TIMES: Final = {  # at least and at most, by the answer
+    "done": (1, 1),
+    "refused": (0, 0),
+    "expired": (0, 0),
+    "failed": (0, 0),
+    "unknown": (0, 1),
+}
+AFTER_ALL_S: Final = 12 * 3600  # that stands in a room
 STORMS_FOR_S: Final = 45.0
 AT_A_WATCH: Final = "while a watch is kept"
 AT_NEW_CONSENT: Final = ("before consent is kept", "while consent is kept")
@@ -416,6 +437,64 @@ async def _at_a_desk(w: World, room: Room, in_s: int) -> None:
     room.device.book_in_outlook(title, start=starts_at, duration_min=20)
 
 
+# ── booked by command ─────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A room that was ordered in its calendar."""
+
+    command: str
+    room: Room
+    title: str
+
+
+async def booked_by_command(w: World) -> None:
+    """Each command books once at most, and its answer says what became of it."""
+    cloud = Cloud(w.broker.port, w.recorder, site="prove")
+    wishes: list[Wish] = []
+    await w.roomd.kill()
+    w.fault(breaks=1)
+    for point, passed in AT_A_BOOKING.items():
+        for times in passed:
+            await w.start(die_at=f"{point}:{times}")
+            orders = w.crew.start(_order(w, cloud, wishes), name="orders")
+            await struck(w, point)
+            orders.cancel()
+            await asyncio.wait([orders])
+    await w.start()
+    await w.recorder.until(
+        lambda: all(cloud.final(wish.command) for wish in wishes), within_s=SETTLED_WITHIN_S
+    )
+    said: Counter[str] = Counter()
+    for wish in wishes:
+        statuses = {answer["status"] for answer in cloud.final(wish.command)}
+        if len(statuses) > 1:
+            w.tally.wrongs.append(f"{wish.title!r} has several final answers: {statuses}")
+        status = statuses.pop()
+        said[status] += 1
+        times = sum(title == wish.title for *_, title in w.clouds.slots_of(wish.room))
+        least, most = BOOKED_TIMES[status]
+        if not least <= times <= most:
+            w.tally.wrongs.append(f"{wish.title!r} is {status}, and stands {times} times in its calendar")
+    w.note(f"{len(wishes)} rooms were ordered: {dict(said)}")
+    await w.goes_on(1)
+
+
+async def _order(w: World, cloud: Cloud, wishes: list[Wish]) -> None:
+    """Every now and then, for ever; sometimes a broker brings the same three times."""
+    rooms = [room for room in w.clouds.rooms if room.service is Service.MICROSOFT]
+    while True:
+        room = rooms[len(wishes) % len(rooms)]
+        title = w.clouds.title()
+        starts_at = w.clouds.in_(AFTER_ALL_S + 1200 * (len(wishes) // len(rooms)))
+        wishes.append(Wish(command=f"book-{len(wishes)}", room=room, title=title))
+        arguments = {"starts_at": starts_at.isoformat(), "duration_min": 15, "title": title}
+        times = w.luck.choice((1, 1, 3))
+        await cloud.give(room.id, "booking.book", arguments, id_=wishes[-1].command, times=times)
+        await asyncio.sleep(w.luck.uniform(0.3, 1.0))
+
+
 # ── a wrong clock ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -696,6 +775,18 @@ CALENDARS: Final = (
         tells="clouds, lines, tokens, rooms, devices, broker and roomd, two troubles at a time",
         setting=Setting(rooms=12, linked=PUSHED, hurry=HURRY),
         plot=storm,
+    ),
+    Scenario(
+        name="calendars, commands",
+        tells="rooms are booked in Outlook by command, and roomd is killed at each step: booked once at most",
+        setting=Setting(
+            rooms=4,
+            counts=10.0,
+            linked=Linked(bare=8, writes=True),  # where a device may book, it may in a calendar of its own
+            lively=0.5,
+            hurry=HURRY,
+        ),
+        plot=booked_by_command,
     ),
     Scenario(
         name="calendars, clock",
