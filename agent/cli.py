@@ -209,13 +209,14 @@ def record(  # noqa: PLR0913, PLR0917 - a device can be described in many words
     """Keep a device's conversation as a file, without titles, names, addresses and secrets: a bug report."""
     from agent.core.model import Transport, Trust
     from agent.record import NoSuchDevice, configured, described, kept_in_memory, only_over
+    from agent.settings import LINES
 
-    if transport not in {"", "auto", *Transport}:
+    if transport not in {"", "auto", *LINES}:
         fail(f"{transport!r} is no line: write auto, websocket, ssh or http", os.EX_USAGE)
     if minutes <= 0:
         fail("--minutes should be more than 0", os.EX_USAGE)
-    only = Transport(transport) if transport in set(Transport) else None
-    lines = tuple(Transport) if transport == "auto" else None
+    only = Transport(transport) if transport in LINES else None
+    lines = LINES if transport == "auto" else None
     with ExitStack() as stack:
         try:
             if username:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ from cloud_link.calendars.google_calendar import Writing
 from cloud_link.calendars.integration import Service
 from cloud_link.calendars.microsoft import Cloud
 from cloud_link.calendars.webex_codes import KEY_URLS
+from cloud_link.calendars.webex_grant import GRANT
 from cloud_link.calendars.wire import read_origin
 
 PUSHES_PORT = 8444
@@ -59,6 +61,8 @@ class Look:
     note: Callable[[str], None]
     file: Callable[[str, str | None], Path | None]
     secret: Callable[[str, str | None], Path | None]
+    place: Callable[[str], Path]  # where a secret would be
+    kept: Path  # the state directory
     host: Callable[[str, str, int], tuple[str, int]]
 
 
@@ -168,7 +172,9 @@ def _webex(table: WebexTable, look: Look) -> WebexAccount | None:
         f"{where} once it is activated: name the file that holds it",
     )
     secret_file = look.secret("webex.client_secret_file", secret)
-    code_file = look.secret("webex.activation_code_file", code)
+    # A code is used once: whoever takes it away afterwards does well.
+    used = code is not None and os.path.exists(look.kept / GRANT)  # noqa: PTH110 - says no where it may not look
+    code_file = look.place(code) if used and code else look.secret("webex.activation_code_file", code)
     for region, url in table.key_urls.items():
         if not _is_web_address(url):
             look.wrong(

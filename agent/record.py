@@ -25,7 +25,7 @@ from agent.core.events import DeviceConnected, DeviceLost, DeviceRefused, RoomEv
 from agent.core.facts import Step
 from agent.core.model import Credential, Device, DeviceId, Policy, RoomId, Transport, Trust
 from agent.pipeline import Pipeline
-from agent.settings import FINGERPRINT, HOST_KEY, HTTPS_PORT, Configuration
+from agent.settings import FINGERPRINT, HOST_KEY, HTTPS_PORT, LINES, Configuration
 from agent.telemetry import printable
 from device_adapters import trust
 from device_adapters.conversation import Dial
@@ -93,7 +93,7 @@ def described(host: str, *, username: str, password_file: Path, judged_by: Trust
         credential=Credential(username=username, password_file=password_file),
         trust=judged_by,
         ssh_port=ssh_port,
-        transports=tuple(Transport),
+        transports=LINES,
     )
 
 

@@ -512,6 +512,8 @@ class _Reader:
             note=self.notes.append,
             file=self._file,
             secret=self._secret,
+            place=self._place,
+            kept=self.content.agent.state_directory,
             host=lambda key, host, port: self._host(key, host, port=port),
         )
         lines = [
@@ -703,10 +705,7 @@ class _Reader:
         """The same for a secret: systemd's credentials come first, and it must not be empty."""
         if name is None:
             return None
-        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-        path = self.file.parent / name
-        if credentials and not Path(name).is_absolute() and (Path(credentials) / name).exists():
-            path = Path(credentials) / name
+        path = self._place(name)
         found = self._readable(key, path)
         if found is not None and not found.read_bytes().strip():
             self._wrong(key, f"{path} is empty", "Write the secret into it, on one line")
@@ -715,6 +714,12 @@ class _Reader:
             if note not in self.notes:
                 self.notes.append(note)
         return found
+
+    def _place(self, name: str) -> Path:
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        if credentials and not Path(name).is_absolute() and (Path(credentials) / name).exists():
+            return Path(credentials) / name
+        return self.file.parent / name
 
     def _readable(self, key: str, path: Path) -> Path | None:
         problem = None

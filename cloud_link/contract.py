@@ -357,7 +357,9 @@ class DeviceValues(Struct, frozen=True, kw_only=True):
     product: Annotated[str | None, Meta(description="The product, as the device names itself.")]
     serial: Annotated[str | None, Meta(description="The serial number of its hardware.")]
     firmware: Annotated[str | None, Meta(description="The version of its RoomOS.")]
-    transport: Annotated[str | None, Meta(description="How it is heard: websocket, ssh or http.")]
+    transport: Annotated[
+        str | None, Meta(description="How it is heard: websocket, ssh, http, or cloud (by way of Webex).")
+    ]
     shortcomings: Annotated[
         tuple[str, ...],
         Meta(description="What is misconfigured on it, in words that a technician can act on."),

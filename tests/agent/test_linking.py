@@ -149,6 +149,17 @@ def test_webex_is_read(directory):
     assert accounts.webex.key_urls == {**KEY_URLS, "us-test": "https://127.0.0.1:9000/jwks"}
 
 
+def test_a_code_that_was_used_need_not_lie_there_any_more(directory):
+    table = WEBEX.replace('code_file = "secret"', 'code_file = "code"')
+    place = f'[agent]\nstate_directory = "{directory}"\n'
+    assert refuses(directory, place, table, ROOM).keys() == {"webex.activation_code_file"}
+    (directory / "webex-grant.json").touch()
+    accounts = reads(directory, place, table, ROOM).accounts
+    assert accounts is not None
+    assert accounts.webex is not None
+    assert accounts.webex.activation_code_file == directory / "code"
+
+
 def test_the_door_of_the_clouds_is_read(directory):
     configuration = reads(directory, MICROSOFT, PUSHES, ROOM)
     assert configuration.accounts is not None

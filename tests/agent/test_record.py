@@ -277,7 +277,7 @@ async def test_a_device_is_found_by_its_id_its_room_or_its_host(tmp_path):
 def test_a_host_may_have_a_port(host, place, tmp_path):
     device = described(host, username="u", password_file=tmp_path, judged_by=Trust(), ssh_port=22)
     assert (device.host, device.port) == place
-    assert device.transports == tuple(Transport)
+    assert device.transports == settings.LINES
     assert only_over(device, None) is device
     assert only_over(device, (Transport.SSH,)).transports == (Transport.SSH,)
 
