@@ -15,14 +15,11 @@ import structlog
 from agent.core.events import (
     CalendarEntry,
     CalendarListed,
-    CalendarOrderRefused,
-    CalendarOrderTaken,
     CalendarsLinked,
     CalendarTurned,
     RoomEvent,
 )
-from agent.core.facts import BookInCalendar, ExtendInCalendar, ReleaseInCalendar
-from agent.core.model import CalendarKind, CalendarPhase, EntryId, RoomId
+from agent.core.model import CalendarKind, CalendarPhase, RoomId
 from cloud_link.calendars import hints, integration, kept
 from cloud_link.calendars.accounts import LinkedRoom
 from cloud_link.calendars.errors import CalendarError, Throttled, Transient
@@ -59,7 +56,6 @@ CREDENTIAL_SEEN_EVERY: Final = timedelta(
 )  # whether an operator has brought another, while it is wrong
 AHEAD: Final = timedelta(minutes=1)  # who would be due by then goes along in a batch that is not full
 
-Order = BookInCalendar | ExtendInCalendar | ReleaseInCalendar
 Deliver = Callable[[RoomId, Sequence[RoomEvent]], Awaitable[None]]
 TellTurned = Callable[[IntegrationTurned], Awaitable[None]]
 Open = TypeVar("Open", bound=Calendars)
@@ -256,40 +252,15 @@ class Reader(Generic[Open]):
         room = RoomId(doubt.one)
         return room not in self._by_hand or self._looks[room].listed_at is None
 
-    async def carry_out(self, room: RoomId, order: Order) -> CalendarOrderTaken | CalendarOrderRefused:
-        """Write into a room's calendar. Whatever becomes of it is in the answer."""
-
-        def refused(why: str) -> CalendarOrderRefused:
-            return CalendarOrderRefused(calendar=self.kind, command=order.command, why=why)
-
+    async def writing(self, room: RoomId) -> tuple[Open, str] | str:
+        """The client to write with, and the room's address; or why there is none, in words."""
         address = self._addresses.get(room)
         if address is None:
-            return refused(f"no {self.service} calendar is linked to this room: see roomd link")
+            return f"no {self.service} calendar is linked to this room: see roomd link"
         calendars = await self._opened() if self._integration.phase in READING else None
         if calendars is None:
-            return refused(integration.words(self._integration) or f"{self.service} is not connected")
-        entry_id: EntryId | None = None
-        try:
-            match order:
-                case BookInCalendar():
-                    entry_id = await calendars.book(
-                        address,
-                        starts_at=order.starts_at,
-                        ends_at=order.ends_at,
-                        title=order.title,
-                        organizer=order.organizer,
-                        request_id=order.request_id,
-                    )
-                case ExtendInCalendar():
-                    await calendars.extend(address, order.entry_id, ends_at=order.ends_at)
-                case ReleaseInCalendar():
-                    await calendars.release(address, order.entry_id)
-                case _:
-                    assert_never(order)
-        except CalendarError as error:
-            return refused(f"{error}; {error.mend}")
-        self.hint_room(room)
-        return CalendarOrderTaken(calendar=self.kind, command=order.command, entry_id=entry_id)
+            return integration.words(self._integration) or f"{self.service} is not connected"
+        return calendars, address
 
     # ── the life ──
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from agent.core.events import CalendarOrderRefused
 from agent.core.facts import CalendarRequest, ListCalendar
 from agent.core.model import CalendarKind, RoomId
 from cloud_link.calendars.accounts import Accounts, LinkedRoom
 from cloud_link.calendars.integration import Service
 from cloud_link.calendars.kept import Kept
+from cloud_link.calendars.orders import Orders
 from cloud_link.calendars.providers import (
     Calendars,
     GoogleCalendars,
@@ -22,15 +21,11 @@ from cloud_link.calendars.providers import (
     MicrosoftProvider,
     Provider,
 )
-from cloud_link.calendars.reader import Around, Deliver, Order, Reader, TellTurned
+from cloud_link.calendars.reader import Around, Deliver, Reader, TellTurned
 from cloud_link.calendars.views import IntegrationView
 from cloud_link.calendars.watches import GoogleWatches, MicrosoftWatches
 from cloud_link.calendars.wire import WirePace
 from cloud_link.database import Database
-
-LAST_WORDS_WITHIN_S: Final = (
-    2.0  # an order that nobody was asked about when we stop is answered, if anybody still listens
-)
 
 AnyWatches = MicrosoftWatches | GoogleWatches
 Open = TypeVar("Open", bound=Calendars)
@@ -54,7 +49,6 @@ class SiteCalendars:
         rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
         pace: WirePace | None = None,
     ) -> None:
-        self._deliver = deliver
         self._around = Around(
             database=database,
             deliver=deliver,
@@ -79,8 +73,7 @@ class SiteCalendars:
         self.watches: Mapping[Service, AnyWatches] = (
             {} if accounts.push is None else self._watching(accounts.push.url)
         )
-        self._orders: deque[tuple[RoomId, Order]] = deque()
-        self._ordered = asyncio.Event()
+        self._orders = Orders(self._readers, deliver)
 
     def _reader(self, provider: Provider[Open]) -> Reader[Open]:
         return Reader(
@@ -126,52 +119,16 @@ class SiteCalendars:
                 tasks.create_task(watches.run(), name=f"{service} watches")
             for reader in self._readers.values():
                 tasks.create_task(reader.run(), name=f"{reader.service} calendars")
-            tasks.create_task(self._carry_out_orders(), name="calendar orders")
+            tasks.create_task(self._orders.run(), name="calendar orders")
 
     # ── what the core asks ──
 
     def ask(self, room: RoomId, request: CalendarRequest) -> None:
         """Have a calendar listed soon, or written in. Orders are answered by `deliver`."""
         if not isinstance(request, ListCalendar):
-            self._orders.append((room, request))
-            self._ordered.set()
+            self._orders.give(room, request)
         elif (reader := self._readers.get(request.calendar)) is not None:
             reader.hint_room(room)
-
-    async def _carry_out_orders(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                while True:
-                    while self._orders:
-                        room, order = self._orders.popleft()
-                        tasks.create_task(
-                            self._carry_out(room, order), name=f"calendar order {order.command}"
-                        )
-                    self._ordered.clear()
-                    await self._ordered.wait()
-        finally:
-            while self._orders:
-                await self._refuse_unasked(*self._orders.popleft())
-
-    async def _carry_out(self, room: RoomId, order: Order) -> None:
-        reader = self._readers.get(order.calendar)
-        if reader is None:
-            why = f"no {order.calendar} account is configured"
-            refused = CalendarOrderRefused(calendar=order.calendar, command=order.command, why=why)
-            await self._deliver(room, (refused,))
-            return
-        # If we stop before the calendar has answered, nobody knows yet whether it was done: the next listing
-        # shows it, or the core says in the end that it does not know.
-        await self._deliver(room, (await reader.carry_out(room, order),))
-
-    async def _refuse_unasked(self, room: RoomId, order: Order) -> None:
-        why = "roomd stops: ask again"
-        refused = CalendarOrderRefused(calendar=order.calendar, command=order.command, why=why)
-        try:
-            async with asyncio.timeout(LAST_WORDS_WITHIN_S):
-                await self._deliver(room, (refused,))
-        except TimeoutError:
-            pass  # the core says itself that it does not know
 
     # ── what the agent asks ──
 

@@ -1,0 +1,115 @@
+"""Carries out what commands have calendars do, and says of each order what is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import Final, Protocol, assert_never
+
+from agent.core.events import CalendarOrderRefused, CalendarOrderTaken
+from agent.core.facts import BookInCalendar, ExtendInCalendar, ReleaseInCalendar
+from agent.core.model import CalendarKind, EntryId, RoomId
+from cloud_link.calendars.errors import CalendarError
+from cloud_link.calendars.providers import Calendars
+from cloud_link.calendars.reader import Deliver
+
+LAST_WORDS_WITHIN_S: Final = (
+    2.0  # an order that nobody was asked about when we stop is answered, if anybody still listens
+)
+
+Order = BookInCalendar | ExtendInCalendar | ReleaseInCalendar
+Said = CalendarOrderTaken | CalendarOrderRefused
+
+
+class Writable(Protocol):
+    """One integration's rooms, as orders need them."""
+
+    async def writing(self, room: RoomId) -> tuple[Calendars, str] | str:
+        """The client to write with, and the room's address; or why there is none, in words."""
+        ...
+
+    def hint_room(self, room: RoomId) -> None:
+        """Something may have changed in this room's calendar."""
+        ...
+
+
+class Orders:
+    """What is ordered of the calendars of a site, `writable`; `deliver` takes the answers."""
+
+    def __init__(self, writable: Mapping[CalendarKind, Writable], deliver: Deliver) -> None:
+        self._writable = writable
+        self._deliver = deliver
+        self._waiting: deque[tuple[RoomId, Order]] = deque()
+        self._given = asyncio.Event()
+
+    def give(self, room: RoomId, order: Order) -> None:
+        """Have an order carried out; it is answered by `deliver`."""
+        self._waiting.append((room, order))
+        self._given.set()
+
+    async def run(self) -> None:
+        """Until cancelled; whatever a cloud says or does is in an answer."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    while self._waiting:
+                        room, order = self._waiting.popleft()
+                        tasks.create_task(self._answer(room, order), name=f"calendar order {order.command}")
+                    self._given.clear()
+                    await self._given.wait()
+        finally:
+            while self._waiting:
+                await self._refuse_unasked(*self._waiting.popleft())
+
+    async def _answer(self, room: RoomId, order: Order) -> None:
+        # If we stop before the calendar has answered, nobody knows yet whether it was done: the next listing
+        # shows it, or the core says in the end that it does not know.
+        await self._deliver(room, (await self._carry_out(room, order),))
+
+    async def _carry_out(self, room: RoomId, order: Order) -> Said:
+        writable = self._writable.get(order.calendar)
+        if writable is None:
+            return _refused(order, f"no {order.calendar} account is configured")
+        found = await writable.writing(room)
+        if isinstance(found, str):
+            return _refused(order, found)
+        calendars, address = found
+        try:
+            entry_id = await _write(calendars, address, order)
+        except CalendarError as error:
+            return _refused(order, f"{error}; {error.mend}")
+        writable.hint_room(room)
+        return CalendarOrderTaken(calendar=order.calendar, command=order.command, entry_id=entry_id)
+
+    async def _refuse_unasked(self, room: RoomId, order: Order) -> None:
+        try:
+            async with asyncio.timeout(LAST_WORDS_WITHIN_S):
+                await self._deliver(room, (_refused(order, "roomd stops: ask again"),))
+        except TimeoutError:
+            pass  # the core says itself that it does not know
+
+
+async def _write(calendars: Calendars, address: str, order: Order) -> EntryId | None:
+    """The id of the entry that it made, if it made one."""
+    match order:
+        case BookInCalendar():
+            return await calendars.book(
+                address,
+                starts_at=order.starts_at,
+                ends_at=order.ends_at,
+                title=order.title,
+                organizer=order.organizer,
+                request_id=order.request_id,
+            )
+        case ExtendInCalendar():
+            await calendars.extend(address, order.entry_id, ends_at=order.ends_at)
+        case ReleaseInCalendar():
+            await calendars.release(address, order.entry_id)
+        case _:
+            assert_never(order)
+    return None
+
+
+def _refused(order: Order, why: str) -> CalendarOrderRefused:
+    return CalendarOrderRefused(calendar=order.calendar, command=order.command, why=why)
