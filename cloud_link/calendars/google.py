@@ -436,6 +436,7 @@ class Google:
             "end": {"dateTime": moment(ends_at)},
             "attendees": [{"email": address, "resource": True}],
             "reminders": {"useDefault": False},
+            "extendedProperties": {"private": {google_calendar.MARK: made}},
         }
         if organizer:
             event["description"] = organizer
@@ -466,17 +467,20 @@ class Google:
 
     async def patch(
         self,
+        address: str,
         entry_id: EntryId,
         *,
         title: str | None = None,
         starts_at: datetime | None = None,
         ends_at: datetime | None = None,
     ) -> None:
-        """Change what roomd organizes, and nothing else of it. Gone if it does not organize such an event.
+        """Change what roomd booked the room for, and nothing else of it. Gone if it booked no such thing.
 
         WritingOff unless `writes` has PATCH.
         """
         self._may(Writing.PATCH)
+        if not await self._booked(address, entry_id):
+            raise Gone("roomd has booked no such thing")
         changes: dict[str, object] = {}
         if title is not None:
             changes["summary"] = title
@@ -493,17 +497,68 @@ class Google:
         )
 
     async def delete(self, address: str, entry_id: EntryId) -> None:
-        """Free the room: delete what roomd organizes; what others do, the room declines by deleting its copy.
+        """Free the room: delete what roomd booked; all else the room declines by deleting its own copy.
 
-        Done also if the entry is gone already. WritingOff unless `writes` has DELETE.
+        Nothing else is touched, whoever's it is: of a series this one occurrence. Done also if the entry is
+        gone already. Refused where it is in the room's calendar alone, with guests who would lose it.
+        WritingOff unless `writes` has DELETE.
         """
         self._may(Writing.DELETE)
-        quiet = {"sendUpdates": "none"}
-        try:
-            await self._write("DELETE", events_path("primary", entry_id), user=self._books_as, params=quiet)
-        except Gone:
+        if await self._booked(address, entry_id):
             with suppress(Gone):
-                await self._write("DELETE", events_path(address, entry_id), user=self._subject, params=quiet)
+                await self._delete("primary", entry_id, user=self._books_as)
+                return  # the room's copy follows by itself
+        try:
+            copy = await self._held(address, entry_id, user=self._subject)
+        except Gone:  # or the calendar is not to be seen any more, which is no release
+            await self._ask(
+                Feature.WRITING,
+                "GET",
+                events_path(address),
+                params={"maxResults": "1", "fields": "timeZone"},
+                about=About.ROOM,
+            )
+            return
+        if not copy.stands:
+            return
+        if copy.is_series:
+            raise Refused(
+                "it has become a series meanwhile", mend="release the occurrence that is listed now"
+            )
+        if copy.is_organizer and copy.has_guests(address):
+            raise Refused(
+                f"it was made in the calendar of {address} itself, and its guests would lose it",
+                mend="have who made it give the room back",
+            )
+        with suppress(Gone):
+            await self._delete(address, entry_id, user=self._subject)
+
+    async def _booked(self, address: str, entry_id: EntryId) -> bool:
+        """Whether it is as roomd booked it: once, for this room, and for nobody who was invited since.
+
+        An entry that cannot be roomd's by its id is not looked up: whom roomd books as is a person, too.
+        """
+        if not google_calendar.may_be_booked(entry_id):
+            return False
+        try:
+            held = await self._held("primary", entry_id, user=self._books_as)
+        except Gone:
+            return False
+        return held.stands and held.is_booked and not held.is_series and not held.has_guests(address)
+
+    async def _held(self, calendar: str, entry_id: EntryId, *, user: str) -> google_calendar.Held:
+        answer = await self._write(
+            "GET",
+            events_path(calendar, entry_id),
+            user=user,
+            params={"fields": google_calendar.HELD_FIELDS},
+        )
+        return answer.read(google_calendar.Held)
+
+    async def _delete(self, calendar: str, entry_id: EntryId, *, user: str) -> None:
+        await self._write(
+            "DELETE", events_path(calendar, entry_id), user=user, params={"sendUpdates": "none"}
+        )
 
     def _may(self, writing: Writing) -> None:
         if writing not in self._writes:
@@ -557,11 +612,11 @@ class Google:
         )
 
     async def extend(self, address: str, entry_id: EntryId, *, ends_at: datetime) -> None:
-        """Let an entry end at another time. Refused if somebody else organizes it. See `patch`."""
+        """Let an entry end at another time. Refused if roomd has not booked it. See `patch`."""
         try:
-            await self.patch(entry_id, ends_at=ends_at)
+            await self.patch(address, entry_id, ends_at=ends_at)
         except Gone:
-            why = f"somebody else organizes what {address} is booked for, or it is gone"
+            why = f"somebody else organizes what {address} is booked for, others were invited, or it is gone"
             raise Refused(why, mend="have its organizer extend it") from None
 
     async def release(self, address: str, entry_id: EntryId) -> None:

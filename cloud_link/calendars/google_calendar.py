@@ -722,6 +722,67 @@ def event_id(request_id: str) -> str:
     return base64.b32hexencode(digest).decode("ascii").lower()
 
 
+# ── whose an event is ──
+
+MARK: Final = "roomd"  # a private property of what roomd books: its own id, so that no copy of it has it, too
+HELD_FIELDS: Final = (
+    "id,status,recurrence,organizer(self),attendees(email,self),attendeesOmitted,extendedProperties(private)"
+)
+_BOOKED_ID: Final = re.compile(r"[0-9a-v]{32}")  # as event_id makes them; Google's own are of other lengths
+
+
+def may_be_booked(entry_id: str) -> bool:
+    """Whether roomd may have made an event of this id; an occurrence of a series never is."""
+    return _BOOKED_ID.fullmatch(entry_id) is not None
+
+
+class _Invited(msgspec.Struct):
+    email: str = ""
+    is_self: bool = msgspec.field(name="self", default=False)
+
+
+class _Properties(msgspec.Struct):
+    private: dict[str, str] = {}
+
+
+class Held(msgspec.Struct, rename="camel"):
+    """An event of somebody's calendar, as far as it says whose it is."""
+
+    id: str
+    status: str = "confirmed"
+    recurrence: list[str] = []
+    organizer: _Person | None = None
+    attendees: list[_Invited] = []
+    attendees_omitted: bool = False
+    extended_properties: _Properties = msgspec.field(default_factory=_Properties)
+
+    @property
+    def stands(self) -> bool:
+        """Whether it was not cancelled or deleted."""
+        return self.status != "cancelled"
+
+    @property
+    def is_series(self) -> bool:
+        """Whether it is all occurrences at once; an id that was one meeting's may become that."""
+        return bool(self.recurrence)
+
+    @property
+    def is_organizer(self) -> bool:
+        """Whether this calendar's owner organizes it."""
+        return self.organizer is not None and self.organizer.is_self
+
+    @property
+    def is_booked(self) -> bool:
+        """Whether roomd made it, and this calendar's owner organizes it still."""
+        return self.is_organizer and self.extended_properties.private.get(MARK) == self.id
+
+    def has_guests(self, room: str) -> bool:
+        """Whether anybody is invited but this calendar's owner and the room."""
+        return self.attendees_omitted or any(
+            not one.is_self and one.email.lower() != room.lower() for one in self.attendees
+        )
+
+
 # ── channels and notifications ────────────────────────────────────────────────────────────────────
 
 

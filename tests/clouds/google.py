@@ -792,7 +792,7 @@ class Google:
             calendar.put(decided)
             for address, said in answers.items():
                 if said == "accepted":
-                    self.calendars[address].put({**decided})
+                    self.calendars[address].put(_without_private(decided))
         return shown
 
     def patch_event(self, call: Call) -> Json:
@@ -801,6 +801,13 @@ class Google:
         event = calendar.find(call.names["eventId"])
         if event is None or event["status"] == "cancelled":
             raise Refusal(404, "notFound", "Not Found")
+        if event.get("organizer", {}).get("email") != calendar.address:
+            raise Refusal(
+                403,
+                "forbiddenForNonOrganizer",
+                "Shared properties can only be changed by the organizer of the event.",
+                domain="calendar",
+            )
         merged = {**event, **call.body}
         merged = {key: value for key, value in merged.items() if value is not None}
         merged["sequence"] = event.get("sequence", 0) + 1
@@ -809,7 +816,7 @@ class Google:
         merged["id"] = event["id"]
         for other in self.calendars.values():
             if event["id"] in other.events and other is not calendar:
-                other.put({**merged})
+                other.put(_without_private(merged))
         return calendar.view(calendar.put(merged))
 
     def delete_event(self, call: Call) -> None:
@@ -822,7 +829,7 @@ class Google:
             raise _gone("deleted")
         mine = event.get("organizer", {}).get("email") == calendar.address
         for other in self.calendars.values():
-            copied = other.events.get(event["id"])
+            copied = other.find(event["id"])
             if other is calendar or copied is None or copied["status"] == "cancelled":
                 continue
             if mine:
@@ -1059,6 +1066,13 @@ def _gone(reason: str) -> Refusal:
     return Refusal(
         410, reason, GONE[reason], domain="global" if reason == "deleted" else "calendar", extra=extra
     )
+
+
+def _without_private(event: Json) -> Json:
+    """An event as it gets into another calendar: private properties stay where they were written."""
+    shared = {key: value for key, value in event.get("extendedProperties", {}).items() if key != "private"}
+    kept = {key: value for key, value in event.items() if key != "extendedProperties"}
+    return {**kept, "extendedProperties": shared} if shared else kept
 
 
 def _bounds(call: Call) -> tuple[datetime | None, datetime | None]:

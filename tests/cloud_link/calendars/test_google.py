@@ -42,6 +42,7 @@ from cloud_link.calendars.google_calendar import (
     Feature,
     Hint,
     Writing,
+    event_id,
     notified,
     read_key,
 )
@@ -783,6 +784,17 @@ async def writing(site: Site) -> AsyncIterator[Google]:
         yield google
 
 
+async def book(google: Google, room: Calendar) -> EntryId:
+    return await google.book(
+        room.address,
+        starts_at=utc(1, 12),
+        ends_at=utc(1, 13),
+        title="Review",
+        organizer=None,
+        request_id="r1",
+    )
+
+
 async def test_a_room_is_booked_once_extended_and_released(site):
     room = site.cloud.add_room("Fjord")
     async with writing(site) as google:
@@ -838,6 +850,115 @@ async def test_what_others_organize_is_declined_and_not_extended(site):
         assert await google.list_room(room.address, WINDOW, OSLO) == ()
     assert ada.events["theirs"]["attendees"][1]["responseStatus"] == "declined"
     assert ada.events["theirs"]["status"] == "confirmed"
+
+
+async def test_a_meeting_of_whom_roomd_books_as_is_cancelled_for_nobody_and_not_extended(site):
+    room, other = site.cloud.add_room("Fjord"), site.cloud.add_room("Elv")
+    ada, desk = site.cloud.add_person("ada"), site.cloud.add_person("desk")
+    theirs = meeting(room, event_id("as if it were ours"), organizer={"email": desk.address})
+    theirs["attendees"] += [{"email": one.address, "responseStatus": "accepted"} for one in (ada, other)]
+    for calendar in (room, other, ada, desk):
+        calendar.put(dict(theirs))
+    async with writing(site) as google:
+        with pytest.raises(Refused, match="somebody else"):
+            await google.extend(room.address, theirs["id"], ends_at=utc(1, 12))
+        await google.release(room.address, theirs["id"])
+        assert await google.list_room(room.address, WINDOW, OSLO) == ()
+    for calendar in (other, ada, desk):
+        assert calendar.events[theirs["id"]]["status"] == "confirmed"
+        assert calendar.events[theirs["id"]]["end"] == at(1, 10)
+
+
+async def test_whom_roomd_books_as_stays_in_a_meeting_that_the_room_leaves(site):
+    room = site.cloud.add_room("Fjord")
+    ada, desk = site.cloud.add_person("ada"), site.cloud.add_person("desk")
+    theirs = meeting(room, "theirs")
+    theirs["attendees"].append({"email": desk.address, "responseStatus": "accepted"})
+    for calendar in (room, ada, desk):
+        calendar.put(dict(theirs))
+    async with writing(site) as google:
+        await google.release(room.address, EntryId("theirs"))
+        assert await google.list_room(room.address, WINDOW, OSLO) == ()
+    assert desk.events["theirs"]["attendees"][2]["responseStatus"] == "accepted"
+    assert desk.events["theirs"]["status"] == "confirmed"
+    assert not [one for one in site.cloud.heard if "/primary/" in one.path]  # nobody's calendar is looked at
+
+
+async def test_what_roomd_booked_is_left_to_those_who_were_invited_to_it_since(site):
+    room = site.cloud.add_room("Fjord")
+    async with writing(site) as google:
+        entry_id = await book(google, room)
+        desk = site.cloud.calendars["desk@example.com"]
+        ada = site.cloud.add_person("ada")
+        guests = [*desk.events[entry_id]["attendees"], {"email": ada.address, "responseStatus": "accepted"}]
+        for calendar in (desk, room, ada):
+            calendar.put({**(calendar.find(entry_id) or desk.events[entry_id]), "attendees": guests})
+        with pytest.raises(Refused, match="others were invited"):
+            await google.extend(room.address, entry_id, ends_at=utc(1, 15))
+        await google.release(room.address, entry_id)
+        assert await google.list_room(room.address, WINDOW, OSLO) == ()
+    assert ada.events[entry_id]["status"] == desk.events[entry_id]["status"] == "confirmed"
+
+
+async def test_a_copy_of_what_roomd_booked_is_its_makers(site):
+    room = site.cloud.add_room("Fjord")
+    async with writing(site) as google:
+        entry_id = await book(google, room)
+        desk = site.cloud.calendars["desk@example.com"]
+        copied = {**desk.events[entry_id], "id": event_id("another"), "start": at(1, 15), "end": at(1, 16)}
+        for calendar in (desk, room):
+            calendar.put(dict(copied))
+        await google.release(room.address, EntryId(copied["id"]))
+        assert [one.entry_id for one in await google.list_room(room.address, WINDOW, OSLO)] == [entry_id]
+    assert desk.events[copied["id"]]["status"] == "confirmed"
+
+
+async def test_of_a_series_the_room_leaves_one_occurrence_and_what_became_a_series_is_left_alone(site):
+    room, desk = site.cloud.add_room("Fjord"), site.cloud.add_person("desk")
+    series = meeting(
+        room, "series", organizer={"email": desk.address}, recurrence=["RRULE:FREQ=DAILY;COUNT=2"]
+    )
+    for calendar in (room, desk):
+        calendar.put(dict(series))
+    async with writing(site) as google:
+        today, tomorrow = await google.list_room(room.address, WINDOW, OSLO)
+        with pytest.raises(Refused, match="series"):
+            await google.release(room.address, EntryId("series"))
+        await google.release(room.address, today.entry_id)
+        assert await google.list_room(room.address, WINDOW, OSLO) == (tomorrow,)
+    left = [one["id"] for one in desk.listed(single=True, deleted=False, lower=None, upper=None)]
+    assert sorted(left) == [today.entry_id, tomorrow.entry_id]
+
+
+async def test_what_is_in_the_rooms_own_calendar_alone_goes_unless_guests_would_lose_it(site):
+    room, ada = site.cloud.add_room("Fjord"), site.cloud.add_person("ada")
+    alone = {"organizer": {"email": room.address}, "attendees": []}
+    guests = {"organizer": {"email": room.address}, "attendees": [{"email": ada.address}]}
+    room.put(meeting(room, "alone", **alone))
+    for calendar in (room, ada):
+        calendar.put(meeting(room, "guests", **guests))
+    async with writing(site) as google:
+        await google.release(room.address, EntryId("alone"))
+        with pytest.raises(Refused, match="guests would lose it"):
+            await google.release(room.address, EntryId("guests"))
+        assert [one.entry_id for one in await google.list_room(room.address, WINDOW, OSLO)] == ["guests"]
+    assert ada.events["guests"]["status"] == "confirmed"
+
+
+async def test_a_room_that_cannot_be_freed_is_not_said_to_be(site):
+    room = site.cloud.add_room("Fjord")
+    room.put(meeting(room, "theirs"))
+    async with writing(site) as google:
+        room.role = "reader"
+        with pytest.raises(Refused) as caught:
+            await google.release(room.address, EntryId("theirs"))
+        assert "share" in caught.value.mend
+        room.role = ""
+        with pytest.raises(RoomUnknown):
+            await google.release(room.address, EntryId("theirs"))
+        room.role = "owner"
+        await google.release(room.address, EntryId("nothing"))
+    assert room.events["theirs"]["status"] == "confirmed"
 
 
 async def test_occurrences_of_a_series(site):
