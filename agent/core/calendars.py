@@ -24,7 +24,7 @@ from agent.core.writing import waits_for
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 FRESH_FOR = timedelta(minutes=30)  # a listing is believed so long: two or three polls may fail
-FIRST_READ_WITHIN = timedelta(minutes=2)  # after a start; by then the next calendar is believed
+FIRST_READ_WITHIN = timedelta(minutes=3)  # after a start, of 1,000 rooms; then the next is believed
 
 TELLS: Mapping[CalendarPhase, FactKind | None] = {
     CalendarPhase.CONNECTING: None,

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from types import MappingProxyType, TracebackType
 from typing import Final, Protocol, Self
@@ -50,7 +50,7 @@ from cloud_link.calendars.google_calendar import (
     events_path,
     moment,
 )
-from cloud_link.calendars.hints import GOOGLE_QUOTA, Quota, Spent, free_at, spend
+from cloud_link.calendars.hints import GOOGLE_QUOTA, Quota, Spent, bounded, free_at, spend
 from cloud_link.calendars.tokens import Tokens, TokenTold, service_account, tell_nobody
 from cloud_link.calendars.window import Window
 from cloud_link.calendars.wire import Answer, Params, Wire, never
@@ -139,7 +139,7 @@ class Google:
         self._token_wire = dial(f"{endpoint.scheme}://{endpoint.netloc}")
         self._token_path = endpoint.path
         self._tokens: dict[tuple[Feature, str], Tokens] = {}
-        self._spent: dict[str, Spent] = {}  # by user
+        self._lines: dict[str, _Line] = {}  # by user
         self._zones: dict[str, str] = {}  # by room: what its calendar takes for midnight
         self._searched: dict[str, dict[EntryId, _Searched]] = {}  # by room, as of its last listing
         self._doors = AsyncExitStack()
@@ -380,7 +380,12 @@ class Google:
         }
         try:
             answer = await self._ask(
-                Feature.CALENDAR, "POST", events_path(address, "watch"), json=asked, about=About.ROOM
+                Feature.CALENDAR,
+                "POST",
+                events_path(address, "watch"),
+                json=asked,
+                about=About.ROOM,
+                patient=True,
             )
         except CalendarError as error:
             if isinstance(error, Throttled) or not isinstance(error, Transient):
@@ -405,7 +410,15 @@ class Google:
             asked = {"id": channel.id, "resourceId": channel.resource_id}
             path = "/calendar/v3/channels/stop"
             with suppress(Gone):
-                await self._ask(Feature.CALENDAR, "POST", path, json=asked, again=True, about=About.CHANNEL)
+                await self._ask(
+                    Feature.CALENDAR,
+                    "POST",
+                    path,
+                    json=asked,
+                    again=True,
+                    about=About.CHANNEL,
+                    patient=True,
+                )
         elif self._now() < channel.asked_at + google_calendar.FIRST_WORD_WITHIN:
             return
         await forget(channel.id)
@@ -698,7 +711,7 @@ class Google:
                 return
         raise Unreadable("a list without an end")
 
-    async def _ask(
+    async def _ask(  # noqa: PLR0913 - all that a request may have
         self,
         feature: Feature,
         method: str,
@@ -709,13 +722,17 @@ class Google:
         params: Params | None = None,
         json: object = None,
         again: bool | None = None,
+        patient: bool = False,
     ) -> Answer:
-        """An API's answer, when it is this user's turn; with a new token if it does not take ours."""
+        """An API's answer, when it is this user's turn; with a new token if it does not take ours.
+
+        `patient`: only when nobody else waits who asks in the same name, so that rooms are read first.
+        """
         user = user or self._subject
         tokens = self._tokens_of(feature, user)
         wire = self._wire_to(path)
         for last in (False, True):
-            await self._turn(user)
+            await self._turn(user, patient=patient)
             token = await tokens.token()
             answer = await wire.ask(
                 method, path, token=token, params=params, json=json, again=again, lane=user
@@ -764,13 +781,39 @@ class Google:
             return Refused(str(error), mend=error.mend)  # one user who is not there stops nobody else
         return error
 
-    async def _turn(self, user: str) -> None:
-        """Wait until a request in this user's name fits into the quota, in the order of asking."""
+    async def _turn(self, user: str, *, patient: bool) -> None:
+        """Wait until a request in this user's name fits into the quota, in the order of asking.
+
+        Who is `patient` lets all others go first.
+        """
+        line = self._lines.setdefault(user, _Line())
+        while patient and line.hurried:
+            line.clear.clear()
+            await line.clear.wait()
         now = self._now()
-        spent = self._spent.get(user)
-        self._spent[user] = spend(spent, self._quota, now)
-        if spent is not None and (wait_s := (free_at(spent, self._quota) - now).total_seconds()) > 0:
+        spent = bounded(line.spent, self._quota, now, waiting=line.waiting)
+        line.spent = spend(spent, self._quota, now)
+        if spent is None or (wait_s := (free_at(spent, self._quota) - now).total_seconds()) <= 0:
+            return
+        line.waiting += 1
+        line.hurried += not patient
+        try:
             await self._rest(wait_s)
+        finally:
+            line.waiting -= 1
+            line.hurried -= not patient
+            if not line.hurried:
+                line.clear.set()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Line:
+    """Who wants to ask in one user's name."""
+
+    spent: Spent | None = None
+    waiting: int = 0  # for their turn
+    hurried: int = 0  # of them, who are not patient
+    clear: asyncio.Event = field(default_factory=asyncio.Event)  # nobody is hurried any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,8 +61,15 @@ def free_at(spent: Spent, quota: Quota) -> datetime:
 
 
 def spend(spent: Spent | None, quota: Quota, now: datetime, *, requests: int = 1) -> Spent:
-    """After so many requests at `now`: a listing of several pages costs several."""
+    """After so many requests at `now`: one that asks for several rooms may cost several."""
     return Spent(until=max(spent.until if spent else now, now) + requests * quota.each)
+
+
+def bounded(spent: Spent | None, quota: Quota, now: datetime, *, waiting: int) -> Spent | None:
+    """What can be used up at `now` while so many wait for it: what is more is left of a clock set back."""
+    if spent is None:
+        return None
+    return Spent(until=min(spent.until, now + (waiting + quota.at_once) * quota.each))
 
 
 # ── one room ──────────────────────────────────────────────────────────────────────────────────────

@@ -604,7 +604,7 @@ def test_a_restart_keeps_whom_it_believes_until_the_calendar_had_time_to_be_read
 
 def test_a_restart_falls_back_when_the_calendar_is_not_read_in_time():
     story = both().restarts("09:45").connected("09:45:05").lists("09:45:06", HYBRID_TEN, HYBRID_ELEVEN)
-    story.until("09:47", SWITCHED, UPDATED, CONFIRMED)
+    story.until("09:48", SWITCHED, UPDATED, CONFIRMED)
 
 
 def test_phases_are_told_once_each_with_their_mend():

@@ -46,6 +46,7 @@ from cloud_link.calendars.google_calendar import (
     notified,
     read_key,
 )
+from cloud_link.calendars.hints import Quota
 from cloud_link.calendars.joins import Platform
 from cloud_link.calendars.window import Window, today_and_tomorrow
 from cloud_link.calendars.wire import Wire, WirePace, never
@@ -503,6 +504,31 @@ async def test_a_thousand_rooms_are_listed_within_the_quota_of_one_user(site):
     assert site.cloud.count("/events") == 1000
     assert site.cloud.most_in_a_minute[site.cloud.admin] <= 490
     assert timedelta(minutes=2) < clock.time - TODAY < timedelta(minutes=3)
+
+
+async def test_rooms_are_read_before_anybody_is_asked_to_tell_of_their_changes(site):
+    rooms = [site.cloud.add_room(f"Room {number}") for number in range(8)]
+    bell, waits = asyncio.Event(), []
+
+    async def rest(seconds: float) -> None:
+        waits.append(seconds)
+        await bell.wait()
+
+    async with site.client(quota=Quota(per_minute=60, at_once=1), rest=rest) as google:
+        disk = Disk()
+        async with asyncio.TaskGroup() as tasks:
+            for room in rooms[:5]:
+                tasks.create_task(google.list_room(room.address, WINDOW, OSLO))
+            for room in rooms[5:]:
+                hook = "https://roomd.example.com/hooks/google"
+                tasks.create_task(google.watch(room.address, hook=hook, keep=disk.keep, forget=disk.forget))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert disk.story == ["kept"] * 3
+            assert waits == [1, 2, 3, 4]
+            bell.set()
+    asked = [one.template.rpartition("/")[2] for one in site.cloud.heard if "/calendars/" in one.template]
+    assert asked == ["events"] * 5 + ["watch"] * 3
 
 
 @pytest.mark.parametrize("status", [403, 429])

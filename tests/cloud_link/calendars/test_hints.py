@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.calendars import FRESH_FOR
+from agent.core.calendars import FIRST_READ_WITHIN, FRESH_FOR
 from agent.core.model import RoomId
 from cloud_link.calendars import hints
 from cloud_link.calendars.hints import GOOGLE_QUOTA, MICROSOFT_QUOTA, RHYTHM, Look, Quota, Spent
@@ -265,7 +265,31 @@ def test_a_thousand_rooms_at_once_stay_within_the_quota(quota: Quota):
     assert hints.free_at(rested, quota) <= now + timedelta(days=1) + quota.each
 
 
-def test_a_listing_of_many_pages_uses_up_as_many_requests():
+def test_a_thousand_rooms_are_read_before_the_next_calendar_is_believed():
+    spent: Spent | None = None
+    for _ in range(1000):
+        spent = hints.spend(spent, GOOGLE_QUOTA, NINE)
+    assert spent is not None
+    assert hints.free_at(spent, GOOGLE_QUOTA) < NINE + FIRST_READ_WITHIN * 0.75  # some have two pages
+
+
+@pytest.mark.parametrize("by", [timedelta(), timedelta(hours=-3), timedelta(hours=3)])
+@pytest.mark.parametrize("quota", [GOOGLE_QUOTA, Quota(per_minute=60, at_once=1)])
+def test_a_clock_that_jumps_makes_nobody_wait_longer_than_the_others_before_them(quota: Quota, by: timedelta):
+    spent: Spent | None = None
+    waits: list[timedelta] = []
+    for number in range(100):
+        now = NINE + (by if number >= 50 else timedelta())
+        waiting = sum(wait > timedelta() for wait in waits)
+        before = hints.bounded(spent, quota, now, waiting=waiting)
+        spent = hints.spend(before, quota, now)
+        waits.append(timedelta() if before is None else hints.free_at(before, quota) - now)
+        assert waits[-1] <= (waiting + 1) * quota.each
+    if not by:  # and it changes nothing where none did
+        assert waits[quota.at_once :] == [quota.each * n for n in range(1, 101 - quota.at_once)]
+
+
+def test_a_request_for_many_rooms_uses_up_as_many():
     quota = Quota(per_minute=60, at_once=3)
     assert hints.free_at(hints.spend(None, quota, NINE, requests=2), quota) <= NINE
     assert hints.free_at(hints.spend(None, quota, NINE, requests=5), quota) == NINE + seconds(3)

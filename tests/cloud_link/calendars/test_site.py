@@ -620,10 +620,17 @@ async def test_what_is_pushed_is_listed_at_once_and_what_is_not_in_time(stand: S
 # ── the clock jumps ──
 
 
-async def test_a_clock_that_jumps_delays_no_listing(stand: Stand):
-    stand.add_microsoft("fjord")
-    async with stand.running(microsoft=stand.microsoft_account()) as site:
+@pytest.mark.parametrize("by", [timedelta(days=-1), timedelta(days=1)], ids=["back", "ahead"])
+@pytest.mark.parametrize("service", [Service.MICROSOFT, Service.GOOGLE])
+async def test_a_clock_that_jumps_delays_no_listing(stand: Stand, service: Service, by: timedelta):
+    if service is Service.MICROSOFT:
+        stand.add_microsoft("fjord")
+        running = stand.running(microsoft=stand.microsoft_account())
+    else:
+        stand.add_google("fjord")
+        running = stand.running(google=stand.google_account())
+    async with running as site:
         await stand.until(lambda: stand.listed("fjord"))
-        stand.clock.at -= timedelta(days=1)
-        site.stepped(timedelta(days=-1))
+        stand.clock.at += by
+        site.stepped(by)
         await stand.until(lambda: len(stand.listed("fjord")) > 1, minutes=16)
