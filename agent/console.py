@@ -16,7 +16,8 @@ from agent.telemetry import printable as printable  # noqa: PLC0414 - who shows 
 
 FACTS_KEPT = 200
 FEWEST_FACTS = 3
-OTHER_LINES = 8  # what stands around the rooms and the facts
+MOST_TROUBLES = 3
+BLANK_LINES = 3  # between head, rooms, foot and facts
 STATE_WIDTH = 16  # "in use, unbooked"
 CALENDAR_WIDTH = 9  # "microsoft"
 BACKLOG = 100  # envelopes; more than that waiting is worth a colour
@@ -227,11 +228,19 @@ def _held(data: Json, zone: tzinfo | None) -> str:
 
 
 async def show_live(
-    answers: AsyncIterator[Json], console: Console, *, zone: tzinfo | None = None, note: str = ""
+    answers: AsyncIterator[Json],
+    console: Console,
+    *,
+    zone: tzinfo | None = None,
+    note: str = "",
+    passed: deque[Text] | None = None,
 ) -> None:
-    """Redraw the site as the daemon tells of it, until it stops telling; a note of the caller's on top."""
+    """Redraw the site as the daemon tells of it, until it stops telling.
+
+    A note of the caller's stands on top, and what the caller adds to `passed` stands among the facts.
+    """
     picture: Json | None = None
-    passed: deque[Text] = deque(maxlen=FACTS_KEPT)
+    passed = deque(maxlen=FACTS_KEPT) if passed is None else passed
     with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
         async for answer in answers:
             if "event" in answer:
@@ -241,23 +250,41 @@ async def show_live(
             elif "rooms" in answer:
                 picture = answer
             if picture is not None:
-                live.update(_screen(picture, passed, console.height, zone, note), refresh=True)
+                live.update(_screen(picture, passed, console, zone, note), refresh=True)
 
 
 def _screen(
-    picture: Json, passed: Iterable[Text], height: int, zone: tzinfo | None, note: str
+    picture: Json, passed: Iterable[Text], console: Console, zone: tzinfo | None, note: str
 ) -> RenderableType:
-    lines = list(passed)[-max(FEWEST_FACTS, height - len(picture["rooms"]) - OTHER_LINES) :]
-    return Group(
-        _headline(picture, note),
-        Text(),
-        rooms_table(picture, zone=zone),
-        *troubles(picture)[:FEWEST_FACTS],
-        Text(),
-        _footline(picture),
-        Text(),
-        *lines,
-    )
+    """Everything that fits: a few facts in any case, then the rooms, then what is wrong, then more facts."""
+    top = Group(_headline(picture), *(Text(line, style="cyan") for line in note.splitlines()))
+    foot = _footline(picture)
+    left = console.height - _height(top, console) - _height(foot, console) - BLANK_LINES - FEWEST_FACTS - 1
+    rooms = picture["rooms"]
+    shown = rooms if len(rooms) <= left else rooms[: max(1, left - 1)]
+    below: list[RenderableType] = []
+    left -= len(shown)
+    if len(shown) < len(rooms):
+        below.append(Text(f"… and {len(rooms) - len(shown)} rooms more", style="dim"))
+        left -= 1
+    for trouble in troubles(picture)[:MOST_TROUBLES]:
+        if (needed := _height(trouble, console)) > left:
+            break
+        below.append(trouble)
+        left -= needed
+    left += FEWEST_FACTS
+    facts: list[Text] = []
+    for fact in reversed(list(passed)):
+        left -= _height(fact, console)
+        if left < 0:
+            break
+        facts.insert(0, fact)
+    table = rooms_table({**picture, "rooms": shown}, zone=zone)
+    return Group(top, Text(), table, *below, Text(), foot, Text(), *facts)
+
+
+def _height(shown: RenderableType, console: Console) -> int:
+    return len(console.render_lines(shown, pad=False))
 
 
 def _change(data: Json, zone: tzinfo | None) -> str:
@@ -272,18 +299,16 @@ def _change(data: Json, zone: tzinfo | None) -> str:
     return f"  ({', '.join(was)})" if was else ""
 
 
-def _headline(picture: Json, note: str) -> Text:
+def _headline(picture: Json) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"roomd {picture['version']}", style="bold")
     line.append(f"  site {picture['site']}  agent {picture['agent']}", style="dim")
-    if note:
-        line.append(f"  {note}", style="cyan")
     return line
 
 
 def _footline(picture: Json) -> Text:
     outbox, broker, devices = picture["outbox"], picture["broker"], picture["devices"]
-    line = Text(no_wrap=True, overflow="ellipsis")
+    line = Text()
     line.append("Broker ", style="bold")
     if broker["connected"]:
         line.append("connected", style="green")

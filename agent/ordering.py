@@ -346,19 +346,23 @@ class _Orders:
             print(f"{self._room}: {answer['status']}: {answer['reason']}", file=sys.stderr)
 
     async def look(self) -> None:
-        """What is known of the room; out where there is no such room."""
+        """What is known of the room, by its id or its name; out where there is no such room."""
         from agent.local_api import ask
 
         rooms = [room async for picture in ask(self._socket, "picture") for room in picture["rooms"]]
-        found = next((room for room in rooms if room["room"] == self._room), None)
-        if found is None:
-            known = ", ".join(room["room"] for room in rooms) or "none"
-            fail(f"{self._room}: no such room; there are {known}", os.EX_DATAERR)
-        self._known = dict(found)
+        named = [room for room in rooms if str(room["name"]).casefold() == self._room.casefold()]
+        found = [room for room in rooms if room["room"] == self._room] or named
+        if len(found) != 1:
+            known = ", ".join(f"{room['room']} ({room['name']})" for room in found or rooms) or "none"
+            what = "which of them is meant?" if found else "no such room; there are"
+            fail(f"{self._room}: {what} {known}", os.EX_DATAERR)
+        self._known = dict(found[0])
+        self._room = self._known["room"]
 
     def note_absence(self) -> None:
         """Say so where nothing will be seen yet."""
-        if self._known["availability"]["state"] in {"unavailable", "unknown"}:
+        reach = self._known["availability"]
+        if reach["devices"] and reach["state"] in {"unavailable", "unknown"}:
             self._note("none of its devices is reached; its screens say it when one is")
 
     def note_bookings(self, starts_at: datetime, ends_at: datetime) -> None:

@@ -7,16 +7,19 @@ import contextlib
 import signal
 import sys
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
+from rich.text import Text
 
-from agent.console import show_live
+from agent.console import FACTS_KEPT, show_live
 from agent.local_api import DaemonAbsent, ask
 from tests.brokers.mosquitto import Mosquitto
 from tests.brokers.ports import free_port
@@ -40,7 +43,7 @@ async def demo() -> int:
     """Start everything, show it until somebody has seen enough, stop everything."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for sign in (signal.SIGINT, signal.SIGTERM):
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last one: the terminal was closed
         loop.add_signal_handler(sign, stop.set)
     say("a broker …")
     with tempfile.TemporaryDirectory(prefix="roomd-demo-") as name:
@@ -64,17 +67,22 @@ async def demo() -> int:
                 )
                 say(f"a Microsoft 365 tenant with two rooms, {equipped['name']} and {BARE_NAME} …")
                 say("roomd …")
-                say(f"screens: {screens}")
-                say(f"calendars: .venv/bin/roomd calendars --config {installation.config}")
-                told: list[str] = []
+                told = Told()
+                note = (
+                    f"The rooms' screens: {screens}\n"
+                    f"To look and order from another shell: export ROOMD_CONFIG={installation.config}\n"
+                    f"and then .venv/bin/roomd calendars, link, doctor, hold {devices[0]['room']} --for 15m …"
+                )
+                say(note.replace("\n", "\ndemo: "))
                 async with remote(str(directory / "control")) as webex:
                     await first_meetings(outlook, webex, bare=BARE, equipped=equipped["room"])
                 async with outlook.open(), installation.running() as daemon:
                     try:
                         scene = play(installation, directory / "control", outlook, equipped["room"], told)
-                        await until_stopped(stop, daemon, watch(installation.socket, screens), scene)
+                        view = watch(installation.socket, note, told.among)
+                        await until_stopped(stop, daemon, view, scene)
                     finally:
-                        for line in told:  # the live view had the terminal
+                        for line in told.all:  # the live view had the terminal
                             say(line)
                         say("stopping …")
                     if daemon.returncode is not None:
@@ -101,17 +109,29 @@ async def until_stopped(
             task.cancel()
 
 
-async def watch(socket: Path, screens: str) -> None:
+class Told:
+    """What people did who are not in the rooms: among the facts, and in full afterwards."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+        self.among: deque[Text] = deque(maxlen=FACTS_KEPT)
+
+    def append(self, line: str) -> None:
+        self.all.append(line)
+        self.among.append(Text(f"{datetime.now(ZONE):%H:%M:%S}  {line}", style="bold cyan"))
+
+
+async def watch(socket: Path, note: str, among: deque[Text]) -> None:
     """The live view, as soon as the daemon answers."""
     async with asyncio.timeout(STARTS_WITHIN_S):
         while not socket.exists():  # noqa: ASYNC110  another process makes it
             await asyncio.sleep(LOOK_EVERY_S)
     with contextlib.suppress(DaemonAbsent):
-        await show_live(ask(socket, "watch"), Console(), zone=ZONE, note=f"screens: {screens}")
+        await show_live(ask(socket, "watch"), Console(), zone=ZONE, note=note, passed=among)
 
 
 async def play(
-    installation: Installation, control: Path, outlook: Outlook, equipped: str, told: list[str]
+    installation: Installation, control: Path, outlook: Outlook, equipped: str, told: Told
 ) -> None:
     """What people do who are not in the rooms, for ever."""
     async with remote(str(control)) as site, remote(str(control)) as webex, asyncio.TaskGroup() as people:
@@ -122,7 +142,7 @@ async def play(
         people.create_task(hold_rooms(installation, site, told), name="holds")
 
 
-async def hold_rooms(installation: Installation, site: Remote, told: list[str]) -> None:
+async def hold_rooms(installation: Installation, site: Remote, told: Told) -> None:
     """Now and then a room is held by the real command line, and somebody answers on its screen."""
     for guest, option in zip(cycle(GUESTS), cycle((1, 1, 2)), strict=False):
         room = await free_room(site)
@@ -181,7 +201,7 @@ async def simulator(directory: Path) -> AsyncIterator[str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.simulator", "--rooms", str(ROOMS), "--script", "demo", "--services", "mix"),
-        *("--unbooked", "1"),
+        *("--unbooked", "1", "--ids", "names"),
         *("--port", "0", "--pages", "0", "--control", str(directory / "control")),
         *("--directory", str(directory)),
         stdout=asyncio.subprocess.PIPE,

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import trustme
 
@@ -27,6 +27,12 @@ EVERY_S: Final = 20.0
 DEVICE_HEARS_AFTER_S: Final = 4.0  # of what was booked in Outlook, by way of Webex
 SUBJECTS: Final = ("Design review", "Customer call", "Planning", "Interview", "Budget 2027", "Standup")
 TEAMS: Final = "https://teams.microsoft.com/l/meetup-join/19%3ameeting_demo%40thread.v2/0?context=%7b%7d"
+
+
+class Log(Protocol):
+    """Where what people did is written down."""
+
+    def append(self, line: str) -> None: ...
 
 
 class Outlook:
@@ -103,9 +109,7 @@ async def first_meetings(outlook: Outlook, site: Remote, *, bare: str, equipped:
     await _hear_from_webex(site, equipped, "Retrospective", starts_at, minutes=30)
 
 
-async def a_day_at_desks(
-    outlook: Outlook, site: Remote, *, bare: str, equipped: str, told: list[str]
-) -> None:
+async def a_day_at_desks(outlook: Outlook, site: Remote, *, bare: str, equipped: str, told: Log) -> None:
     """Now and then somebody books one of the two rooms; a device in it comes to know it from Webex, too."""
     luck = random.Random(7)
     await asyncio.sleep(FIRST_AFTER_S)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import io
 import json
+from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from agent.console import (
     calendars_shown,
@@ -159,6 +161,28 @@ async def test_the_live_view_shows_rooms_broker_and_facts():
         "4 facts went by unseen",
     ):
         assert words in text.getvalue()
+
+
+async def test_in_a_small_terminal_facts_are_seen_and_rooms_are_left_out():
+    story = booked()
+    one = picture(story)
+    many = {**one, "rooms": [{**one["rooms"][0], "name": f"Room {number}"} for number in range(30)]}
+    among: deque[Text] = deque([Text("somebody booked it in Outlook")])
+
+    async def answers():
+        yield many
+        for _ in range(9):
+            yield {"event": event(story)}
+
+    text = io.StringIO()
+    console = Console(file=text, width=80, height=24)
+    await show_live(answers(), console, note="to look: here\nand there", passed=among)
+    told = text.getvalue()
+    assert len(told.splitlines()) <= 24
+    for words in ("to look: here", "and there", "Room 0 ", "rooms more", "booking.started"):
+        assert words in told
+    assert "Room 29" not in told
+    assert among[0].plain == "somebody booked it in Outlook"
 
 
 JUMPS = "\x1b[2J\x1b]0;x\x07\x9b1A"

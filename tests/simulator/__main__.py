@@ -56,6 +56,7 @@ async def simulate(options: argparse.Namespace) -> None:
                 else 0,
                 services=services_of(options.services),
                 self_signed=options.self_signed,
+                ids=options.ids,
             )
         )
         if options.control:
@@ -136,6 +137,7 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--speed", type=float, default=1.0, help="how much faster time passes; of a replay also inf"
     )
+    parser.add_argument("--ids", choices=("numbers", "names"), default="numbers", help="of the rooms")
     parser.add_argument("--self-signed", action="store_true", help="no authority; trust the fingerprints")
     parser.add_argument(
         "--replay", type=Path, metavar="FILE", help="no site: one device that says what `roomd record` heard"

@@ -81,6 +81,7 @@ class Site:
         self_signed: bool = False,
         user: str = "roomd",
         services: Sequence[Service] | Literal["mix"] | None = None,
+        ids: Literal["numbers", "names"] = "numbers",
     ) -> None:
         """`profile` and `calendar` may be "mix", `profile` also "every": "mix" is what has WebSocket on.
 
@@ -102,6 +103,7 @@ class Site:
         self._self_signed: Final = self_signed
         self._user: Final = user
         self._services: Final = services
+        self._ids: Final = ids
         self._doors: dict[Device, asyncio.AbstractServer] = {}
         self._ssh_doors: dict[Device, asyncssh.SSHAcceptor] = {}
         self._key_editions = itertools.count(1)
@@ -252,8 +254,8 @@ class Site:
     # Inside
 
     def _build(self, index: int, host: str) -> Device:
-        room = f"room-{index + 1:04d}"
         name = f"{NAMES[index % len(NAMES)]} {index // len(NAMES) + 1}"
+        room = f"room-{index + 1:04d}" if self._ids == "numbers" else name.lower().replace(" ", "-")
         kind = KINDS[index % len(KINDS)] if self._calendar == "mix" else self._calendar
         device = Device(
             index=index,
