@@ -282,7 +282,7 @@ async def test_people_at_the_machine_hold_message_and_resync(tmp_path):
         assert (code, "shown for 5m" in out) == (0, True)
         code, out, _ = await h.ask("message", device.room, "--clear")
         assert code == 0
-        code, out, _ = await h.ask("resync", device.room, "--json")
+        code, out, _ = await h.ask("resync", device.name.lower(), "--json")  # as people call it
         assert (code, json.loads(out)["status"]) == (0, "done")
 
 
