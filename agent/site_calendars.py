@@ -17,11 +17,12 @@ from agent.core.model import CalendarKind, CalendarPhase, RoomId
 from agent.listening import Listener
 from agent.settings import Configuration
 from cloud_link import envelope
+from cloud_link.calendars import kept
 from cloud_link.calendars.accounts import Accounts
 from cloud_link.calendars.integration import Service
 from cloud_link.calendars.kept import Kept
-from cloud_link.calendars.kept import read as read_kept
 from cloud_link.calendars.matching import Doubt
+from cloud_link.calendars.opening import directories_of
 from cloud_link.calendars.push import PushSite
 from cloud_link.calendars.reader import Deliver
 from cloud_link.calendars.site import SiteCalendars
@@ -51,7 +52,9 @@ async def open_calendars(
     configuration: Configuration, accounts: Accounts, database: Database
 ) -> OpenCalendars:
     """Read what a restart must know of them; nobody is asked anything yet."""
-    return partial(Calendars, configuration, accounts, await database.write(read_kept), database)
+    directories = directories_of(accounts)
+    found = await database.write(lambda tx: kept.begin(tx, directories))
+    return partial(Calendars, configuration, accounts, found, database)
 
 
 class Calendars:

@@ -121,5 +121,6 @@ CREATE TABLE calendar_links (               -- found by name: which calendar is 
     service TEXT NOT NULL,
     room TEXT NOT NULL,
     address TEXT NOT NULL,
+    directory TEXT NOT NULL,                -- whose list of rooms it was found in
     PRIMARY KEY (service, room)
 ) STRICT;

@@ -268,6 +268,7 @@ class Integration:
     retry_at: datetime | None = None
     directory: Access = UNASKED
     rooms: Mapping[RoomId, Access] = field(default_factory=dict)
+    found: frozenset[RoomId] = frozenset()  # by name: no configuration has their addresses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,9 +303,16 @@ def begin(
     )
 
 
-def linked(integration: Integration, rooms: Iterable[RoomId]) -> Integration:
-    """With these rooms and no others; what is known of them stays."""
-    return replace(integration, rooms={room: integration.rooms.get(room, UNASKED) for room in rooms})
+def linked(integration: Integration, rooms: Iterable[RoomId], *, found: Iterable[RoomId] = ()) -> Integration:
+    """With these rooms and no others, some of them `found` by name; what is known of them stays."""
+    known = {room: integration.rooms.get(room, UNASKED) for room in rooms}
+    return replace(integration, rooms=known, found=frozenset(found))
+
+
+def is_gone(integration: Integration, room: RoomId) -> bool:
+    """Whether a room's calendar is not where it was found by name: the list of rooms may know better now."""
+    access = integration.rooms.get(room, UNASKED)
+    return room in integration.found and access.phase is RoomPhase.NOT_FOUND
 
 
 def consented(integration: Integration, now: datetime) -> Turned:
@@ -679,7 +687,8 @@ def standing(integration: Integration, room: RoomId) -> tuple[CalendarPhase, str
         case RoomPhase.OK:
             return calendar_phase(integration.phase), words(integration)
         case RoomPhase.ACCESS_DENIED | RoomPhase.NOT_FOUND | RoomPhase.THROTTLED:
-            return CalendarPhase.DEGRADED, room_words(integration.service, access)
+            found = room in integration.found
+            return CalendarPhase.DEGRADED, room_words(integration.service, access, found=found)
         case other:
             assert_never(other)
 
@@ -694,11 +703,17 @@ def words(integration: Integration) -> str | None:
     return mend if integration.why is None else f"{integration.why}; {mend}"
 
 
-def room_words(service: Service, access: Access) -> str | None:
-    """Why one room is as it is, and what to do about it; None while all is well."""
+def room_words(service: Service, access: Access, *, found: bool = False) -> str | None:
+    """Why one room is as it is, and what to do about it; None while all is well.
+
+    `found`: by name, so that there is no address in the configuration to be checked.
+    """
     if access.phase is RoomPhase.OK:
         return None
-    mend = access.mend or _ROOM_MENDS[access.phase][service]
+    if found and access.phase is RoomPhase.NOT_FOUND:
+        mend = _FOUND_MENDS[service]
+    else:
+        mend = access.mend or _ROOM_MENDS[access.phase][service]
     return mend if access.why is None else f"{access.why}; {mend}"
 
 
@@ -750,4 +765,13 @@ _ROOM_MENDS: Final[Mapping[RoomPhase, Mapping[Service, str]]] = {
     RoomPhase.THROTTLED: _the_same(
         "it is asked less often for a while; if it lasts, look for others who read the same room"
     ),
+}
+_FOUND_MENDS: Final[Mapping[Service, str]] = {
+    Service.MICROSOFT: "it was found by the room's name: if the tenant's list of rooms does not have it any "
+    "more, roomd looks for another; if it was moved, name the room's mailbox in the configuration "
+    "(see roomd link)",
+    Service.GOOGLE: "it was found by the room's name: share its calendar with the user whom roomd acts for; "
+    "if the Admin console does not have it any more, roomd looks for another (see roomd link)",
+    Service.WEBEX: "it was found by the room's name: if Control Hub does not have it any more, roomd looks "
+    "for another (see roomd link)",
 }

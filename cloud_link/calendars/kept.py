@@ -42,6 +42,21 @@ class Kept:
     watches: Mapping[Service, tuple[KeptWatch, ...]] = field(default_factory=dict)
 
 
+def begin(tx: Connection, directories: Mapping[Service, str]) -> Kept:
+    """All that is kept of the services that there are now, with whose list of rooms each has.
+
+    What was found in another's list, and the subscriptions of a service that is no longer configured, go.
+    """
+    for service in Service:
+        if service not in directories:
+            forget_watches(tx, service)
+        tx.execute(
+            "DELETE FROM calendar_links WHERE service = ? AND directory IS NOT ?",
+            (service, directories.get(service)),
+        )
+    return read(tx)
+
+
 def read(tx: Connection) -> Kept:
     """All that is kept, of every service."""
     gone = {service: revoked(tx, service) for service in Service}
@@ -123,11 +138,11 @@ def links(tx: Connection, service: Service) -> dict[RoomId, str]:
     return {RoomId(room): address for room, address in found}
 
 
-def keep_links(tx: Connection, service: Service, addresses: Mapping[RoomId, str]) -> None:
-    """These and no others."""
+def keep_links(tx: Connection, service: Service, addresses: Mapping[RoomId, str], *, directory: str) -> None:
+    """These and no others, as they were found in this list of rooms."""
     tx.execute("DELETE FROM calendar_links WHERE service = ?", (service,))
     rows.write(
         tx,
-        "INSERT INTO calendar_links (service, room, address) VALUES",
-        [(service, room, address) for room, address in addresses.items()],
+        "INSERT INTO calendar_links (service, room, address, directory) VALUES",
+        [(service, room, address, directory) for room, address in addresses.items()],
     )

@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, assert_never
 
-from cloud_link.calendars.accounts import GoogleAccount, MicrosoftAccount, Way
+from cloud_link.calendars.accounts import Accounts, GoogleAccount, MicrosoftAccount, Way
 from cloud_link.calendars.errors import CredentialWrong, Misconfigured
 from cloud_link.calendars.google import Google
 from cloud_link.calendars.google_calendar import read_key
+from cloud_link.calendars.integration import Service
 from cloud_link.calendars.microsoft import Microsoft, token_path, token_source
 from cloud_link.calendars.tokens import Grant, TokenTold, client_certificate, client_secret
 from cloud_link.calendars.wire import Answer, Wire, WirePace, never, read_origin
@@ -157,3 +158,24 @@ def access_of(account: MicrosoftAccount | GoogleAccount) -> bytes:
             content = b""
         digest.update(hashlib.sha256(content).digest())
     return digest.digest()
+
+
+def directories_of(accounts: Accounts) -> dict[Service, str]:
+    """Whose list of rooms each service has: what was found by name in another's is worth nothing here."""
+    found: dict[Service, str] = {}
+    if (microsoft := accounts.microsoft) is not None:
+        found[Service.MICROSOFT] = directory_of(microsoft)
+    if (google := accounts.google) is not None:
+        found[Service.GOOGLE] = directory_of(google)
+    return found
+
+
+def directory_of(account: MicrosoftAccount | GoogleAccount) -> str:
+    """Whose list of rooms an account has, so that another's can be told from it."""
+    match account:
+        case MicrosoftAccount():
+            return f"{account.cloud.name} {account.tenant}".lower()
+        case GoogleAccount():  # `my_customer` is the subject's
+            return f"{account.customer} {account.subject.rpartition('@')[2]}".lower()
+        case _:
+            assert_never(account)

@@ -18,7 +18,7 @@ from cloud_link.calendars.hints import MICROSOFT_QUOTA, Quota
 from cloud_link.calendars.integration import Service
 from cloud_link.calendars.matching import Named
 from cloud_link.calendars.microsoft import BATCH, BATCHES_UNDER_WAY, Microsoft, RoomToList, Tell
-from cloud_link.calendars.opening import access_of, open_google, open_microsoft
+from cloud_link.calendars.opening import access_of, directory_of, open_google, open_microsoft
 from cloud_link.calendars.tokens import TokenTold
 from cloud_link.calendars.wire import WirePace
 
@@ -104,6 +104,11 @@ class Provider(Protocol[Open_co]):
         """Whether one room alone is told to slow down, or all of them with it."""
         ...
 
+    @property
+    def directory(self) -> str:
+        """Whose list of rooms it has."""
+        ...
+
     def access(self) -> bytes:
         """A digest of the credential and settings that access is asked for with, as they are now."""
         ...
@@ -159,6 +164,7 @@ class MicrosoftProvider:
         self._now = now
         self._pace = pace
         self.writes = account.writes
+        self.directory = directory_of(account)
 
     def access(self) -> bytes:
         """See Provider."""
@@ -250,6 +256,7 @@ class GoogleProvider:
         self._rest = rest
         self._pace = pace
         self.writes = bool(account.writes)
+        self.directory = directory_of(account)
 
     def access(self) -> bytes:
         """See Provider."""

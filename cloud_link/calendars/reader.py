@@ -20,7 +20,7 @@ from agent.core.events import (
     RoomEvent,
 )
 from agent.core.model import CalendarKind, CalendarPhase, RoomId
-from cloud_link.calendars import hints, integration, kept
+from cloud_link.calendars import hints, integration, kept, links
 from cloud_link.calendars.accounts import LinkedRoom
 from cloud_link.calendars.errors import CalendarError, Throttled, Transient
 from cloud_link.calendars.hints import Look, Spent
@@ -39,7 +39,8 @@ from cloud_link.calendars.integration import (
     said_by,
 )
 from cloud_link.calendars.kept import Revocation
-from cloud_link.calendars.matching import Doubt, Ground, Matching, Named, match
+from cloud_link.calendars.links import Links
+from cloud_link.calendars.matching import Doubt, Matching, Named, match
 from cloud_link.calendars.microsoft import Listed, RoomToList
 from cloud_link.calendars.providers import Calendars, Provider
 from cloud_link.calendars.views import IntegrationTurned, IntegrationView, RoomView
@@ -125,13 +126,9 @@ class Reader(Generic[Open]):
         self._provider = provider
         self._around = around
         self._rooms = {room.id: room for room in rooms}
-        self._by_hand = {
-            room.id: at for room in rooms if (at := _by_hand(room, provider.service)) is not None
-        }
-        self._left_out = {room.id for room in rooms if provider.service in room.left_out}
-        self._addresses: dict[RoomId, str] = {}
-        self._grounds: dict[RoomId, Ground] = {}
-        self._at: dict[str, set[RoomId]] = {}  # rooms by address
+        self._by_hand = _by_hand(rooms, provider.service)
+        self._links: Links = {}
+        self._at: Mapping[str, set[RoomId]] = {}  # rooms by address
         self._looks: dict[RoomId, Look] = {}
         self._next: dict[RoomId, datetime] = {}
         self._told: dict[RoomId, tuple[CalendarPhase, str | None]] = {}
@@ -147,25 +144,15 @@ class Reader(Generic[Open]):
         self._integration: Integration = integration.begin(
             provider.service, (), now, revoked=revoked.why if revoked is not None and stays else None
         )
-        taken = set(self._by_hand.values())
-        free = self._rooms.keys() - self._by_hand.keys() - self._left_out
-        self._take_links(
-            dict.fromkeys(self._by_hand, Ground.BY_HAND)
-            | {room: Ground.NAME for room, at in found.items() if room in free and at not in taken},
-            {**found, **self._by_hand},
-        )
+        self._take_links(links.first(self._rooms, self._by_hand, found))
 
-        self._calendars: Open | None = None
-        self._opening = asyncio.Lock()
-        self._doors = AsyncExitStack()
+        self._session: _Session[Open] = _Session()
+        self._open: set[_Session[Open]] = set()  # it, and those given up that somebody asks through
         self._tasks = asyncio.TaskGroup()
         self._woken = asyncio.Event()
         self._outgoing: deque[IntegrationTurned | tuple[RoomId, _Word]] = deque()
         self._delivering = asyncio.Lock()
-        self._token_error: CalendarError | None = None
         self._spent: Spent | None = None
-        self._listings = 0  # under way
-        self._probing: set[Door] = set()  # under way, but for rooms
         self._directory_at = now
         self._directory_asked_at = now
         self._credential_at = now
@@ -175,11 +162,11 @@ class Reader(Generic[Open]):
     @property
     def calendars(self) -> Open | None:
         """The open client, if there is one now."""
-        return self._calendars
+        return self._session.calendars
 
     def has(self, room: RoomId) -> bool:
         """Whether this room has a calendar here."""
-        return room in self._addresses
+        return room in self._links
 
     def hint(self, address: str) -> None:
         """Something may have changed in the calendar at this address."""
@@ -201,7 +188,7 @@ class Reader(Generic[Open]):
     async def consent(self) -> None:
         """An administrator consented again, or an operator has brought something else."""
         self._begin_anew()
-        await self._around.database.write(self._forget_revocation)
+        await self._around.database.submit(self._forget_revocation)
 
     def stepped(self, by: timedelta) -> None:
         """The wall clock jumped: spans that are running move with it."""
@@ -230,11 +217,11 @@ class Reader(Generic[Open]):
 
     def _view_of(self, room: RoomId) -> RoomView:
         phase, why = integration.standing(self._integration, room)
-        look = self._looks.get(room)
+        look, link = self._looks.get(room), self._links.get(room)
         return RoomView(
             room=room,
-            address=self._addresses.get(room),
-            ground=self._grounds.get(room),
+            address=None if link is None else link.address,
+            ground=None if link is None else link.ground,
             phase=phase,
             why=self._troubles.get(room, why) if phase in _WELL else why,
             listed_at=None if look is None else look.listed_at,
@@ -250,38 +237,42 @@ class Reader(Generic[Open]):
     def _is_doubtful(self, doubt: Doubt) -> bool:
         """Not if it is by hand, and can be read although the list does not have it: some rooms are hidden."""
         room = RoomId(doubt.one)
-        return room not in self._by_hand or self._looks[room].listed_at is None
+        return self._by_hand.get(room) is None or self._looks[room].listed_at is None
 
     async def writing(self, room: RoomId) -> tuple[Open, str] | str:
         """The client to write with, and the room's address; or why there is none, in words."""
-        address = self._addresses.get(room)
-        if address is None:
+        link = self._links.get(room)
+        if link is None:
             return f"no {self.service} calendar is linked to this room: see roomd link"
-        calendars = await self._opened() if self._integration.phase in READING else None
+        calendars = await self._opened(self._session) if self._integration.phase in READING else None
         if calendars is None:
             return integration.words(self._integration) or f"{self.service} is not connected"
-        return calendars, address
+        return calendars, link.address
 
     # ── the life ──
 
     async def run(self) -> None:
         """Until cancelled; whatever a cloud says or does ends in a state, not here."""
-        async with self._doors, self._tasks:
-            for room in self._addresses:
-                self._say_standing(room)
-            if self._consented_meanwhile:
-                self._keep(self._forget_revocation)
-            while True:
-                self._woken.clear()
-                await self._flush()
-                now = self._around.now()
-                self._look_at_credential(now)
-                self._put(integration.probes(self._integration, now), now)
-                if self._integration.phase in READING:
-                    if self._directory_at <= now:
-                        self._ask(Door.DIRECTORY, self._read_directory)
-                    self._begin_listings(self._due(now), now)
-                await self._doze(now)
+        try:
+            async with self._tasks:
+                for room in self._links:
+                    self._say_standing(room)
+                if self._consented_meanwhile:
+                    self._keep(self._forget_revocation)
+                while True:
+                    self._woken.clear()
+                    await self._flush()
+                    now = self._around.now()
+                    self._look_at_credential(now)
+                    self._put(integration.probes(self._integration, now), now)
+                    if self._integration.phase in READING:
+                        if self._directory_at <= now:
+                            self._ask(Door.DIRECTORY, self._read_directory)
+                        self._begin_listings(self._due(now), now)
+                    await self._doze(now)
+        finally:
+            for session in tuple(self._open):
+                await self._close(session)
 
     async def _doze(self, now: datetime) -> None:
         """Until the next thing is due, or somebody wakes us."""
@@ -316,28 +307,44 @@ class Reader(Generic[Open]):
 
     # ── access ──
 
-    async def _opened(self) -> Open | None:
-        """The client; None if there is none to be had, which is then known."""
-        async with self._opening:
-            if self._calendars is None:
+    async def _opened(self, session: _Session[Open]) -> Open | None:
+        """The client; None if there is none to be had, which is then known, or if its time is over."""
+        async with session.opening:
+            if session is self._session and session.calendars is None:
                 self._access = self._provider.access()
+                self._open.add(session)
                 try:
-                    self._calendars = await self._doors.enter_async_context(
-                        self._provider.open(self._token_told)
+                    session.calendars = await session.door.enter_async_context(
+                        self._provider.open(lambda error: self._token_told(session, error))
                     )
                 except CalendarError as error:
-                    self._token_told(error)
-            return self._calendars
+                    self._token_told(session, error)
+            return session.calendars if session is self._session else None
 
-    def _close(self) -> None:
-        """Use another client from now on; those who still use this one may end: it is closed at the end."""
-        if self._calendars is not None:
-            self._calendars.forget()
-            self._calendars = None
-
-    def _token_told(self, error: CalendarError | None) -> None:
+    def _give_up(self) -> None:
+        """Use another client from now on: what this one is still told does not count any more."""
+        given_up, self._session = self._session, _Session()
+        if given_up.calendars is not None:
+            given_up.calendars.forget()
+        if given_up in self._open:
+            self._start(self._close(given_up), "closing")
         now = self._around.now()
-        self._token_error = error
+        for room, look in self._looks.items():
+            if look.asked_at is not None:
+                self._looks[room] = hints.hinted(replace(look, asked_at=None, answers=None), now)
+        self._plan_all()
+
+    async def _close(self, session: _Session[Open]) -> None:
+        """Close a client, as soon as all that was asked through it is answered."""
+        async with session.opening:
+            await session.door.aclose()
+        self._open.discard(session)
+
+    def _token_told(self, session: _Session[Open], error: CalendarError | None) -> None:
+        if session is not self._session:
+            return
+        now = self._around.now()
+        session.token_error = error
         said = answered(now) if error is None else said_by(error, at=now, luck=self._around.luck())
         self._hear(integration.token_said(self._integration, said))
 
@@ -353,7 +360,7 @@ class Reader(Generic[Open]):
 
     def _begin_anew(self) -> None:
         now = self._around.now()
-        self._close()
+        self._give_up()
         self._access = self._provider.access()
         self._directory_at = now
         self._hear(integration.consented(self._integration, now))
@@ -362,8 +369,8 @@ class Reader(Generic[Open]):
         kept.forget_revoked(tx, self.service)
 
     def _keep(self, job: Callable[[Connection], None]) -> None:
-        """On disk, when the disk takes it."""
-        self._start(self._around.database.write(job), "keeping")
+        """On disk, when the disk takes it; in the order of the calls."""
+        self._start(self._around.database.submit(job), "keeping")
 
     # ── probes and the directory ──
 
@@ -383,102 +390,97 @@ class Reader(Generic[Open]):
                     assert_never(probe.door)
         self._begin_listings(rooms, now)
 
-    def _ask(self, door: Door, question: Callable[[], Awaitable[None]]) -> None:
-        if door not in self._probing:
-            self._probing.add(door)
-            self._start(self._ended(door, question()), door)
+    def _ask(self, door: Door, question: Callable[[_Session[Open]], Awaitable[None]]) -> None:
+        session = self._session
+        if door not in session.probing:
+            session.probing.add(door)
+            self._start(self._ended(session, door, question(session)), door)
 
-    async def _ended(self, door: Door, asking: Awaitable[None]) -> None:
+    async def _ended(self, session: _Session[Open], door: Door, asking: Awaitable[None]) -> None:
         try:
             await asking
         finally:
-            self._probing.discard(door)
+            session.probing.discard(door)
             self._woken.set()
 
-    async def _sign_in(self) -> None:
-        if self._provider.access() != self._access:
-            self._close()
-        if (calendars := await self._opened()) is not None:
+    async def _sign_in(self, session: _Session[Open]) -> None:
+        if (calendars := await self._opened(session)) is not None:
             with suppress(CalendarError):  # it was told already
                 await calendars.sign_in()
 
-    async def _read_directory(self) -> None:
-        if (calendars := await self._opened()) is None:
+    async def _read_directory(self, session: _Session[Open]) -> None:
+        if (calendars := await self._opened(session)) is None:
             return
         self._directory_asked_at = self._around.now()
         try:
             found = await calendars.named()
         except CalendarError as error:
+            if session is not self._session:
+                return
             said = said_by(error, at=self._around.now(), luck=self._around.luck())
             if self._trouble is None:
                 log.info("calendars.directory.unread", service=self.service, why=str(error))
             self._trouble = f"{error}; {error.mend}"
         else:
+            matching = await asyncio.to_thread(match, self._named(), found, by_hand=self._by_hand)
+            if session is not self._session:
+                return
             said = answered(self._around.now())
             self._trouble = None
-            await self._link(found)
+            self._link(found, matching)
         spread = self._around.luck() * (DIRECTORY_LATEST - DIRECTORY_SOONEST)
         self._directory_at = said.at + DIRECTORY_SOONEST + spread
         self._hear(integration.directory_said(self._integration, said))
 
     # ── links ──
 
-    async def _link(self, found: Sequence[Named]) -> None:
-        """Link rooms without an address by hand to calendars by their names, where that is certain."""
-        ones = [
+    def _named(self) -> list[Named]:
+        return [
             Named(id=room.id, name=room.name, capacity=room.capacity, address=self._by_hand.get(room.id))
             for room in self._rooms.values()
         ]
-        by_hand: dict[str, str | None] = dict.fromkeys(self._left_out)
-        by_hand.update(self._by_hand.items())
-        matching = await asyncio.to_thread(match, ones, found, by_hand=by_hand)
+
+    def _link(self, found: Sequence[Named], matching: Matching) -> None:
+        """Link rooms without an address by hand to calendars by their names, where that is certain."""
         self._matching = matching
         self._others = {each.id: each for each in found}
-        addresses: dict[RoomId, str] = dict(self._by_hand)
-        grounds = dict.fromkeys(self._by_hand, Ground.BY_HAND)
-        for each in matching.matches:
-            if each.ground is not Ground.BY_HAND:
-                addresses[RoomId(each.one)] = each.other
-                grounds[RoomId(each.one)] = each.ground
-        taken = set(addresses.values())
-        for room, address in self._addresses.items():
-            # Lists are cut short, and rooms are hidden from them: what is not in it any more is not wrong.
-            if room not in addresses and address not in self._others and address not in taken:
-                addresses[room], grounds[room] = address, self._grounds[room]
-        before = dict(self._addresses)
-        self._take_links(grounds, addresses)
-        if self._addresses == before:
+        before = self._links
+        gone = {room for room in before if integration.is_gone(self._integration, room)}
+        self._take_links(
+            links.after_list(before, self._by_hand, matching, listed=self._others.keys(), gone=gone)
+        )
+        turned = [
+            room
+            for room in before.keys() | self._links.keys()
+            if links.address_of(before, room) != links.address_of(self._links, room)
+        ]
+        if not turned:
             return
-        by_name = {room: at for room, at in self._addresses.items() if room not in self._by_hand}
-        self._keep(lambda tx: kept.keep_links(tx, self.service, by_name))
-        for room in before.keys() | self._addresses.keys():
-            if before.get(room) == self._addresses.get(room):
-                continue
-            if (room in before) != (room in self._addresses):
+        by_name = links.found(self._links)
+        directory = self._provider.directory
+        self._keep(lambda tx: kept.keep_links(tx, self.service, by_name, directory=directory))
+        for room in turned:
+            if (room in before) != (room in self._links):
                 self._outgoing.append((room, _LINKS_CHANGED))
-            if room in self._addresses:
+            if room in self._links:
                 self._say_standing(room)
         if self.watches is not None and self._integration.phase in USED:
-            self.watches.use(set(self._addresses.values()))
-        log.info("calendars.linked", service=self.service, rooms=len(self._addresses))
+            self.watches.use(set(self._at))
+        log.info("calendars.linked", service=self.service, rooms=len(self._links))
 
-    def _take_links(self, grounds: Mapping[RoomId, Ground], addresses: Mapping[RoomId, str]) -> None:
+    def _take_links(self, taken: Links) -> None:
         """These and no others: what is known of a room that has another calendar now is forgotten."""
         now = self._around.now()
-        links = {room: addresses[room] for room in grounds}
-        same = {room for room, address in links.items() if self._addresses.get(room) == address}
-        self._integration = integration.linked(integration.linked(self._integration, same), links)
+        same = {room for room, link in taken.items() if links.address_of(self._links, room) == link.address}
+        known = integration.linked(self._integration, same)
+        self._integration = integration.linked(known, taken, found=links.found(taken))
         self._looks = {
-            room: self._looks[room] if room in same else Look(room=room, since=now) for room in links
+            room: self._looks[room] if room in same else Look(room=room, since=now) for room in taken
         }
-        for known in (self._told, self._troubles):
-            for room in known.keys() - same:
-                del known[room]
-        self._addresses, self._grounds = links, dict(grounds)
-        at: dict[str, set[RoomId]] = defaultdict(set)
-        for room, address in links.items():
-            at[address].add(room)
-        self._at = dict(at)
+        for told in (self._told, self._troubles):
+            for room in told.keys() - same:
+                del told[room]
+        self._links, self._at = taken, links.rooms_at(taken)
         self._plan_all()
 
     # ── listing ──
@@ -513,7 +515,7 @@ class Reader(Generic[Open]):
         batch, quota = self._provider.batch, self._provider.quota
         for first in range(0, len(rooms), batch):
             some = rooms[first : first + batch]
-            if self._listings >= self._provider.at_once:
+            if self._session.listings >= self._provider.at_once:
                 return
             if quota is not None:
                 if self._spent is not None and hints.free_at(self._spent, quota) > now:
@@ -538,15 +540,19 @@ class Reader(Generic[Open]):
         asked: dict[str, list[RoomId]] = defaultdict(list)
         for room in rooms:
             self._look(hints.begun(self._looks[room], now))
-            asked[self._addresses[room]].append(room)
-        self._listings += 1
+            asked[self._links[room].address].append(room)
+        self._session.listings += 1
         window = today_and_tomorrow(now, self._around.zone)
-        self._start(self._listing(asked, window), "listing")
+        self._start(self._listing(self._session, asked, window), "listing")
 
-    async def _listing(self, asked: Mapping[str, Sequence[RoomId]], window: Window) -> None:
+    async def _listing(
+        self, session: _Session[Open], asked: Mapping[str, Sequence[RoomId]], window: Window
+    ) -> None:
         heard = _Heard()
 
         async def tell(address: str, said: Listed) -> None:
+            if session is not self._session:
+                return
             for room in asked[address]:
                 heard.rooms.add(room)
                 if (asked_at := self._asked_at(room, address)) is None:
@@ -559,14 +565,16 @@ class Reader(Generic[Open]):
             await self._flush()
 
         try:
-            if (calendars := await self._opened()) is not None:
+            if (calendars := await self._opened(session)) is not None:
                 rooms = [RoomToList(address=at, window=window, zone=self._around.zone) for at in asked]
                 await calendars.list_rooms(rooms, tell)
         except CalendarError as error:
             heard.error = error
         finally:
-            self._listings -= 1
+            session.listings -= 1
             self._woken.set()
+        if session is not self._session:
+            return
         left = [
             room
             for address, rooms in asked.items()
@@ -578,7 +586,7 @@ class Reader(Generic[Open]):
 
     def _asked_at(self, room: RoomId, address: str) -> datetime | None:
         """When the listing began that is under way; None if the room was given another calendar meanwhile."""
-        return self._looks[room].asked_at if self._addresses.get(room) == address else None
+        return self._looks[room].asked_at if links.address_of(self._links, room) == address else None
 
     def _came(
         self, room: RoomId, entries: tuple[CalendarEntry, ...], asked_at: datetime, window: Window
@@ -612,13 +620,13 @@ class Reader(Generic[Open]):
         error = heard.error
         for room in left:
             self._failed(room, error)
-        if left and error is not None and error is not self._token_error:
+        if left and error is not None and error is not self._session.token_error:
             said = said_by(error, at=self._around.now(), luck=0.0)
             for room in left if said.outcome in _OF_ALL_ASKED else left[:1]:
                 self._room_said(room, error)
         elif heard.lost is not None and (not heard.answered or self._integration.phase not in READING):
             room, lost = heard.lost
-            if lost is not self._token_error:
+            if lost is not self._session.token_error:
                 self._room_said(room, lost)
 
     def _failed(self, room: RoomId, error: CalendarError | None) -> None:
@@ -631,8 +639,10 @@ class Reader(Generic[Open]):
         said = said_by(error, at=self._around.now(), luck=self._around.luck())
         if said.outcome is Outcome.THROTTLED and not self._provider.throttles_rooms:
             said = replace(said, outcome=Outcome.TRANSIENT)
+        was_gone = integration.is_gone(self._integration, room)
         self._hear(integration.room_said(self._integration, room, said), room)
-        if said.outcome is Outcome.DENIED and integration.wants_directory(self._integration):
+        all_denied = said.outcome is Outcome.DENIED and integration.wants_directory(self._integration)
+        if all_denied or (not was_gone and integration.is_gone(self._integration, room)):
             soonest = self._directory_asked_at + DIRECTORY_AT_MOST_EVERY
             self._directory_at = min(self._directory_at, max(soonest, said.at))
 
@@ -670,7 +680,7 @@ class Reader(Generic[Open]):
         match deed:
             case Deed.USE:
                 if self.watches is not None:
-                    self.watches.use(set(self._addresses.values()))
+                    self.watches.use(set(self._at))
             case Deed.STOP:
                 if self.watches is not None:
                     self.watches.use(None)
@@ -682,7 +692,7 @@ class Reader(Generic[Open]):
     def _wipe(self) -> None:
         it = self._integration
         revocation = Revocation(why=it.why or "consent is gone", at=it.since, access=self._access)
-        self._close()
+        self._give_up()
         self._keep(lambda tx: kept.keep_revoked(tx, self.service, revocation))
         if self.watches is not None:
             self.watches.use(None)
@@ -712,6 +722,18 @@ class Reader(Generic[Open]):
                 await self._around.deliver(room, (event,))
 
 
+class _Session(Generic[Open]):
+    """The time of one client: what it is still told after that does not count."""
+
+    def __init__(self) -> None:
+        self.calendars: Open | None = None
+        self.opening = asyncio.Lock()
+        self.door = AsyncExitStack()  # that closes it
+        self.token_error: CalendarError | None = None
+        self.listings = 0  # under way
+        self.probing: set[Door] = set()  # under way, but for rooms
+
+
 @dataclass(slots=True)
 class _Heard:
     """What came of a listing of several rooms."""
@@ -732,6 +754,13 @@ async def _awaited(work: Awaitable[None]) -> None:
     await work
 
 
-def _by_hand(room: LinkedRoom, service: Service) -> str | None:
-    said = room.microsoft if service is Service.MICROSOFT else room.google
-    return None if said is None else said.strip().lower()
+def _by_hand(rooms: Iterable[LinkedRoom], service: Service) -> dict[str, str | None]:
+    """What a person said of rooms: their addresses; None where a room is to have none."""
+    said: dict[str, str | None] = {}
+    for room in rooms:
+        address = room.microsoft if service is Service.MICROSOFT else room.google
+        if address is not None:
+            said[room.id] = address.strip().lower()
+        elif service in room.left_out:
+            said[room.id] = None
+    return said

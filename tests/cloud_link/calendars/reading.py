@@ -15,6 +15,7 @@ from cloud_link.calendars.accounts import Accounts, GoogleAccount, LinkedRoom, M
 from cloud_link.calendars.google import Origins
 from cloud_link.calendars.google_calendar import Writing
 from cloud_link.calendars.integration import Service
+from cloud_link.calendars.opening import directories_of
 from cloud_link.calendars.site import SiteCalendars
 from cloud_link.calendars.views import IntegrationTurned, IntegrationView, RoomView
 from cloud_link.calendars.wire import WirePace
@@ -190,10 +191,12 @@ class Stand:
         push: PushDoor | None = None,
     ) -> AsyncIterator[SiteCalendars]:
         """The calendars at work, with a database of their own that outlives them."""
+        accounts = Accounts(microsoft=microsoft, google=google, push=push)
+        directories = directories_of(accounts)
         async with open_database(self.directory / "state", limits=SMALL) as database:
             self.database = database
             self.calendars = SiteCalendars(
-                Accounts(microsoft=microsoft, google=google, push=push),
+                accounts,
                 self.rooms,
                 database,
                 deliver=self._deliver,
@@ -201,7 +204,7 @@ class Stand:
                 now=self.clock.now,
                 zone=OSLO,
                 luck=self.luck,
-                kept=await database.write(kept.read),
+                kept=await database.write(lambda tx: kept.begin(tx, directories)),
                 rest=self.clock.rest,
                 pace=PACE,
             )

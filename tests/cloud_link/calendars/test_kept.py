@@ -13,12 +13,18 @@ from tests.cloud_link.stand import SMALL, append, seal
 NINE = datetime(2026, 1, 14, 9, 0, 0, 123_000, tzinfo=UTC)
 GONE = Revocation(why="consent is gone; ask for it", at=NINE, access=b"\x01" * 32)
 FJORD, LAKE = RoomId("fjord"), RoomId("lake")
+CONTOSO = "global contoso.example"
 WATCHES = [KeptWatch(id=f"w{number}", address="fjord@contoso.example", body=b"{}") for number in range(3)]
 
 
 def keep_all(tx: Connection) -> None:
     kept.keep_revoked(tx, Service.GOOGLE, GONE)
-    kept.keep_links(tx, Service.MICROSOFT, {FJORD: "fjord@contoso.example", LAKE: "lake@contoso.example"})
+    kept.keep_links(
+        tx,
+        Service.MICROSOFT,
+        {FJORD: "fjord@contoso.example", LAKE: "lake@contoso.example"},
+        directory=CONTOSO,
+    )
     for watch in WATCHES:
         kept.keep_watch(tx, Service.MICROSOFT, watch)
 
@@ -84,11 +90,37 @@ async def test_links_and_watches_are_replaced(tmp_path: Path):
         await database.write(lambda tx: kept.keep_watch(tx, Service.MICROSOFT, known))
         await database.write(lambda tx: kept.forget_watch(tx, "w0"))
         await database.write(
-            lambda tx: kept.keep_links(tx, Service.MICROSOFT, {LAKE: "lake@fabrikam.example"})
+            lambda tx: kept.keep_links(
+                tx, Service.MICROSOFT, {LAKE: "lake@fabrikam.example"}, directory="global fabrikam.example"
+            )
         )
         found = await look(database)
         assert found.watches[Service.MICROSOFT] == (known, WATCHES[2])
         assert found.links[Service.MICROSOFT] == {LAKE: "lake@fabrikam.example"}
+
+
+async def test_what_was_found_in_another_tenant_is_no_link_of_this_one(tmp_path: Path):
+    async with open_database(tmp_path, limits=SMALL) as database:
+        await database.write(keep_all)
+        before = await look(database)
+        same = {Service.MICROSOFT: CONTOSO, Service.GOOGLE: "my_customer example.com"}
+        assert await database.write(lambda tx: kept.begin(tx, same)) == before
+        moved = {Service.MICROSOFT: "global fabrikam.example"}
+        found = await database.write(lambda tx: kept.begin(tx, moved))
+        assert found == await look(database)
+        assert not any(found.links.values())
+        assert found.watches == before.watches  # the service itself is asked which of them stand
+        assert found.revoked == before.revoked
+
+
+async def test_a_service_that_is_no_longer_configured_leaves_neither_links_nor_secrets(tmp_path: Path):
+    async with open_database(tmp_path, limits=SMALL) as database:
+        await database.write(keep_all)
+        found = await database.write(lambda tx: kept.begin(tx, {Service.GOOGLE: "my_customer example.com"}))
+        assert found == await look(database)
+        assert not any(found.links.values())
+        assert not any(found.watches.values())
+        assert found.revoked == {Service.GOOGLE: GONE}
 
 
 def test_secrets_stay_out_of_texts():
