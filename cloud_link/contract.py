@@ -1202,5 +1202,5 @@ class CommandAnswer(Struct, frozen=True, kw_only=True):
     at: Annotated[Time, Meta(description="When this was known.")]
     result: Annotated[
         dict[str, str | int | float | bool | None] | None,
-        Meta(description="What the command brought: ids of the booking or the hold, …"),
+        Meta(description="What the command brought: all ids of the booking, or the hold's, …"),
     ]

@@ -13,8 +13,10 @@ from agent.core.events import (
     BookingFailed,
     BookingRequested,
     BookingsTouched,
+    CalendarOrderEvent,
     CalendarOrderRefused,
     CalendarOrderTaken,
+    CalendarOrderUnanswered,
     CommandGiven,
     OrderRefused,
     OrderTaken,
@@ -70,6 +72,7 @@ from agent.core.writing import (
     ask_to_release,
     hear_calendar_back,
     read_soon,
+    take_back,
     written_calendar,
     written_entry,
 )
@@ -513,7 +516,7 @@ def hear_back(room: Room, event: OrderTaken | OrderRefused, *, now: datetime, po
             assert_never(event)
 
 
-def hear_calendar(room: Room, event: CalendarOrderTaken | CalendarOrderRefused, *, now: datetime) -> Step:
+def hear_calendar(room: Room, event: CalendarOrderEvent, *, now: datetime) -> Step:
     """Take in what a linked calendar said to what was asked of it."""
     step, command = Step(room=room), room.commands.get(event.command)
     asked = command is not None and event.calendar in command.calendars
@@ -523,6 +526,8 @@ def hear_calendar(room: Room, event: CalendarOrderTaken | CalendarOrderRefused, 
     match event:
         case CalendarOrderTaken():
             return _note(step, replace(command, taken=True))
+        case CalendarOrderUnanswered():
+            return step  # perhaps it was done: a listing says so, or nobody knows in the end
         case CalendarOrderRefused(why=why):
             return _finish(step, command, AnswerStatus.FAILED, now, reason=why)
         case _:
@@ -591,10 +596,7 @@ def _conclude_booking(step: Step, command: Command, facts: tuple[Fact, ...], now
             result = {**(command.result or {}), **_told(booking)}
             return _finish(step, command, AnswerStatus.DONE, now, result=result)
         if booking is not None and not booking.live:
-            cause = _cause(booking, facts) or booking.phase.value
-            unanswered = booking.phase is BookingPhase.EXPIRED
-            reason = "the calendar has not answered in time" if unanswered else f"not booked: {cause}"
-            return _finish(step, command, AnswerStatus.FAILED, now, reason=reason)
+            return _not_booked(step, command, booking, facts, now)
     elif command.errand is Errand.RELEASE and not standing_:
         return _finish(step, command, AnswerStatus.DONE, now, result=told)
     elif command.errand is Errand.EXTENSION:
@@ -608,6 +610,22 @@ def _conclude_booking(step: Step, command: Command, facts: tuple[Fact, ...], now
     if command.taken and command.errand is not Errand.BOOKING and _looked_since(step.room, command):
         return _finish(step, command, AnswerStatus.FAILED, now, reason=f"the {they} agreed and did not do it")
     return _finish(step, command, AnswerStatus.UNKNOWN, now, reason=f"no answer came from the {they} in time")
+
+
+def _not_booked(
+    step: Step, command: Command, booking: Booking, facts: tuple[Fact, ...], now: datetime
+) -> Step:
+    if booking.phase is not BookingPhase.EXPIRED:
+        cause = _cause(booking, facts) or booking.phase.value
+        return _finish(step, command, AnswerStatus.FAILED, now, reason=f"not booked: {cause}")
+    if not command.calendars:
+        reason = "the calendar has not answered in time"
+        return _finish(step, command, AnswerStatus.FAILED, now, reason=reason)
+    if not command.taken:
+        reason = "no answer came from the calendar, and it does not have it"
+        return _finish(step, command, AnswerStatus.FAILED, now, reason=reason)
+    reason = "the calendar took it, and the room did not accept: it may be taken, or not be bookable"
+    return _finish(take_back(step, command, booking), command, AnswerStatus.FAILED, now, reason=reason)
 
 
 def _looked_since(room: Room, command: Command) -> bool:
@@ -672,6 +690,8 @@ def _told(booking: Booking) -> Result:
         "key": booking.key,
         "booking_id": booking.booking_id,
         "meeting_id": booking.meeting_id,
+        "entry_id": booking.entry_id,
+        "ical_uid": booking.meeting.ical_uid,
         "starts_at": booking.starts_at.isoformat(),
         "ends_at": booking.ends_at.isoformat(),
     }

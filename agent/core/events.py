@@ -269,6 +269,14 @@ class CalendarOrderRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarOrderUnanswered:
+    """No answer came to what a command asked of a linked calendar: its listing shows whether it was done."""
+
+    calendar: CalendarKind
+    command: CommandId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleCounted:
     """Heads in the room; None where the device says -1: standby, or the feature is off."""
 
@@ -467,7 +475,8 @@ ScreenEvent = (
 )
 CalendarEvent = CalendarListed | CalendarTurned | CalendarsLinked
 PutEvent = AgendaPut | AgendaRefused
-OrderEvent = CommandGiven | OrderTaken | OrderRefused | CalendarOrderTaken | CalendarOrderRefused
+CalendarOrderEvent = CalendarOrderTaken | CalendarOrderRefused | CalendarOrderUnanswered
+OrderEvent = CommandGiven | OrderTaken | OrderRefused | CalendarOrderEvent
 RoomEvent = (
     DeviceEvent
     | BookingEvent

@@ -19,6 +19,7 @@ from agent.core.events import (
     CalendarListed,
     CalendarOrderRefused,
     CalendarOrderTaken,
+    CalendarOrderUnanswered,
     CalendarsLinked,
     CalendarTurned,
     CallsCounted,
@@ -114,7 +115,7 @@ def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Ste
             return link_anew(room, event, now=now)
         case CalendarListed():
             return list_calendar(room, event, now=now)
-        case CalendarOrderTaken() | CalendarOrderRefused():
+        case CalendarOrderTaken() | CalendarOrderRefused() | CalendarOrderUnanswered():
             return hear_calendar(room, event, now=now)
         case AgendaPut() | AgendaRefused():
             return hear_put(room, event, now=now)

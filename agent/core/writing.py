@@ -7,7 +7,12 @@ from datetime import datetime
 from typing import assert_never
 
 from agent.core.correlation import Sign, advance, keep, name_booking
-from agent.core.events import CalendarOrderRefused, CalendarOrderTaken
+from agent.core.events import (
+    CalendarOrderEvent,
+    CalendarOrderRefused,
+    CalendarOrderTaken,
+    CalendarOrderUnanswered,
+)
 from agent.core.facts import BookInCalendar, CalendarRequest, ExtendInCalendar, ReleaseInCalendar, Step
 from agent.core.model import (
     UNANSWERED_PHASES,
@@ -63,6 +68,14 @@ def ask_to_extend(
     return _ask(step, ExtendInCalendar(calendar=kind, command=command, entry_id=entry_id, ends_at=ends_at))
 
 
+def take_back(step: Step, command: Command, booking: Booking) -> Step:
+    """Have a calendar remove what it made for a command and does not show as booked: the room declined."""
+    for kind in command.calendars:
+        if (entry_id := booking.entries.get(kind)) is not None:
+            step = ask_to_release(step, command.id, (kind, entry_id))
+    return step
+
+
 def ask_to_release(step: Step, command: CommandId, entry: tuple[CalendarKind, EntryId]) -> Step:
     """Have a calendar decline or delete an entry."""
     kind, entry_id = entry
@@ -72,7 +85,7 @@ def ask_to_release(step: Step, command: CommandId, entry: tuple[CalendarKind, En
 def hear_calendar_back(
     step: Step,
     booking: Booking | None,
-    event: CalendarOrderTaken | CalendarOrderRefused,
+    event: CalendarOrderEvent,
     *,
     now: datetime,
 ) -> Step:
@@ -82,6 +95,8 @@ def hear_calendar_back(
         case CalendarOrderTaken(calendar=kind, entry_id=entry_id):
             if booking is not None and waiting and entry_id is not None:
                 step = keep(step, replace(booking, entries={**booking.entries, kind: entry_id}))
+            return read_soon(step, kind, now=now)
+        case CalendarOrderUnanswered(calendar=kind):
             return read_soon(step, kind, now=now)
         case CalendarOrderRefused():
             if booking is None or not waiting:

@@ -13,6 +13,7 @@ from agent.core.events import (
     CalendarListed,
     CalendarOrderRefused,
     CalendarOrderTaken,
+    CalendarOrderUnanswered,
     CalendarsLinked,
     ClockStruck,
     CommandGiven,
@@ -739,6 +740,69 @@ def test_a_booking_that_the_calendar_took_and_never_lists_expires():
     )
     story.reads("09:01:00", tells=(EXPIRED,))
     assert story.answers[-1].status is AnswerStatus.FAILED
+
+
+def test_what_the_calendar_took_and_the_room_declined_fails_and_is_taken_back():
+    story = written().then("09:00", ordered(BOOK), REQUESTED)
+    story.then("09:00:02", CalendarOrderTaken(calendar=MICROSOFT, command=C1, entry_id=EntryId("e1")))
+    story.reads("09:00:05").reads("09:01:05", tells=(EXPIRED,))
+    assert story.answers[-1].status is AnswerStatus.FAILED
+    assert "the room did not accept" in (story.answers[-1].reason or "")
+    orders = [it for _, it in story.asked_calendars if isinstance(it, ReleaseInCalendar)]
+    assert [it.entry_id for it in orders] == ["e1"]
+    story.then("09:01:06", CalendarOrderTaken(calendar=MICROSOFT, command=C1))
+    story.reads("09:01:10")
+    assert [answer.status for answer in story.answers] == [AnswerStatus.ACCEPTED, AnswerStatus.FAILED]
+
+
+UNANSWERED = CalendarOrderUnanswered(calendar=MICROSOFT, command=C1)
+
+
+def test_a_booking_whose_answer_is_lost_is_done_when_a_listing_shows_it():
+    story = written().then("09:00", ordered(BOOK), REQUESTED).then("09:00:30", UNANSWERED)
+    assert listings(story)[-1] == "09:00:30"
+    assert [answer.status for answer in story.answers] == [AnswerStatus.ACCEPTED]
+    story.reads("09:00:33", TEN, tells=(CONFIRMED,))
+    assert story.answers[-1].status is AnswerStatus.DONE
+
+
+def test_a_booking_whose_answer_is_lost_fails_only_when_a_listing_of_afterwards_lacks_it():
+    story = written().then("09:00", ordered(BOOK), REQUESTED).then("09:00:30", UNANSWERED)
+    story.reads("09:00:33")
+    assert [answer.status for answer in story.answers] == [AnswerStatus.ACCEPTED]
+    story.reads("09:01:02", tells=(EXPIRED,))
+    assert story.answers[-1].status is AnswerStatus.FAILED
+    assert not [it for _, it in story.asked_calendars if isinstance(it, ReleaseInCalendar)]
+
+
+def test_a_booking_whose_answer_is_lost_and_that_nobody_can_see_is_unknown():
+    story = written().then("09:00", ordered(BOOK), REQUESTED).then("09:00:30", UNANSWERED)
+    story.polled.clear()
+    story.until("09:02:01")
+    assert story.answers[-1].status is AnswerStatus.UNKNOWN
+    assert story.room.bookings
+
+
+@pytest.mark.parametrize(
+    "order", [ExtendBooking(booking="e1", ends_at=at("10:45")), ReleaseBooking(booking="e1")]
+)
+def test_an_extension_or_release_whose_answer_is_lost_is_what_the_listing_shows(order):
+    story = written().reads("09:00", TEN, tells=(CONFIRMED,))
+    story.then("09:01", ordered(order)).then("09:01:30", UNANSWERED)
+    assert [answer.status for answer in story.answers] == [AnswerStatus.ACCEPTED]
+    if isinstance(order, ExtendBooking):
+        story.reads("09:01:33", entry("e1", "10:00", "10:45"), tells=(MOVED,))
+    else:
+        story.reads("09:01:33", tells=(DELETED,))
+    assert story.answers[-1].status is AnswerStatus.DONE
+
+
+def test_the_answer_of_a_booking_has_the_calendars_own_names_for_it():
+    story = written().then("09:00", ordered(BOOK), REQUESTED)
+    story.reads("09:00:05", entry("e1", "10:00", "10:30", uid="uid-1"), tells=(CONFIRMED,))
+    result = story.answers[-1].result
+    assert result is not None
+    assert (result["entry_id"], result["ical_uid"], result["meeting_id"]) == ("e1", "uid-1", None)
 
 
 def test_an_entry_is_extended_and_released_in_the_calendar():
