@@ -20,6 +20,7 @@ import msgspec
 from agent.core.events import CalendarEntry
 from agent.core.model import EntryId, Meeting
 from cloud_link.calendars import joins, keywords
+from cloud_link.calendars.decoding import decode
 from cloud_link.calendars.errors import (
     CalendarError,
     ClockSkewed,
@@ -105,8 +106,8 @@ def read_key(content: bytes) -> Key:
     """The key in a file's content; CredentialWrong if it is none."""
     mend = "bring the JSON key of the service account, as Google Cloud's console gives it"
     try:
-        said = msgspec.json.decode(content, type=_KeyFile)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # the error's text may quote the key
+        said = decode(content, _KeyFile)
+    except Unreadable:
         raise CredentialWrong("the key file is not a service account's key", mend=mend) from None
     if said.type != "service_account":
         raise CredentialWrong("the key file is not of a service account", mend=mend)
@@ -247,8 +248,8 @@ def token_refused(status: int, body: bytes, *, feature: Feature = Feature.CALEND
     Consent is gone only where reading calendars is refused: what else is not granted is missing alone.
     """
     try:
-        said = msgspec.json.decode(body, type=_TokenRefusal)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = decode(body, _TokenRefusal)
+    except Unreadable:
         return Unreadable(f"the token endpoint answered {status}, which cannot be understood")
     words = said.error_description.lower()
     row = next((row for row in REFUSALS if row.error == said.error and row.words in words), _OTHERS)
@@ -330,8 +331,8 @@ _SLOW, _FAILED = 429, 500
 def reasons(body: bytes) -> tuple[str, ...]:
     """Why something was refused, in Google's words; () where the body does not say so."""
     try:
-        error = msgspec.json.decode(body, type=_ApiRefusal).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        error = decode(body, _ApiRefusal).error
+    except Unreadable:
         return ()
     said = (*(one.reason for one in (*error.errors, *error.details)), error.status)
     return tuple(word for word in said if _WORD.fullmatch(word))
@@ -504,8 +505,8 @@ class Page(msgspec.Struct, rename="camel"):
 def resource(raw: bytes | msgspec.Raw) -> Resource | None:
     """A room of the Directory; None if it has no address or cannot be read."""
     try:
-        said = msgspec.json.decode(raw, type=_Resource)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = decode(raw, _Resource)
+    except Unreadable:
         return None
     address = said.resource_email.strip().lower()
     if not address:
@@ -527,8 +528,8 @@ def resource(raw: bytes | msgspec.Raw) -> Resource | None:
 def building(raw: bytes | msgspec.Raw) -> Building | None:
     """A building of the Directory; None if it cannot be read."""
     try:
-        said = msgspec.json.decode(raw, type=_Building)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = decode(raw, _Building)
+    except Unreadable:
         return None
     return Building(
         building_id=said.building_id,
@@ -623,8 +624,8 @@ class Description(msgspec.Struct):
 def event(raw: bytes | msgspec.Raw) -> Event | None:
     """An event as Google has it; None if it cannot be read."""
     try:
-        return msgspec.json.decode(raw, type=Event)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decode(raw, Event)
+    except Unreadable:
         return None
 
 
@@ -978,7 +979,7 @@ class _AclRule(msgspec.Struct):
 def access_rule(raw: bytes | msgspec.Raw) -> AccessRule | None:
     """A rule of who may see a calendar; None if it cannot be read."""
     try:
-        said = msgspec.json.decode(raw, type=_AclRule)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = decode(raw, _AclRule)
+    except Unreadable:
         return None
     return AccessRule(role=said.role, kind=said.scope.type, who=said.scope.value, rule_id=said.id)

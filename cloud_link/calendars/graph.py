@@ -17,6 +17,7 @@ from tzlocal.windows_tz import win_tz
 from agent.core.events import CalendarEntry
 from agent.core.model import EntryId, Meeting
 from cloud_link.calendars import joins, keywords, window
+from cloud_link.calendars.decoding import decode
 from cloud_link.calendars.errors import (
     CalendarError,
     ClockSkewed,
@@ -192,8 +193,8 @@ _AADSTS = re.compile(r"\AAADSTS([0-9]{1,9})")
 def token_refused(status: int, body: bytes) -> CalendarError:
     """What a token endpoint's answer that is no token means."""
     try:
-        said = msgspec.json.decode(body, type=_TokenRefusal)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = decode(body, _TokenRefusal)
+    except Unreadable:
         return Unreadable(f"the token endpoint answered {status}, which cannot be understood")
     numbers = said.error_codes or [int(number) for number in _AADSTS.findall(said.error_description)]
     row = _row(said.error, numbers)
@@ -272,8 +273,8 @@ def refused(
     Its message is never repeated, as it may quote what was asked.
     """
     try:
-        error = msgspec.json.decode(body, type=_GraphRefusal).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        error = decode(body, _GraphRefusal).error
+    except Unreadable:
         error = _GraphError()
     code = error.code if _CODE.fullmatch(error.code) else "no code"
     shown = f"{status} {code}"
@@ -375,8 +376,8 @@ class Page(msgspec.Struct):
 def place(raw: bytes | msgspec.Raw) -> Place | None:
     """A room of the list; None if it has no address or cannot be read."""
     try:
-        said = msgspec.json.decode(raw, type=_Place)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = decode(raw, _Place)
+    except Unreadable:
         return None
     address = (said.email_address or "").strip().lower()
     if not address:
@@ -472,8 +473,8 @@ class Event(msgspec.Struct, rename="camel"):
 def event(raw: bytes | msgspec.Raw) -> Event | None:
     """An entry as Graph has it; None if it cannot be read."""
     try:
-        return msgspec.json.decode(raw, type=Event)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decode(raw, Event)
+    except Unreadable:
         return None
 
 
@@ -607,8 +608,8 @@ _RESOURCE = re.compile(r"/?users(?:/([^/]+)|\('([^']+)'\))/(?:calendar/)?events"
 def subscription(raw: bytes | msgspec.Raw, *, client_state: str | None = None) -> Subscription | None:
     """A subscription to a room's entries; None if it is to anything else or cannot be read."""
     try:
-        said = msgspec.json.decode(raw, type=_Subscription)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = decode(raw, _Subscription)
+    except Unreadable:
         return None
     found = _RESOURCE.fullmatch(said.resource)
     if found is None:
@@ -728,8 +729,8 @@ def notified(body: bytes) -> Iterator[Hint | LifecycleNotice]:
     Nothing of it is true before its secret has been compared. It is read as far as it is asked for.
     """
     try:
-        said = msgspec.json.decode(body, type=_Notifications)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        said = decode(body, _Notifications)
+    except Unreadable:
         raise Unreadable("not a notification") from None
     return _each(said.value)
 
@@ -739,8 +740,8 @@ def _each(said: Iterable[msgspec.Raw]) -> Iterator[Hint | LifecycleNotice]:
     unreadable = 0
     for raw in said:
         try:
-            each = _heard(msgspec.json.decode(raw, type=_Notification))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            each = _heard(decode(raw, _Notification))
+        except Unreadable:
             unreadable += 1
             if unreadable >= MOST_UNREADABLE:
                 return  # not Graph's word

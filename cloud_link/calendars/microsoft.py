@@ -19,6 +19,7 @@ import structlog
 from agent.core.events import CalendarEntry
 from agent.core.model import EntryId
 from cloud_link.calendars import graph, joins
+from cloud_link.calendars.decoding import decode
 from cloud_link.calendars.errors import (
     CalendarError,
     Conflicting,
@@ -597,8 +598,8 @@ class Microsoft:
     ) -> AsyncIterator[msgspec.Raw]:
         """The items of a page and of those that it leads to."""
         try:
-            page = msgspec.json.decode(first, type=graph.Page)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            page = decode(first, graph.Page)
+        except Unreadable:
             raise Unreadable("a list that cannot be understood") from None
         for _ in range(MOST_PAGES):
             for raw in page.value:

@@ -17,7 +17,16 @@ import msgspec
 import structlog
 
 from cloud_link.calendars import google_calendar, graph, kept, push
-from cloud_link.calendars.errors import CalendarError, Gone, IntegrationError, NotCalled, Throttled, Transient
+from cloud_link.calendars.decoding import decode
+from cloud_link.calendars.errors import (
+    CalendarError,
+    Gone,
+    IntegrationError,
+    NotCalled,
+    Throttled,
+    Transient,
+    Unreadable,
+)
 from cloud_link.calendars.google import Google
 from cloud_link.calendars.google_calendar import FIRST_WORD_WITHIN, Channel, digest_of
 from cloud_link.calendars.graph import Lifecycle, Subscription
@@ -560,8 +569,8 @@ class MicrosoftWatches(Watches[Microsoft, HeldSubscription]):
 
     def _read(self, row: KeptWatch) -> HeldSubscription | None:
         try:
-            said = msgspec.json.decode(row.body, type=_SubscriptionRow)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            said = decode(row.body, _SubscriptionRow)
+        except Unreadable:
             return None
         subscription = Subscription(
             id=row.id,
@@ -705,8 +714,8 @@ class GoogleWatches(Watches[Google, HeldChannel]):
 
     def _read(self, row: KeptWatch) -> HeldChannel | None:
         try:
-            return msgspec.json.decode(row.body, type=HeldChannel)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            return decode(row.body, HeldChannel)
+        except Unreadable:
             return None
 
     async def _sort_out(self, client: Google, wanted: Mapping[str, str]) -> Mapping[str, HeldChannel]:  # noqa: ARG002 - Google does not say which there are

@@ -14,7 +14,8 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from cloud_link.calendars.errors import ClockSkewed, Misconfigured
+from cloud_link.calendars.decoding import decode
+from cloud_link.calendars.errors import ClockSkewed, Misconfigured, Unreadable
 from cloud_link.calendars.wire import read_origin
 
 # Where each region's keys are (Cisco's SDKs), by the region that a code names.
@@ -124,8 +125,8 @@ def key_url(code: str, *, default_region: str = DEFAULT_REGION, urls: Mapping[st
     Only addresses that we know are given, so a forged code leads nowhere else.
     """
     try:
-        claims = msgspec.json.decode(jws.extract_compact(code.strip().encode()).payload, type=_Claims)
-    except (JoseError, ValueError, msgspec.DecodeError):
+        claims = decode(jws.extract_compact(code.strip().encode()).payload, _Claims)
+    except (JoseError, ValueError, Unreadable):
         raise Unsigned("this is not an activation code (a JWT in three parts, joined by dots)") from None
     return urls.get(claims.region) or urls.get(default_region) or urls[DEFAULT_REGION]
 
@@ -211,8 +212,8 @@ def key_id(token: str) -> str | None:
 def knows(keys: bytes, key: str | None) -> bool:
     """Whether a key set has this key."""
     try:
-        known = msgspec.json.decode(keys, type=_Keys)
-    except msgspec.DecodeError:
+        known = decode(keys, _Keys)
+    except Unreadable:
         return False
     return any(one.kid == key for one in known.keys)
 
@@ -269,6 +270,7 @@ def _verified(token: str, keys: bytes) -> _Claims:
         ValueError,
         TypeError,
         KeyError,
+        RecursionError,
         msgspec.DecodeError,
     ):  # their texts may quote what was read
         raise Unsigned("Webex has not signed this, or it was changed on its way") from None
@@ -282,8 +284,8 @@ def _activation(claims: _Claims) -> Activation:
     # Cisco's Java SDK knows no other way than to derive it.
     api_url = claims.webexapis_base_url or oauth_url.removesuffix("/access_token")
     try:
-        access = msgspec.json.decode(claims.xapi_access, type=_Access)
-    except msgspec.DecodeError:
+        access = decode(claims.xapi_access, _Access)
+    except Unreadable:
         access = _Access()
     return Activation(
         org_id=claims.sub,

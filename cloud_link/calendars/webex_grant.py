@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from cloud_link.calendars.errors import Transient
+from cloud_link.calendars.decoding import decode
+from cloud_link.calendars.errors import Transient, Unreadable
 from cloud_link.calendars.webex_codes import Activation
 
 GRANT: Final = "webex-grant.json"
@@ -80,8 +81,8 @@ class GrantFile:
 
 def _read(path: Path, shape: type[Shape]) -> Shape | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=shape)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return decode(path.read_bytes(), shape)
+    except (OSError, Unreadable):
         return None
 
 

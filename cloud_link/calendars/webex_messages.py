@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from cloud_link.calendars.decoding import decode
 from cloud_link.calendars.errors import Unreadable
 
 Path = tuple[str | int, ...]  # ("Status", "Call", 1, "Status"): the root, nodes, and which of several
@@ -76,8 +77,8 @@ def read_batch(body: bytes) -> Batch:
     if not body.strip():
         return Batch(messages=(), unreadable=0)
     try:
-        told = msgspec.json.decode(body, type=_Poll).messages
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        told = decode(body, _Poll).messages
+    except Unreadable:
         raise Unreadable("the queue's answer cannot be understood") from None
     messages: list[Message] = []
     unreadable = 0

@@ -20,6 +20,7 @@ import msgspec
 import stamina
 import stamina.instrumentation
 
+from cloud_link.calendars.decoding import decode
 from cloud_link.calendars.errors import Misconfigured, Throttled, Transient, Unreadable
 
 # The library logs each request with its query, and at level DEBUG the headers with the token.
@@ -66,8 +67,8 @@ class Answer:
     def read(self, shape: type[Shape]) -> Shape:
         """The body in this shape (a msgspec type); Unreadable if it is not."""
         try:
-            return msgspec.json.decode(self.body, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError):  # the error's text may quote what was read
+            return decode(self.body, shape)
+        except Unreadable:
             raise Unreadable(f"an answer ({self.status}) that cannot be understood") from None
 
 

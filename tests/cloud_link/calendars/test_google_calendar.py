@@ -157,14 +157,26 @@ def test_newer_apis_say_why_elsewhere():
     assert type(refused(403, body, about=About.ROOM)) is Misconfigured
 
 
+DEEP = b"[" * 100_000, b'{"error":' * 100_000, b'{"id":"x","start":' + b"[" * 100_000
+
+
 @given(
     status=st.integers(min_value=400, max_value=599),
-    body=st.binary(max_size=50) | st.sampled_from([b"{}", b'{"error": "x"}', b'{"error": {"errors": 1}}']),
+    body=st.binary(max_size=50)
+    | st.sampled_from([b"{}", b'{"error": "x"}', b'{"error": {"errors": 1}}', *DEEP]),
     about=st.sampled_from(About),
 )
 def test_any_answer_is_some_error(status, body, about):
     assert isinstance(refused(status, body, about=about), CalendarError)
     assert isinstance(token_refused(status, body), CalendarError)
+
+
+@pytest.mark.parametrize("body", DEEP)
+def test_what_is_nested_without_an_end_is_nothing_that_can_be_understood(body: bytes):
+    assert (google_calendar.event(body), google_calendar.resource(body)) == (None, None)
+    assert (google_calendar.building(body), google_calendar.access_rule(body)) == (None, None)
+    with pytest.raises(CredentialWrong):
+        read_key(body)
 
 
 # ── the key ───────────────────────────────────────────────────────────────────────────────────────

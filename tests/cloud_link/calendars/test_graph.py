@@ -28,6 +28,7 @@ from cloud_link.calendars.errors import (
     Unreadable,
 )
 from cloud_link.calendars.graph import About, Hint, Lifecycle, LifecycleNotice, Subscription
+from cloud_link.calendars.wire import Answer
 
 OSLO = ZoneInfo("Europe/Oslo")
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -347,12 +348,29 @@ KEYS = st.sampled_from(
 )
 
 
-@given(st.dictionaries(KEYS, json_values, max_size=10) | json_values)
-def test_no_entry_breaks_a_listing(tree: object):
-    made = graph.event(json.dumps(tree).encode())
+DEEP = b"[" * 100_000, b'{"subject":' * 100_000, b'{"id":"x","location":' + b"[" * 100_000
+written = (st.dictionaries(KEYS, json_values, max_size=10) | json_values).map(
+    lambda tree: json.dumps(tree).encode()
+)
+
+
+@given(written | st.sampled_from(DEEP))
+def test_no_entry_breaks_a_listing(body: bytes):
+    made = graph.event(body)
     if made is not None:
         found = graph.entry(made, OSLO)
         assert found is None or found.starts_at <= found.ends_at
+
+
+@pytest.mark.parametrize("body", DEEP)
+def test_what_is_nested_without_an_end_is_nothing_that_can_be_understood(body: bytes):
+    assert (graph.event(body), graph.place(body), graph.subscription(body)) == (None, None, None)
+    assert isinstance(graph.token_refused(400, body), Unreadable)
+    assert isinstance(graph.refused(400, {}, body, about=About.ROOM), CalendarError)
+    with pytest.raises(Unreadable):
+        graph.notified(body)
+    with pytest.raises(Unreadable):
+        Answer(status=200, headers={}, body=body).json()
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40), st.booleans())
