@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import TypeVar
+from types import TracebackType
+from typing import Final, Self
 
 import msgspec
 
-from cloud_link.calendars.errors import CalendarError, CredentialWrong, Revoked, Transient, Unreadable
+from cloud_link.calendars.errors import (
+    CalendarError,
+    CredentialWrong,
+    IntegrationError,
+    Revoked,
+    Transient,
+    Unreadable,
+)
+from cloud_link.calendars.integration import CREDENTIAL_RESTS, Rest, said_by
+from cloud_link.calendars.tokens import TokenTold, tell_nobody
 from cloud_link.calendars.webex_codes import NEW_CODE
 from cloud_link.calendars.wire import Answer, Wire, tracking_id
 
@@ -21,8 +30,18 @@ RENEW_BEFORE_S = 900.0  # the access token's end: what is under way must still b
 RENEW_BEFORE_SHARE = 0.2  # of a token that does not live long
 KEPT_WITHIN_S = 10.0  # a renewal that was begun may end, also while we stop: its answer cannot be had twice
 LAST_WORDS = 200  # characters of a service's own sentence that are shown
+# Access lasts for weeks and is renewed daily, so that nothing is urgent while it is good.
+UNRENEWED_RESTS: Final = Rest(first=timedelta(minutes=2), longest=timedelta(minutes=30))
 
-Done = TypeVar("Done")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalPace:
+    """How often access is renewed."""
+
+    every_s: float = RENEW_EVERY_S
+    without_s: float = (
+        5.0  # the rest after a failure while there is none that is good, unless Webex asks more
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +54,17 @@ class RenewedGrant:
 
 
 class WebexTokens:
-    """Access tokens of one integration. See TokenSource.
+    """Access tokens of one integration; use it with `async with`. See TokenSource.
 
     Each renewal may bring another refresh token, after which the old one is dead: `keep` writes it down
     (atomically: the whole new value or the old one, and on disk when it returns) before anything is done with
     what else the renewal brought. What could not be kept is tried to be kept again, before anything else.
+
+    Access that is good is given at once, also while it is being renewed. After a renewal that failed there is
+    a rest, and a longer one each time. `told` hears of each that was really asked for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that an integration is known by
         self,
         wire: Wire,
         oauth_url: str,
@@ -51,63 +73,109 @@ class WebexTokens:
         client_secret: str,
         refresh_token: str,
         keep: Callable[[RenewedGrant], Awaitable[None]],
-        renew_every_s: float = RENEW_EVERY_S,
+        told: TokenTold = tell_nobody,
+        pace: RenewalPace | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        luck: Callable[[], float] = lambda: 0.5,
     ) -> None:
-        """`refresh_token` is the last one that was kept, or the activation's."""
+        """`refresh_token` is the last one that was kept, or the activation's; `luck` is in [0, 1)."""
         self._wire = wire
         self._oauth_url = oauth_url
         self._client_id = client_id
         self._client_secret = client_secret
         self._refresh_token = refresh_token
         self._keep = keep
-        self._renew_every_s = renew_every_s
+        self._told = told
+        self._pace = pace or RenewalPace()
         self._now = now
+        self._luck = luck
         self._access: _Access | None = None
         self._unkept: _Unkept | None = None
-        self._door = asyncio.Lock()
-        self._answers = 0
-        self._error: CalendarError | None = None
+        self._work: asyncio.Task[None] | None = None  # what must come to its end
+        self._error: CalendarError | None = None  # of the last renewal
+        self._failed = 0  # renewals in a row
+        self._again_at = 0.0  # loop time
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """A renewal that was begun is waited for, for KEPT_WITHIN_S; then the wire may be closed."""
+        if self._work is not None and not self._work.done():
+            await asyncio.wait({self._work}, timeout=KEPT_WITHIN_S)
+            self._work.cancel()
+            await asyncio.wait({self._work})
 
     async def token(self) -> str:
         """One that is good for a while, renewed if need be; CalendarError if there is none to be had.
 
-        Whatever `keep` raises is raised here. May go on for KEPT_WITHIN_S after it was cancelled.
+        Whatever `keep` raises is raised here, where nothing else can be given.
         """
-        answers = self._answers
-        async with self._door:
-            if self._unkept is not None:
-                await self._to_its_end(self._settle(self._unkept))
-            loop = asyncio.get_running_loop()
-            if self._access is not None and loop.time() < self._access.renew_at:
+        loop = asyncio.get_running_loop()
+        if self._access is not None and loop.time() < self._access.lapses_at:
+            if self._access.renew_at <= loop.time() and self._again_at <= loop.time():
+                self._renewing()
+            return self._access.text
+        while True:
+            if self._error is not None and loop.time() < self._again_at:
+                raise self._error.with_traceback(None)
+            self._renewing()
+            await self._ended()
+            if self._access is not None:
                 return self._access.text
-            if self._answers != answers and self._error is not None:
-                raise self._error  # somebody else asked while we waited
-            try:
-                access = await self._to_its_end(self._renew())
-            except CalendarError as error:
-                self._answers += 1
-                self._error = error
-                if self._access is not None and loop.time() < self._access.lapses_at:
-                    return self._access.text  # not renewed this time, and still good
-                raise
-            self._answers += 1
-            self._error = None
-            return access
 
     def forget(self, token: str) -> None:
         """Never give this one again."""
         if self._access is not None and self._access.text == token:
             self._access = None
+            self._error = None  # it was of no hurry until now
 
     async def replace(self, refresh_token: str) -> None:
         """Webex gave another refresh token, unasked: keep it, and use it from now on."""
-        async with self._door:
-            grant = RenewedGrant(refresh_token=refresh_token, renewed_at=self._now(), lapses_at=None)
-            self._unkept = (grant, None)
-            await self._to_its_end(self._settle(self._unkept))
+        grant = RenewedGrant(refresh_token=refresh_token, renewed_at=self._now(), lapses_at=None)
+        before = self._work
 
-    async def _renew(self) -> str:
+        async def replaced() -> None:
+            if before is not None:
+                await asyncio.wait({before})  # what it brings is older
+            self._unkept = (grant, None)
+            await self._settle(self._unkept)
+
+        self._begin(replaced())
+        await self._ended()
+
+    async def _renewed(self) -> None:
+        """Keep what was not kept; renew what is not good for long; know what came of it."""
+        loop = asyncio.get_running_loop()
+        try:
+            if self._unkept is not None:
+                await self._settle(self._unkept)
+            if self._access is None or self._access.renew_at <= loop.time():
+                await self._renew()
+        except CalendarError as error:
+            self._rest_after(error)
+            raise
+        self._error, self._failed, self._again_at = None, 0, 0.0
+        self._told(None)
+
+    def _rest_after(self, error: CalendarError) -> None:
+        loop = asyncio.get_running_loop()
+        asked_s = (error.retry_after_s if isinstance(error, Transient) else None) or 0.0
+        left_s = 0.0 if self._access is None else self._access.lapses_at - loop.time()
+        if left_s > 0:
+            said = said_by(error, at=self._now(), luck=self._luck())
+            rests = CREDENTIAL_RESTS if isinstance(error, IntegrationError) else UNRENEWED_RESTS
+            rest_s = min((rests.after(said, self._failed) - said.at).total_seconds(), left_s)
+        else:  # this machine's own disk may be asked each time
+            rest_s = self._pace.without_s if self._unkept is None else 0.0
+        self._error = error
+        self._failed += 1
+        self._again_at = loop.time() + max(rest_s, asked_s)
+        self._told(error)
+
+    async def _renew(self) -> None:
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
         # Asked again also if the line broke: without its answer we have nothing else to ask with.
@@ -138,12 +206,11 @@ class WebexTokens:
         before = min(RENEW_BEFORE_S, lasts * RENEW_BEFORE_SHARE)
         access = _Access(
             text=said.access_token,
-            renew_at=asked_at + min(self._renew_every_s, lasts - before),
+            renew_at=asked_at + min(self._pace.every_s, lasts - before),
             lapses_at=asked_at + lasts,
         )
         self._unkept = (grant, access)
         await self._settle(self._unkept)
-        return access.text
 
     async def _settle(self, unkept: _Unkept) -> None:
         """Keep what came; only then use it."""
@@ -151,16 +218,25 @@ class WebexTokens:
         await self._keep(grant)
         self._refresh_token, self._access, self._unkept = grant.refresh_token, access, None
 
-    async def _to_its_end(self, work: Coroutine[object, object, Done]) -> Done:
-        task = asyncio.get_running_loop().create_task(work, name="webex renewal")
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait({task}, timeout=KEPT_WITHIN_S)
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, CalendarError):
-                await task
-            raise
+    def _renewing(self) -> None:
+        """Begin the renewal, unless something is under way."""
+        if self._work is None or self._work.done():
+            self._begin(self._renewed())
+
+    def _begin(self, work: Coroutine[object, object, None]) -> None:
+        self._work = asyncio.get_running_loop().create_task(work, name="webex renewal")
+        self._work.add_done_callback(_heeded)
+
+    async def _ended(self) -> None:
+        """What is under way comes to its end also where nobody waits any more."""
+        if self._work is not None:
+            await asyncio.shield(self._work)
+
+
+def _heeded(work: asyncio.Task[None]) -> None:
+    """Nobody needs to have waited for it: what came of it is known."""
+    if not work.cancelled():
+        work.exception()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,8 +32,16 @@ from cloud_link.calendars.integration import Deed, Phase, Said, Service, Turned
 from cloud_link.calendars.matching import Ground, Matching, Named, match
 from cloud_link.calendars.opening import read_file, trusting
 from cloud_link.calendars.views import IntegrationTurned, IntegrationView, RoomView
-from cloud_link.calendars.webex import Integration, Lines, NotAllowed, OperationalState, Webex, activate
-from cloud_link.calendars.webex_access import RenewedGrant, WebexTokens
+from cloud_link.calendars.webex import (
+    LANE,
+    Integration,
+    Lines,
+    NotAllowed,
+    OperationalState,
+    Webex,
+    activate,
+)
+from cloud_link.calendars.webex_access import RenewalPace, RenewedGrant, WebexTokens
 from cloud_link.calendars.webex_codes import (
     NEW_CODE,
     SCOPES,
@@ -95,6 +103,7 @@ class SitePace:
     strangers_every: timedelta = timedelta(minutes=15)  # a device that is not in the directory is looked for
     look_every_s: float = 30.0  # at the activation code's file, and at the clock
     rest_s: float = 10.0  # at least, before a session that failed is begun again
+    renewal: RenewalPace = field(default_factory=RenewalPace)
     queue: QueuePace = field(default_factory=QueuePace)
     wire: WirePace = field(default_factory=WirePace)
 
@@ -103,11 +112,46 @@ class _Anew(Exception):
     """There is another grant: begin with it."""
 
 
+class _Kept:
+    """The grant of one session, as it is on disk; what is renewed is written here, also when it is over."""
+
+    def __init__(self, file: GrantFile, grant: Grant, writing: asyncio.Lock) -> None:
+        """`writing` is held by whoever writes the file."""
+        self.grant = grant
+        self.superseded = False  # by another activation: what is still renewed is of the past
+        self._file: Final = file
+        self._writing: Final = writing
+
+    async def renewed(self, renewed: RenewedGrant) -> None:
+        """Transient if it cannot be kept."""
+        async with self._writing:
+            if not self.superseded:
+                await self._keep(
+                    replace(
+                        self.grant,
+                        refresh_token=renewed.refresh_token,
+                        renewed_at=renewed.renewed_at,
+                        lapses_at=renewed.lapses_at,
+                    )
+                )
+
+    async def given(self, integration: Integration) -> None:
+        """What the integration may do now. Transient if it cannot be kept."""
+        async with self._writing:
+            activation = replace(self.grant.activation, scopes=integration.scopes, access=integration.access)
+            if not self.superseded and activation != self.grant.activation:
+                await self._keep(replace(self.grant, activation=activation))
+
+    async def _keep(self, grant: Grant) -> None:
+        await asyncio.to_thread(self._file.keep, grant)
+        self.grant = grant
+
+
 @dataclass(slots=True)
 class _Session:
     """What there is while the integration can be used."""
 
-    grant: Grant
+    kept: _Kept
     webex: Webex
     tokens: WebexTokens
     lines: Lines
@@ -154,6 +198,8 @@ class WebexSite:
         self._consent = False  # it was given again: what waits is begun
         self._withdrawn = False  # an administrator said so, and Webex signed it
         self._trouble: str | None = None  # since the directory was read last
+        self._unrenewed: CalendarError | None = None  # why access was not renewed; it is good still
+        self._writing: Final = asyncio.Lock()  # the grant
         # what Control Hub has
         self._workspaces: dict[str, Workspace] = {}
         self._devices: dict[str, CloudDevice] = {}
@@ -180,6 +226,8 @@ class WebexSite:
         why = states.words(now)
         if now.phase in (Phase.CONNECTING, Phase.ACTIVE) and self._trouble is not None:
             why = self._trouble
+        elif now.phase is Phase.ACTIVE and self._unrenewed is not None:
+            why = _words(self._unrenewed)
         elif now.phase is Phase.ACTIVE and lacks:
             why = f"the integration's manifest lacks {', '.join(lacks)}; {NotAllowed.default_mend}"
         found = self._matching
@@ -370,19 +418,31 @@ class WebexSite:
 
         async with Lines(dial) as lines:
             grant = await self._granted(lines)
-            tokens = WebexTokens(
+            kept = _Kept(self._file, grant, self._writing)
+            self._unrenewed = None
+            async with WebexTokens(
                 lines.to(grant.activation.oauth_url),
                 grant.activation.oauth_url,
                 client_id=account.client_id,
                 client_secret=secret,
                 refresh_token=grant.refresh_token,
-                keep=self._keep_renewed,
+                keep=kept.renewed,
+                told=self._renewal_told,
+                pace=self._pace.renewal,
                 now=self._now,
-            )
-            webex = Webex(grant.activation, tokens, lines)
-            yield _Session(
-                grant=grant, webex=webex, tokens=tokens, lines=lines, access=grant.activation.access
-            )
+                luck=self._luck,
+            ) as tokens:
+                webex = Webex(grant.activation, tokens, lines)
+                yield _Session(
+                    kept=kept, webex=webex, tokens=tokens, lines=lines, access=grant.activation.access
+                )
+
+    def _renewal_told(self, error: CalendarError | None) -> None:
+        """Access was renewed, or not; where there is none left, whoever asks for it hears of it, too."""
+        if error is not None and self._unrenewed is None:
+            log.warning("webex.not_renewed", why=str(error), mend=error.mend)
+        self._unrenewed = error
+        self._woken.set()
 
     async def _granted(self, lines: Lines) -> Grant:
         """What is kept, or what the activation code gives that was put there since; CalendarError if none."""
@@ -413,20 +473,11 @@ class WebexSite:
             code=self._code,
             first=_digest(activation.refresh_token),
         )
-        await asyncio.to_thread(self._file.keep, grant)
+        async with self._writing:
+            await asyncio.to_thread(self._file.keep, grant)
+            if self._session is not None:
+                self._session.kept.superseded = True
         return grant
-
-    async def _keep_renewed(self, renewed: RenewedGrant) -> None:
-        session = self._session
-        if session is None:
-            raise Transient("no session is open")
-        session.grant = replace(
-            session.grant,
-            refresh_token=renewed.refresh_token,
-            renewed_at=renewed.renewed_at,
-            lapses_at=renewed.lapses_at,
-        )
-        await asyncio.to_thread(self._file.keep, session.grant)
 
     def _read_code(self) -> tuple[str | None, str]:
         """The activation code, and its digest; None and "" if there is none."""
@@ -452,8 +503,12 @@ class WebexSite:
         if session is None:
             return
         session.access = integration.access
-        given = replace(session.grant.activation, scopes=integration.scopes, access=integration.access)
+        given = replace(session.webex.activation, scopes=integration.scopes, access=integration.access)
         session.lacks = lacking(given, scopes=SCOPES, commands=(LISTING,))
+        try:
+            await session.kept.given(integration)
+        except Transient as error:  # it is of use to the doctor alone
+            log.warning("webex.access_not_kept", why=str(error), mend=error.mend)
         await self._turn(states.token_said(self._integration, states.answered(self._now())))
 
     async def hear(self, observations: Sequence[Observation]) -> None:
@@ -482,7 +537,6 @@ class WebexSite:
             case Deprovisioned():
                 self._withdrawn = True
             case Provisioned():
-                self._session = None  # what it still renews is of the past, and not to be kept
                 await self._keep(action.activation)
                 raise _Anew
             case ManifestApproved():
@@ -517,6 +571,8 @@ class WebexSite:
 
     def health(self) -> OperationalState:
         """How we are, for Control Hub."""
+        if self._integration.phase is Phase.ACTIVE and isinstance(self._unrenewed, IntegrationError):
+            return OperationalState.TOKEN_INVALID
         if self._session is not None and self._session.lacks:
             return OperationalState.IMPAIRED
         return HEALTH[self._integration.phase]

@@ -55,6 +55,7 @@ class Faults:
     rotates: bool = True  # each renewal gives a new refresh token, and the old one is dead
     forgives: bool = False  # the old one lives on until the new one was used
     token_refusal: tuple[HTTPStatus, Json] | None = None
+    token_held: asyncio.Event | None = None  # a token that was given is on its way until then
     slow_down: list[tuple[str, HTTPStatus, int]] = field(
         default_factory=list
     )  # path begins with, says, for s
@@ -293,7 +294,10 @@ class WebexCloud(Serving):
     async def _reply(self, request: Request) -> Response:
         method, path = request.method, request.path
         if (method, path) == ("POST", "/v1/access_token"):
-            return self._give_token(_said(request) or {})
+            given = self._give_token(_said(request) or {})
+            if self.faults.token_held is not None:
+                await self.faults.token_held.wait()
+            return given
         if (method, path) == ("GET", "/jwks"):
             return tree(json.loads(self.keys))
         token = request.headers.get("authorization", "").removeprefix("Bearer ")

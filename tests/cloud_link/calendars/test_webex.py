@@ -23,6 +23,7 @@ from cloud_link.calendars.errors import (
     Unreadable,
 )
 from cloud_link.calendars.webex import OperationalState, next_link
+from cloud_link.calendars.webex_access import RenewalPace, WebexTokens
 from cloud_link.calendars.webex_rooms import (
     CloudDevice,
     HeardBookings,
@@ -116,8 +117,8 @@ async def test_a_renewal_is_kept_also_if_nobody_waits_for_it_any_more(cloud, sit
         await asyncio.sleep(0)
         go_on.set()
     assert task.cancelled()
-    assert site.kept.tokens == [cloud.refresh_token]
     await site.tokens.token()
+    assert site.kept.tokens == [cloud.refresh_token]
     assert len(cloud.asked("POST", "/v1/access_token")) == 1
 
 
@@ -146,12 +147,83 @@ async def test_a_wrong_secret_is_the_operators_and_a_dead_refresh_token_the_admi
     assert site.kept.tokens == []
 
 
-async def test_access_that_is_not_renewed_this_time_is_used_while_it_lasts(cloud, site):
-    tokens = tokens_of(cloud, site.lines.to(cloud.url), site.kept, renew_every_s=0.0)
-    first = await tokens.token()
-    cloud.faults.failures += [("/v1/access_token", HTTPStatus.SERVICE_UNAVAILABLE)] * QUICK.attempts
-    assert await tokens.token() == first
-    assert await tokens.token() != first
+async def test_a_session_ends_only_after_the_renewal_that_was_begun_in_it(cloud, site):
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        begun.set()
+        await go_on.wait()
+
+    site.kept.before = wait
+    async with asyncio.TaskGroup() as tasks:
+        async with tokens_of(cloud, site.lines.to(cloud.url), site.kept) as tokens:
+            task = tasks.create_task(tokens.token())
+            await begun.wait()
+            task.cancel()
+            tasks.create_task(_set_later(go_on))
+        assert site.kept.tokens == [cloud.refresh_token]
+
+
+async def _set_later(event: asyncio.Event) -> None:
+    event.set()
+
+
+def always_due(cloud: WebexCloud, site: Site, told: list[CalendarError | None]) -> WebexTokens:
+    """Access that is good for long, and due to be renewed at once."""
+    pace = RenewalPace(every_s=0.0, without_s=0.0)
+    return tokens_of(cloud, site.lines.to(cloud.url), site.kept, pace=pace, told=told.append)
+
+
+async def test_access_is_renewed_beside_those_who_use_it(cloud, site):
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        begun.set()
+        await go_on.wait()
+
+    async with always_due(cloud, site, []) as tokens:
+        first = await tokens.token()
+        site.kept.before = wait
+        assert await tokens.token() == first
+        await begun.wait()
+        assert await tokens.token() == first
+        go_on.set()
+        await site.eventually(lambda: len(site.kept.tokens) == 2)
+        assert await tokens.token() != first
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [
+        ((HTTPStatus.SERVICE_UNAVAILABLE, {}), Transient),
+        ((HTTPStatus.BAD_REQUEST, {"message": "invalid_grant"}), Revoked),
+    ],
+)
+async def test_a_renewal_that_failed_is_told_and_not_tried_again_at_each_request(cloud, site, refusal, kind):
+    told: list[CalendarError | None] = []
+    await site.webex.workspaces()
+    async with always_due(cloud, site, told) as tokens:
+        first = await tokens.token()
+        cloud.faults.token_refusal = refusal
+        assert await tokens.token() == first
+        await site.eventually(lambda: len(told) == 2)
+        asked = len(cloud.seen)
+        for _ in range(50):
+            assert await tokens.token() == first
+            await asyncio.sleep(0)
+        await site.webex.workspaces()
+        assert [one.path for one in cloud.seen[asked:]] == ["/v1/workspaces"]
+        assert [type(each) for each in told] == [type(None), kind]
+
+
+async def test_who_has_no_access_at_all_does_not_ask_at_each_request_either(cloud, site):
+    pace = RenewalPace(without_s=60.0)
+    cloud.faults.failures += [("/v1/access_token", HTTPStatus.SERVICE_UNAVAILABLE)] * 99
+    async with tokens_of(cloud, site.lines.to(cloud.url), site.kept, pace=pace) as tokens:
+        for _ in range(20):
+            with pytest.raises(Transient):
+                await tokens.token()
+    assert len(cloud.seen) == QUICK.attempts
 
 
 async def test_access_that_is_not_taken_is_renewed_once(cloud, site):

@@ -19,6 +19,7 @@ from agent.core.model import CalendarPhase, RoomId
 from cloud_link.calendars.integration import SECOND_LOOK, Service
 from cloud_link.calendars.matching import Ground
 from cloud_link.calendars.views import RoomView
+from cloud_link.calendars.webex_access import RenewalPace
 from cloud_link.calendars.webex_grant import GRANT, REVOKED, GrantFile
 from cloud_link.calendars.webex_rooms import HybridPhase
 from tests.cloud_link.calendars.webex_house import HASTY, Living, living, rooms_of
@@ -120,6 +121,52 @@ async def test_a_kill_between_the_answer_and_its_use_costs_nothing_that_was_kept
     assert (grant(tmp_path)["refresh_token"] == cloud.refresh_token) is (when == "after")
     async with living(cloud, tmp_path):
         assert grant(tmp_path)["refresh_token"] == cloud.refresh_token
+
+
+RENEWING = replace(HASTY, renewal=RenewalPace(every_s=0.0))  # whenever access is used
+
+
+async def test_a_renewal_that_a_stop_finds_under_way_is_kept(cloud, tmp_path):
+    device = cloud.add_device(cloud.add_workspace("Fjord"))
+    async with asyncio.TaskGroup() as tasks:
+        async with living(cloud, tmp_path, pace=RENEWING) as here:
+            await here.site.until_heard()
+            await here.until(lambda: grant(tmp_path)["refresh_token"] == cloud.refresh_token)
+            arrives = cloud.faults.token_held = asyncio.Event()
+            before = cloud.refresh_token
+            asking = tasks.create_task(here.site.status(device, ["RoomAnalytics.*"]))
+            await here.until(lambda: cloud.refresh_token != before)
+            asking.cancel()
+            asyncio.get_running_loop().call_later(0.05, arrives.set)
+        assert grant(tmp_path)["refresh_token"] == cloud.refresh_token
+
+
+async def test_access_that_is_not_renewed_is_said_long_before_it_lapses(cloud, tmp_path):
+    with capture_logs() as logs:
+        async with living(cloud, tmp_path, pace=RENEWING) as here:
+            cloud.faults.token_refusal = HTTPStatus.UNAUTHORIZED, {"message": "invalid_client"}
+            await cloud.say(cloud.health_check())
+            await here.until(lambda: "does not renew our access" in (here.site.view().why or ""))
+            assert "bring the client id and secret" in (here.site.view().why or "")
+            assert here.site.view().phase is CalendarPhase.ACTIVE
+            asked = len(cloud.asked("POST", "/v1/access_token"))
+            for _ in range(5):
+                await cloud.say(cloud.health_check())
+                await here.until(lambda: not cloud.waiting and cloud.polling)
+            await here.until(lambda: cloud.app.get("operationalState") == "token_invalid")
+            assert len(cloud.asked("POST", "/v1/access_token")) == asked
+    assert [each["event"] for each in logs].count("webex.not_renewed") == 1
+
+
+async def test_what_the_integration_may_is_kept_with_its_grant(cloud, tmp_path):
+    async with living(cloud, tmp_path) as here:
+        cloud.manifest["commands"] = ["Bookings.*", "Standby.Deactivate"]
+        await cloud.say(cloud.action("updateApproved", manifestVersion=2))
+        await here.until(lambda: "Standby.Deactivate" in (tmp_path / "state" / GRANT).read_text())
+        kept = GrantFile(tmp_path / "state").read()
+        assert kept is not None
+        assert kept.activation.access.commands == ("Bookings.*", "Standby.Deactivate")
+        assert kept.refresh_token == cloud.refresh_token
 
 
 async def test_nothing_is_used_that_could_not_be_kept(cloud, tmp_path):

@@ -11,6 +11,7 @@ from typing import Any
 from agent.core.model import CalendarPhase, RoomId
 from cloud_link.calendars.accounts import LinkedRoom, Way, WebexAccount
 from cloud_link.calendars.views import IntegrationTurned
+from cloud_link.calendars.webex_access import RenewalPace
 from cloud_link.calendars.webex_queue import QueuePace
 from cloud_link.calendars.webex_site import SitePace, WebexSite
 from cloud_link.calendars.wire import WirePace
@@ -21,6 +22,7 @@ HASTY = SitePace(
     look_every_s=0.02,
     rest_s=0.02,
     hinted_after=timedelta(0),
+    renewal=RenewalPace(without_s=0.0),
     queue=QueuePace(rest_s=0.02, between_s=0.0),
     wire=WirePace(attempts=1),
 )

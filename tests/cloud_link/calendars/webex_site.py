@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cloud_link.calendars.errors import CalendarError
+from cloud_link.calendars.tokens import TokenTold, tell_nobody
 from cloud_link.calendars.webex import Integration, Lines, OperationalState, Webex, activate
-from cloud_link.calendars.webex_access import RenewedGrant, WebexTokens
+from cloud_link.calendars.webex_access import RenewalPace, RenewedGrant, WebexTokens
 from cloud_link.calendars.webex_codes import Action, Activation
 from cloud_link.calendars.webex_messages import Observation
 from cloud_link.calendars.webex_queue import QueuePace, WebexQueue
@@ -16,6 +17,7 @@ from cloud_link.calendars.wire import Wire, WirePace
 from tests.clouds.webex import WebexCloud
 
 QUICK = WirePace(first_rest_s=0.01)
+RENEWALS = RenewalPace(every_s=3600.0, without_s=0.0)
 WITHIN_S = 10.0
 
 
@@ -124,7 +126,8 @@ def tokens_of(
     *,
     refresh_token: str | None = None,
     secret: str | None = None,
-    renew_every_s: float = 3600.0,
+    pace: RenewalPace = RENEWALS,
+    told: TokenTold = tell_nobody,
 ) -> WebexTokens:
     return WebexTokens(
         wire,
@@ -133,7 +136,8 @@ def tokens_of(
         client_secret=secret or cloud.client_secret,
         refresh_token=refresh_token or cloud.refresh_token,
         keep=kept.keep,
-        renew_every_s=renew_every_s,
+        pace=pace,
+        told=told,
     )
 
 
@@ -152,8 +156,8 @@ async def activated(cloud: WebexCloud, *, pace: WirePace = QUICK) -> AsyncIterat
             lines, code, now=datetime.now(UTC), key_urls={"us-east-2_a": cloud.key_url}
         )
         cloud.seen.clear()
-        tokens = tokens_of(
+        async with tokens_of(
             cloud, lines.to(activation.oauth_url), kept, refresh_token=activation.refresh_token
-        )
-        webex = Webex(activation, tokens, lines)
-        yield Site(cloud=cloud, activation=activation, lines=lines, tokens=tokens, webex=webex, kept=kept)
+        ) as tokens:
+            webex = Webex(activation, tokens, lines)
+            yield Site(cloud=cloud, activation=activation, lines=lines, tokens=tokens, webex=webex, kept=kept)
