@@ -77,6 +77,7 @@ class _Room(Generic[W]):
     due_at: datetime
     watch: W | None = None
     pushed: bool = False  # as was told
+    silent: bool = False  # its watch was made, and says nothing
     missed: bool = False  # something may have happened that nobody told us of
     failures: int = 0
     busy: bool = False
@@ -163,6 +164,7 @@ class Watches(ABC, Generic[C, W]):
             self._wanted = None
             self._sorted = False
             for room in self._rooms.values():
+                room.silent = False
                 self._turn(room, pushed=False)
         else:
             self._wanted = {address.lower(): address for address in addresses}
@@ -263,7 +265,10 @@ class Watches(ABC, Generic[C, W]):
         """Begin all that is due, as far as so much may be done at once."""
         now = self._now()
         client = self._client_of()
-        if self._wanted is None or client is None or (self._rest_until and now < self._rest_until):
+        resting = self._rest_until is not None and now < self._rest_until
+        if self._wanted is not None:
+            self._notice_ends(now, resting=resting)
+        if self._wanted is None or client is None or resting:
             return
         if not self._sorted:
             if not self._under_way:
@@ -277,6 +282,14 @@ class Watches(ABC, Generic[C, W]):
         for room in sorted(rooms, key=lambda room: room.due_at)[: self._free()]:
             room.busy = True
             self._start(tasks, self._attend(client, room), room.address)
+
+    def _notice_ends(self, now: datetime, *, resting: bool) -> None:
+        """Rely no more on watches that have run out while they could not be renewed."""
+        for room in self._rooms.values():
+            ends_at = room.watch.ends_at if room.watch is not None else None
+            if room.pushed and (resting or room.failures) and ends_at is not None and ends_at <= now:
+                room.missed = True
+                self._turn(room, pushed=False)
 
     def _free(self) -> int:
         return max(self._pace.at_once - len(self._under_way), 0)
@@ -357,6 +370,7 @@ class Watches(ABC, Generic[C, W]):
         room.failures = 0
         room.due_at = self._due(watch)
         if self._tells(watch) and self._wanted is not None:
+            room.silent = False
             self._turn(room, pushed=True)
             if room.missed:
                 room.missed = False
@@ -677,12 +691,21 @@ class GoogleWatches(Watches[Google, HeldChannel]):
     """Google's channels: there is no renewing, so that a new one is made and then the old one stopped."""
 
     service = Service.GOOGLE
-    _silence: str | None = None  # why it is not certain that Google reaches us
 
     @property
     def trouble(self) -> str | None:
         """See Watches."""
-        return super().trouble or self._silence
+        if (trouble := super().trouble) is not None or not self._is_silent:
+            return trouble
+        return f"Google has made a channel, and nothing comes; {self._reach}"
+
+    @property
+    def _is_silent(self) -> bool:
+        return any(room.silent for room in self._rooms.values())
+
+    @property
+    def _reach(self) -> str:
+        return f"let Google reach {self._url}, with a public certificate; until then calendars are polled"
 
     def heard(self, said: Heard) -> bool:
         """See Watches."""
@@ -704,7 +727,6 @@ class GoogleWatches(Watches[Google, HeldChannel]):
             self._watches[known.id] = known
             self._write_soon(known.id)
             if room is not None and room.watch is not None and room.watch.id == known.id:
-                self._silence = None
                 self._settle(room, known)
             elif (leaving := self._leaving.get(known.id)) is not None:
                 leaving.due_at = self._now()  # now it can be stopped
@@ -737,7 +759,7 @@ class GoogleWatches(Watches[Google, HeldChannel]):
         before = room.watch
         if before is not None and self._now() < google_calendar.replace_at(before.channel, luck=0.0):
             if not before.heard:
-                self._silent(room)
+                self._fell_silent(room)
             return before
         try:
             made = await client.watch(room.address, hook=self._url, keep=self._keep, forget=self._forget)
@@ -777,12 +799,11 @@ class GoogleWatches(Watches[Google, HeldChannel]):
         others = self._leaving.keys() | ({room.watch.id} if room.watch else set())
         return next((held for held in ours if held.answered and held.id not in others), None)
 
-    def _silent(self, room: _Room[HeldChannel]) -> None:
+    def _fell_silent(self, room: _Room[HeldChannel]) -> None:
         self._turn(room, pushed=False)
-        if self._silence is None:
-            mend = f"let Google reach {self._url}, with a public certificate; until then calendars are polled"
-            log.warning("pushes.silent", service=self.service, room=room.address, mend=mend)
-            self._silence = f"Google has made a channel, and nothing comes; {mend}"
+        if not self._is_silent:
+            log.warning("pushes.silent", service=self.service, room=room.address, mend=self._reach)
+        room.silent = True
 
     async def _let_go(self, client: Google, id_: str) -> None:
         if (held := self._watches.get(id_)) is not None:

@@ -14,6 +14,7 @@ from cloud_link.calendars import kept
 from cloud_link.calendars.google_calendar import FIRST_WORD_WITHIN
 from cloud_link.calendars.integration import Service
 from cloud_link.calendars.kept import KeptWatch
+from cloud_link.calendars.microsoft import SUBSCRIBED_FOR
 from cloud_link.calendars.push import Hears
 from cloud_link.calendars.watches import GoogleWatches, MicrosoftWatches, WatchPace
 from cloud_link.database import open_database
@@ -22,7 +23,7 @@ from tests.cloud_link.calendars.watching import Clock, Ears, google, keeping, mi
 from tests.cloud_link.stand import SMALL
 from tests.clouds.google import Google as GoogleCloud
 from tests.clouds.microsoft import Microsoft365
-from tests.clouds.serving import CUT, Request, Response, Serving, tree
+from tests.clouds.serving import CUT, Request, Response, Serving, text, tree
 
 FJORD, LAKE = "fjord@contoso.example", "lake@contoso.example"
 DAY = timedelta(days=1)
@@ -379,6 +380,20 @@ async def test_one_that_ran_out_while_the_cloud_was_away_is_made_anew(site):
         assert await site.kept_ids() == set(site.there())
 
 
+async def test_one_that_runs_out_while_graph_wants_to_be_left_alone_is_not_relied_on(site):
+    async with site.watches(FJORD) as watches:
+        await site.pushed(FJORD)
+        site.cloud.interrupt = lambda request: text("", 429, Retry_After="3600")
+        await site.later(SUBSCRIBED_FOR - MINUTE, watches)
+        await becomes(lambda: watches._rest_until is not None, wanted=True)  # noqa: SLF001
+        await idle(watches)
+        asked = len(site.cloud.seen)
+        assert site.ears.pushed == {FJORD}
+        await site.later(2 * MINUTE, watches)
+        await site.pushed()
+        assert len(site.cloud.seen) == asked
+
+
 async def test_rooms_come_and_go(site):
     async with site.watches(FJORD) as watches:
         await site.pushed(FJORD)
@@ -521,6 +536,39 @@ async def test_a_channel_that_says_nothing_is_not_relied_on(workspace):
         await site.pushed(room)
         assert watches.trouble is None
         assert len(site.workspace.channel_ids) == 1
+
+
+@asynccontextmanager
+async def silent(site: GoogleSite) -> AsyncIterator[GoogleWatches]:
+    """Of two rooms nothing came in time."""
+    site.workspace.faults.deaf = True
+    async with site.watches(site.fjord.address, site.lake.address) as watches:
+        await becomes(lambda: len(site.there()), 2)
+        await idle(watches)
+        await site.later(FIRST_WORD_WITHIN, watches)
+        await becomes(lambda: sum(room.silent for room in watches._rooms.values()), 2)  # noqa: SLF001
+        site.workspace.faults.deaf = False
+        yield watches
+
+
+async def test_one_rooms_first_word_is_no_other_rooms(workspace):
+    new = {"id": "new", "start": {"date": "2026-01-01"}, "end": {"date": "2026-01-02"}}
+    async with silent(workspace) as watches:
+        workspace.fjord.put(dict(new))
+        await workspace.pushed(workspace.fjord.address)
+        assert "let Google reach https://" in (watches.trouble or "")
+        workspace.lake.put(dict(new))
+        await workspace.pushed(workspace.fjord.address, workspace.lake.address)
+        assert watches.trouble is None
+
+
+async def test_where_nothing_is_waited_for_silence_is_no_trouble(workspace):
+    async with silent(workspace) as watches:
+        watches.use(None)
+        assert watches.trouble is None
+    async with silent(workspace) as watches:
+        await watches.wipe()
+        assert watches.trouble is None
 
 
 async def test_a_channel_is_replaced_before_its_end_the_new_one_first(workspace):
