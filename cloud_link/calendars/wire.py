@@ -99,6 +99,9 @@ class Wire:
         self._pace = pace or WirePace()
         self._throttled = throttled
         self._rests: dict[str, float] = {}  # loop time, by lane
+        self._asking = 0  # under way
+        self._closing = False
+        self._all_answered = asyncio.Event()
         try:
             self._client = httpx.AsyncClient(
                 verify=context or ssl.create_default_context(),
@@ -124,8 +127,14 @@ class Wire:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections that are kept open."""
-        await self._client.aclose()
+        """Take no more questions, and close the connections when what is under way has been answered."""
+        self._closing = True
+        try:
+            while self._asking:
+                self._all_answered.clear()
+                await self._all_answered.wait()
+        finally:
+            await self._client.aclose()
 
     async def ask(  # noqa: PLR0913 - all that a request may have
         self,
@@ -145,8 +154,11 @@ class Wire:
         `url` is a path, or a link that the service gave; Unreadable if that leads elsewhere. `again`: may be
         repeated although it may have been done already; as the method suggests, unless said otherwise.
         `lane`: whose patience is tried (a mailbox); if one in it is told to wait, all others in it do, too.
-        Throttled or Transient when it was asked often enough, with the service's own `retry_after_s`.
+        Throttled or Transient when it was asked often enough, with the service's own `retry_after_s`;
+        Transient after `close`.
         """
+        if self._closing:
+            raise Transient(f"{self.origin} is asked in another way by now")
         target = self._target(url)
         asked: dict[str, str] = {"Accept": "application/json", **(headers or {})}
         if token is not None:
@@ -168,6 +180,7 @@ class Wire:
                 return True
             return seen.retry_after_s <= self._pace.patience_s and timedelta(seconds=seen.retry_after_s)
 
+        self._asking += 1
         try:
             async for attempt in stamina.retry_context(
                 on=rest,
@@ -181,6 +194,9 @@ class Wire:
                     return await self._in_lane(lane, request)
         except _NotDone as error:
             raise error.seen from None
+        finally:
+            self._asking -= 1
+            self._all_answered.set()
         raise AssertionError  # an attempt returns or raises
 
     def rest_s(self, lane: str) -> float:

@@ -152,6 +152,11 @@ class Serving:
         self._heard = asyncio.Event()
 
     @property
+    def open(self) -> int:
+        """Connections that stand now."""
+        return len(self._writers)
+
+    @property
     def url(self) -> str:
         return f"{'http' if self._plain else 'https'}://127.0.0.1:{self.port}"
 

@@ -97,6 +97,8 @@ class Stand:
         self.told: list[tuple[RoomId, RoomEvent]] = []
         self.turned: list[IntegrationTurned] = []
         self.delivering: Callable[[], Awaitable[object]] | None = None
+        self.telling: Callable[[IntegrationTurned], Awaitable[object]] | None = None
+        self.holding: asyncio.Event | None = None  # until then nobody is told what was answered
         self.luck: Callable[[], float] = lambda: 0.5
         self.calendars: SiteCalendars
         self.database: Database
@@ -110,7 +112,10 @@ class Stand:
         async def counted(request: Request) -> Response:
             self._being_answered += 1
             try:
-                return await answer(request)
+                answered = await answer(request)
+                if (holding := self.holding) is not None:
+                    await holding.wait()
+                return answered
             finally:
                 self._being_answered -= 1
 
@@ -224,6 +229,8 @@ class Stand:
 
     async def _tell(self, turned: IntegrationTurned) -> None:
         self.turned.append(turned)
+        if self.telling is not None:
+            await self.telling(turned)
 
     async def kept(self) -> kept.Kept:
         def read(tx: Connection) -> kept.Kept:

@@ -1,5 +1,6 @@
 """A site's calendars over real sockets and a real database: read, in trouble, revoked, written, restarted."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from cloud_link.calendars.google_calendar import Writing
 from cloud_link.calendars.integration import Service
 from cloud_link.calendars.matching import Ground
 from cloud_link.calendars.push import Hears
+from cloud_link.calendars.views import IntegrationTurned
 from tests.cloud_link.calendars.reading import NINE, Clock, Stand
 from tests.cloud_link.calendars.reading import stand as standing
 from tests.cloud_link.calendars.watching import opened
@@ -356,6 +358,63 @@ async def test_a_proxy_that_is_none_and_an_authority_that_is_none_are_told(stand
         assert len(stand.turned) == 2
 
 
+async def test_what_a_client_that_was_given_up_is_still_told_does_not_count(stand: Stand):
+    stand.add_microsoft("fjord")
+    refuse(stand, 400, "unauthorized_client", 700016)
+    async with stand.running(microsoft=stand.microsoft_account()) as site:
+        await stand.until(lambda: stand.phases("fjord")[-1:] == [DEGRADED])
+        stand.holding = told = asyncio.Event()
+        seen = len(stand.microsoft_service.seen)
+        stand.clock.put(stand.clock.at + timedelta(minutes=7))  # it is asked a second time
+        await stand.microsoft_service.until_seen(seen + 1)
+        stand.microsoft.faults.token_refusal, stand.holding = None, None
+        active = asyncio.Event()
+
+        async def note(turned: IntegrationTurned) -> None:
+            if turned.phase is ACTIVE:
+                active.set()
+
+        stand.telling = note
+        assert await site.consent(Service.MICROSOFT)
+        await active.wait()
+        told.set()
+        await stand.go_on(minutes=20)
+        assert stand.phases("fjord") == [CONNECTING, DEGRADED, CONNECTING, ACTIVE]
+        assert not (await stand.kept()).revoked
+
+
+async def test_a_client_that_was_given_up_keeps_no_connection(stand: Stand):
+    stand.add_microsoft("fjord")
+    async with stand.running(microsoft=stand.microsoft_account()) as site:
+        await stand.until(lambda: stand.listed("fjord"))
+        stood = stand.microsoft_service.open
+        for _ in range(5):
+            connections = stand.microsoft_service.connections
+            await site.consent(Service.MICROSOFT)
+            await stand.until(lambda now=connections: stand.microsoft_service.connections > now)  # type: ignore[misc]
+            await stand.go_on(minutes=1)
+        assert stand.microsoft_service.open <= stood + 1
+
+
+async def test_consent_that_is_given_while_it_is_noted_as_gone_stays_given(stand: Stand):
+    stand.add_microsoft("fjord", "lake")
+    async with stand.running(microsoft=stand.microsoft_account()) as site:
+        await stand.until(lambda: stand.listed("fjord") and stand.listed("lake"))
+
+        async def consent_at_once(turned: IntegrationTurned) -> None:
+            if turned.phase is CalendarPhase.REVOKED:
+                stand.microsoft.roles |= {"Place.Read.All", "Calendars.Read"}
+                await site.consent(Service.MICROSOFT)
+
+        stand.telling = consent_at_once
+        stand.microsoft.roles.clear()
+        stand.microsoft.expire_tokens()
+        revoked_and_back = [CalendarPhase.REVOKED, CONNECTING, ACTIVE]
+        await stand.until(lambda: [turned.phase for turned in stand.turned][-3:] == revoked_and_back, hours=2)
+        await stand.still()
+        assert not (await stand.kept()).revoked
+
+
 async def test_a_clock_that_is_wrong_is_told_and_wipes_nothing(stand: Stand):
     stand.add_google("fjord")
     late = timedelta(hours=2)
@@ -464,6 +523,54 @@ async def test_a_list_that_is_cut_short_unlinks_nobody(stand: Stand):
         await stand.until(lambda: stand.microsoft.calls["places"] > 1)
         await stand.still()
         assert site.linked() == {FJORD: (MICROSOFT,)}
+
+
+async def test_a_mailbox_that_was_deleted_is_no_longer_the_rooms_and_another_is_looked_for(stand: Stand):
+    stand.add_microsoft("fjord", "lake", by_hand=False)
+    async with stand.running(microsoft=stand.microsoft_account()) as site:
+        await stand.until(lambda: stand.listed("fjord") and stand.listed("lake"))
+        await stand.go_on(minutes=10)
+        del stand.microsoft.rooms["fjord@contoso.example"]
+        await stand.until(lambda: stand.phases("fjord")[-1] is DEGRADED, minutes=20)
+        assert "found by the room's name" in (stand.why("fjord") or "")
+        assert "address in the configuration" not in (stand.why("fjord") or "")
+        await stand.until(lambda: site.linked() == {LAKE: (MICROSOFT,)}, minutes=10)
+        assert list(stand.of("fjord", CalendarsLinked))[-1] == CalendarsLinked(calendars=())
+        await stand.still()
+        assert (await stand.kept()).links[Service.MICROSOFT] == {LAKE: "lake@contoso.example"}
+        asked = stand.microsoft.asked["fjord@contoso.example"]
+        stand.microsoft.add_room("fjord2@contoso.example", "Fjord")
+        await stand.until(
+            lambda: stand.room_view(Service.MICROSOFT, "fjord").address == "fjord2@contoso.example", hours=25
+        )
+        assert stand.microsoft.asked["fjord@contoso.example"] == asked
+
+
+async def test_an_address_by_hand_stays_although_nothing_is_there(stand: Stand):
+    stand.add_microsoft("fjord", "lake")
+    del stand.microsoft.rooms["fjord@contoso.example"]
+    async with stand.running(microsoft=stand.microsoft_account()) as site:
+        await stand.until(lambda: stand.phases("fjord")[-1:] == [DEGRADED])
+        await stand.go_on(hours=25)
+        assert site.linked()[FJORD] == (MICROSOFT,)
+        assert "check the mailbox address in the configuration" in (stand.why("fjord") or "")
+        assert stand.microsoft.calls["places"] <= 3
+
+
+async def test_what_was_found_in_another_tenant_is_asked_for_in_this_one_never(stand: Stand):
+    stand.add_microsoft("fjord", by_hand=False)
+    async with stand.running(microsoft=stand.microsoft_account()):
+        await stand.until(lambda: stand.listed("fjord"))
+        await stand.still()
+    asked = stand.microsoft.asked["fjord@contoso.example"]
+    stand.microsoft.tenant = "fabrikam.example"
+    stand.microsoft.rooms.clear()
+    stand.microsoft.add_room("fjord@fabrikam.example", "Fjord")
+    async with stand.running(microsoft=stand.microsoft_account()) as site:
+        assert site.linked() == {}
+        await stand.until(lambda: site.linked() == {FJORD: (MICROSOFT,)})
+        await stand.until(lambda: stand.microsoft.asked["fjord@fabrikam.example"])
+        assert stand.microsoft.asked["fjord@contoso.example"] == asked
 
 
 async def test_what_comes_of_a_calendar_that_is_another_rooms_by_now_is_dropped(stand: Stand):

@@ -424,3 +424,27 @@ def test_origins(url: str, origin: str):
 def test_no_origins(url: str):
     with pytest.raises(Misconfigured):
         read_origin(url)
+
+
+# ── closing ──
+
+
+async def test_a_wire_that_closes_lets_what_is_under_way_be_answered_and_takes_no_more():
+    answering = asyncio.Event()
+
+    async def slowly(request: Request) -> Response:
+        await answering.wait()
+        return await echo(request)
+
+    async with Serving(slowly) as service, asyncio.TaskGroup() as tasks:
+        wire = Wire(service.url, context=service.client_context(), pace=QUICK)
+        asking = tasks.create_task(wire.ask("GET", "/a"))
+        await service.until_seen(1)
+        closing = tasks.create_task(wire.close())
+        await asyncio.sleep(0)
+        with pytest.raises(Transient):
+            await wire.ask("GET", "/b")
+        answering.set()
+        assert (await asking).status == 200
+        await closing
+        assert len(service.seen) == 1
