@@ -333,15 +333,6 @@ def _denied(about: About, shown: str) -> CalendarError:
             assert_never(about)
 
 
-def revoked(places: CalendarError | None, rooms: Mapping[str, CalendarError | None]) -> Revoked | None:
-    """Whether consent is gone although tokens are given: the list of rooms and every room are denied."""
-    if not isinstance(places, RoomsDenied) or not rooms:
-        return None
-    if not all(isinstance(error, RoomDenied) for error in rooms.values()):
-        return None
-    return Revoked("the application's permissions are gone: no room may be read", mend=_CONSENT)
-
-
 # ── rooms ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -631,10 +622,9 @@ def renew_at(made_at: datetime, expires_at: datetime, *, luck: float) -> datetim
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """What to do so that there is one living subscription for each room."""
+    """What to do so that there is at most one living subscription for each room; the others want one."""
 
     keep: tuple[Subscription, ...] = ()  # as we stored them, with the expiry that Graph has
-    make: tuple[str, ...] = ()  # addresses; each of these rooms is to be listed, too
     delete: tuple[str, ...] = ()  # ids of those that call us and that we do not know, or not any more
 
 
@@ -669,7 +659,6 @@ def reconcile(
             delete.append(each.id)
     return Reconciliation(
         keep=tuple(keep.values()),
-        make=tuple(sorted(wanted - keep.keys())),
         delete=tuple(delete),
     )
 
@@ -696,7 +685,6 @@ class Hint:
 
     subscription_id: str
     client_state: str = field(repr=False)  # to be compared with the subscription's, in constant time
-    tenant_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -705,14 +693,12 @@ class LifecycleNotice:
 
     subscription_id: str
     client_state: str = field(repr=False)  # the same
-    tenant_id: str | None = None
     what: Lifecycle
 
 
 class _Notification(msgspec.Struct, rename="camel"):
     subscription_id: str
     client_state: str | None = None
-    tenant_id: str | None = None
     lifecycle_event: str | None = None
 
 
@@ -761,7 +747,6 @@ def _heard(said: _Notification) -> Hint | LifecycleNotice:
         return LifecycleNotice(
             subscription_id=said.subscription_id,
             client_state=secret,
-            tenant_id=said.tenant_id,
             what=what,
         )
-    return Hint(subscription_id=said.subscription_id, client_state=secret, tenant_id=said.tenant_id)
+    return Hint(subscription_id=said.subscription_id, client_state=secret)

@@ -150,15 +150,6 @@ def test_a_token_without_roles_is_known_by_its_header_too():
     assert isinstance(graph.refused(401, DIAGNOSTICS, b"", about=About.ROOM), RoomDenied)
 
 
-def test_revoked_only_when_nothing_at_all_may_be_read():
-    denied, no_list = RoomDenied("no"), RoomsDenied("no")
-    assert isinstance(graph.revoked(no_list, {"a": denied, "b": denied}), Revoked)
-    assert graph.revoked(no_list, {"a": denied, "b": None}) is None
-    assert graph.revoked(None, {"a": denied}) is None
-    assert graph.revoked(no_list, {}) is None
-    assert graph.revoked(no_list, {"a": denied, "b": Transient("later")}) is None
-
-
 # ── entries ──
 
 
@@ -417,7 +408,7 @@ def test_what_is_notified():
         "validationTokens": None,
     }
     assert tuple(graph.notified(json.dumps(body).encode())) == (
-        Hint(subscription_id="s1", client_state="x", tenant_id="t"),
+        Hint(subscription_id="s1", client_state="x"),
         Hint(subscription_id="s2", client_state=""),
         LifecycleNotice(subscription_id="s3", client_state="x", what=Lifecycle.REAUTHORIZE),
         LifecycleNotice(subscription_id="s3", client_state="x", what=Lifecycle.REMOVED),
@@ -479,7 +470,6 @@ def test_reconciled_at_start():
     ]
     plan = graph.reconcile(stored, there, rooms=["A@x", "b@x", "d@x", "e@x", "f@x"], url=DOOR, now=NOW)
     assert plan.keep == (subscription("kept", "a@x", "s", minutes=60),)
-    assert plan.make == ("b@x", "d@x", "e@x", "f@x")
     assert set(plan.delete) == {
         "twin",
         "unwanted",
@@ -495,7 +485,7 @@ def test_a_restart_changes_nothing():
     stored = [subscription(name, f"{name}@x", "s") for name in "abc"]
     there = [subscription(name, f"{name}@x") for name in "cab"]
     plan = graph.reconcile(stored, there, rooms=["a@x", "b@x", "c@x"], url=DOOR, now=NOW)
-    assert (plan.make, plan.delete) == ((), ())
+    assert plan.delete == ()
     assert {each.id for each in plan.keep} == {"a", "b", "c"}
 
 
