@@ -45,6 +45,9 @@ Listed = tuple[CalendarEntry, ...] | CalendarError
 Tell = Callable[[str, Listed], Awaitable[None]]  # a room's address, and what came of it
 
 ROOMS_AT_ONCE = 100  # a page of the list of rooms; also what Graph gives unasked
+HELD_SELECTED = (
+    "id,start,end,isAllDay,isCancelled,isDraft,showAs,responseStatus,createdDateTime,transactionId"
+)
 ENTRIES_AT_ONCE = 100  # two days of a room seldom fill a page
 MOST_PAGES = 100
 BATCH = 20  # Graph's own limit
@@ -482,9 +485,18 @@ class Microsoft:
     ) -> EntryId:
         """Book the room as itself; the same `request_id` books once, however often it is asked.
 
-        WritingOff unless `writes`. `organizer` is who it is for, in words.
+        Exchange looks for no conflicts in what a mailbox writes into its own calendar: what is there already
+        is Refused here, and of two that come at once the earlier one stays. WritingOff unless `writes`.
+        `organizer` is who it is for, in words.
         """
         self._may_write()
+        span = Window(starts_at=starts_at, ends_at=ends_at)
+        there = await self._in_span(address, span)
+        mine = next((each for each in there if each.transaction_id == request_id), None)
+        if mine is not None:
+            return await self._unless_second(address, EntryId(mine.id), there)
+        if there:
+            raise _taken()
         entry: dict[str, object] = {
             "subject": title or "",
             "start": {"dateTime": graph.timestamp(starts_at).removesuffix("Z"), "timeZone": "UTC"},
@@ -498,11 +510,67 @@ class Microsoft:
         answer = await self._write(
             "POST", address, f"/v1.0{graph.mailbox_path(address)}/events", json=entry, again=True
         )
-        return EntryId(answer.read(_Made).id)
+        made = EntryId(answer.read(_Made).id)
+        try:
+            there = await self._in_span(address, span)
+        except CalendarError as error:
+            log.warning("microsoft.booking.unchecked", room=address, why=str(error))
+            return made
+        return await self._unless_second(address, made, there)
+
+    async def _in_span(self, address: str, span: Window) -> tuple[_Held, ...]:
+        """What keeps the room in a span, as it is this very moment."""
+        query = {
+            "startDateTime": graph.timestamp(span.starts_at),
+            "endDateTime": graph.timestamp(span.ends_at),
+            "$top": str(ENTRIES_AT_ONCE),
+            "$select": HELD_SELECTED,
+        }
+        path = f"/v1.0{graph.mailbox_path(address)}/calendarView?{urlencode(query, safe='$,:')}"
+        answer = await self._write("GET", address, path, about=About.ROOM)
+        found: list[_Held] = []
+        async for raw in self._all(answer.body, lane=address.lower(), about=About.ROOM):
+            try:
+                held = decode(raw, _Held)
+            except Unreadable:
+                continue
+            entry = graph.entry(held, UTC)
+            if entry is None or not held.occupies:
+                continue
+            if entry.all_day or span.overlaps(entry.starts_at, entry.ends_at):
+                found.append(held)
+        return tuple(found)
+
+    async def _unless_second(self, address: str, made: EntryId, there: Iterable[_Held]) -> EntryId:
+        """What roomd made; deleted and Refused if something was there before it."""
+        own = next((each for each in there if each.id == made), None)
+        if own is None or not any(each.order < own.order for each in there):
+            return made
+        log.info("microsoft.booking.second", room=address)
+        try:
+            await self._write("DELETE", address, _entry_path(address, made))
+        except Gone:
+            pass
+        except CalendarError as error:
+            raise Refused(
+                f"something else was booked at the same moment, and roomd's entry stays beside it: {error}",
+                mend="delete roomd's entry in the room's calendar",
+            ) from None
+        raise _taken()
 
     async def extend(self, address: str, entry_id: EntryId, *, ends_at: datetime) -> None:
-        """Let an entry end at another time. WritingOff unless `writes`; Gone if there is none."""
+        """Let an entry end at another time, if nothing else is there by then.
+
+        WritingOff unless `writes`; Gone if there is none.
+        """
         self._may_write()
+        answer = await self._write("GET", address, f"{_entry_path(address, entry_id)}?$select=id,start,end")
+        before = graph.event(answer.body)
+        entry = None if before is None else graph.entry(before, UTC)
+        if entry is not None and entry.ends_at < ends_at:
+            added = Window(starts_at=entry.ends_at, ends_at=ends_at)
+            if any(each.id != entry_id for each in await self._in_span(address, added)):
+                raise _taken()
         end = {"dateTime": graph.timestamp(ends_at).removesuffix("Z"), "timeZone": "UTC"}
         await self._write("PATCH", address, _entry_path(address, entry_id), json={"end": end})
 
@@ -527,18 +595,25 @@ class Microsoft:
             raise WritingOff("writing to Microsoft 365 is off")
 
     async def _write(
-        self, method: str, address: str, path: str, *, json: object = None, again: bool | None = None
+        self,
+        method: str,
+        address: str,
+        path: str,
+        *,
+        json: object = None,
+        again: bool | None = None,
+        about: About = About.ENTRY,
     ) -> Answer:
         async with self._at(address):
             answer = await self._ask(
                 method,
                 path,
                 json=json,
-                headers={"Prefer": graph.LASTING_IDS},
+                headers={"Prefer": graph.UTC_AND_LASTING_IDS},
                 again=again,
                 lane=address.lower(),
             )
-        self._check(answer, About.ENTRY)
+        self._check(answer, about)
         return answer
 
     # ── asking ──
@@ -650,6 +725,22 @@ class _Described(msgspec.Struct):
 
 class _Made(msgspec.Struct):
     id: str
+
+
+class _Held(graph.Event, rename="camel"):
+    """An entry that is in the way, or ours."""
+
+    created_date_time: str | None = None
+    transaction_id: str | None = None  # of what an application made
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """Who came first. What matters most is that all who ask see the same order."""
+        return self.created_date_time or "", self.id
+
+
+def _taken() -> Refused:
+    return Refused("something else is booked in this time", mend="choose another time or another room")
 
 
 class _Organized(msgspec.Struct, rename="camel"):

@@ -248,7 +248,9 @@ class Microsoft365:
     ) -> str:
         """An entry in a room's calendar, accepted by the room; its key. Dates make it all day."""
         mailbox = self.rooms[address.lower()]
-        key = f"e{next(self._numbers)}"
+        number = next(self._numbers)
+        key = f"e{number}"
+        created = self.now() + timedelta(microseconds=number)
         unique = hashlib.sha256(key.encode()).hexdigest().upper()
         mailbox.entries[key] = Entry(
             key=key,
@@ -256,6 +258,7 @@ class Microsoft365:
             ends=ends,
             fields={
                 "changeKey": f"ck-{key}-1",
+                "createdDateTime": f"{created.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}0Z",
                 "iCalUId": _global_id(unique, None),
                 "subject": subject,
                 "bodyPreview": "",

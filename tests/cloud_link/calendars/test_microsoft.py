@@ -1000,6 +1000,130 @@ async def test_a_booking_whose_answer_was_lost_is_one_booking(stand: Stand):
     assert len(stand.tenant.rooms[FJORD].entries) == 1
 
 
+async def book(client: Microsoft, request: str = "r1") -> EntryId:
+    return await client.book(
+        FJORD, starts_at=EIGHT, ends_at=NINE, title="Ours", organizer=None, request_id=request
+    )
+
+
+def posted(request: Request) -> bool:
+    return request.method == "POST" and request.path.endswith("/events")
+
+
+def subjects(stand: Stand) -> list[str]:
+    return [entry.fields["subject"] for entry in stand.tenant.rooms[FJORD].entries.values()]
+
+
+async def writer(stand: Stand) -> Microsoft:
+    stand.tenant.roles = set(READ_WRITE)
+    return await stand.client(writes=True)
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends"), [(EIGHT, NINE), (EIGHT + timedelta(minutes=59), TEN), (DAY, DAY + timedelta(days=1))]
+)
+async def test_what_is_there_already_is_not_booked_over(
+    stand: Stand, starts: datetime | date, ends: datetime | date
+):
+    client = await writer(stand)
+    stand.tenant.add(FJORD, "Theirs", starts, ends)
+    with pytest.raises(Refused, match="something else is booked"):
+        await book(client)
+    assert subjects(stand) == ["Theirs"]
+    assert not any(posted(request) for request in stand.service.seen)
+
+
+async def test_what_only_touches_or_keeps_the_room_free_is_not_in_the_way(stand: Stand):
+    client = await writer(stand)
+    stand.tenant.add(FJORD, "After", NINE, TEN)
+    stand.tenant.add(FJORD, "Free", EIGHT, NINE, showAs="free")
+    stand.tenant.add(FJORD, "Cancelled", EIGHT, NINE, isCancelled=True)
+    assert await book(client)
+
+
+def during_the_post(stand: Stand, then: Callable[[], object]) -> None:
+    """Once, between what was there before and what roomd writes."""
+    waiting = [then]
+
+    def interrupt(request: Request) -> Response | None:
+        if posted(request) and waiting:
+            waiting.pop()()
+        return None
+
+    stand.service.interrupt = interrupt
+
+
+async def test_of_two_that_come_at_once_the_earlier_stays(stand: Stand):
+    client = await writer(stand)
+    during_the_post(stand, lambda: stand.tenant.add(FJORD, "Theirs", EIGHT, NINE))
+    with pytest.raises(Refused, match="something else is booked"):
+        await book(client)
+    assert subjects(stand) == ["Theirs"]
+
+
+async def test_what_comes_after_ours_leaves_it(stand: Stand):
+    client = await writer(stand)
+    answer = stand.tenant.answer
+
+    async def followed(request: Request) -> Response:
+        response = await answer(request)
+        if posted(request):
+            stand.tenant.add(FJORD, "Theirs", EIGHT, NINE)
+        return response
+
+    stand.service._answer = followed  # noqa: SLF001 - the tenant is not alone
+    assert await book(client)
+    assert subjects(stand) == ["Ours", "Theirs"]
+
+
+async def test_two_that_do_not_know_each_other_book_the_room_once(stand: Stand):
+    clients = [await writer(stand) for _ in range(4)]
+    stand.tenant.faults.latency_s = 0.02
+    answers = await asyncio.gather(
+        *(book(each, f"r{number}") for number, each in enumerate(clients)), return_exceptions=True
+    )
+    assert len([each for each in answers if isinstance(each, str)]) == 1
+    assert all(isinstance(each, str | Refused) for each in answers)
+    assert subjects(stand) == ["Ours"]
+
+
+async def test_a_booking_that_is_second_and_cannot_be_deleted_says_so(stand: Stand):
+    client = await writer(stand)
+    stand.tenant.add(FJORD, "Other", TEN, TEN + timedelta(hours=1))
+
+    def interrupt(request: Request) -> Response | None:
+        if posted(request):
+            stand.tenant.add(FJORD, "Theirs", EIGHT, NINE)
+        return text("no", 403) if request.method == "DELETE" else None
+
+    stand.service.interrupt = interrupt
+    with pytest.raises(Refused, match="stays beside it") as caught:
+        await book(client)
+    assert "delete roomd's entry" in caught.value.mend
+
+
+async def test_a_booking_that_cannot_be_looked_at_again_is_one(stand: Stand):
+    client = await writer(stand)
+
+    def interrupt(request: Request) -> Response | None:
+        made = any(posted(each) for each in stand.service.seen)
+        return text("no", 403) if made and request.method == "GET" else None
+
+    stand.service.interrupt = interrupt
+    assert await book(client)
+    assert subjects(stand) == ["Ours"]
+
+
+async def test_a_booking_is_not_extended_over_what_is_there(stand: Stand):
+    client = await writer(stand)
+    made = await book(client)
+    stand.tenant.add(FJORD, "Next", NINE, TEN)
+    with pytest.raises(Refused, match="something else is booked"):
+        await client.extend(FJORD, made, ends_at=NINE + timedelta(minutes=15))
+    assert not any(request.method == "PATCH" for request in stand.service.seen)
+    await client.extend(FJORD, made, ends_at=EIGHT + timedelta(minutes=45))
+
+
 @pytest.mark.parametrize("response_requested", [True, False])
 async def test_what_others_organize_is_declined(stand: Stand, response_requested: bool):
     stand.tenant.roles = set(READ_WRITE)
