@@ -12,6 +12,8 @@ import msgspec
 from cloud_link.calendars.decoding import decode
 from cloud_link.calendars.errors import Unreadable
 
+NO_DEVICE = ""
+
 Path = tuple[str | int, ...]  # ("Status", "Call", 1, "Status"): the root, nodes, and which of several
 
 
@@ -69,7 +71,9 @@ class Batch:
     """What one poll brought."""
 
     messages: tuple[Message, ...]
-    unreadable: int  # messages and nodes that could not be understood; the others do not suffer
+    unreadable: int  # messages, events and nodes that could not be understood; the others do not suffer
+    doubtful: frozenset[str] = frozenset()  # devices of which a message or an event could not be
+    lost: bool = False  # a message could not be, and who knows of which device it was
 
 
 def read_batch(body: bytes) -> Batch:
@@ -82,27 +86,38 @@ def read_batch(body: bytes) -> Batch:
         raise Unreadable("the queue's answer cannot be understood") from None
     messages: list[Message] = []
     unreadable = 0
+    doubtful: set[str] = set()
     for one in told:
         try:
             message, lost = _message(msgspec.convert(one, type=_Message))
         except ValueError:
             unreadable += 1
+            doubtful |= _devices_of(one)
         else:
             unreadable += lost
             if message is not None:
                 messages.append(message)
-    return Batch(messages=tuple(messages), unreadable=unreadable)
+            if lost and isinstance(message, EventsHappened):
+                doubtful |= _devices_of(one)
+    return Batch(
+        messages=tuple(messages),
+        unreadable=unreadable,
+        doubtful=frozenset(doubtful - {NO_DEVICE}),
+        lost=NO_DEVICE in doubtful,
+    )
 
 
 class StatusMemory:
-    """Which nodes each device is known to have, so that a whole picture shows what is gone."""
+    """Which nodes devices are known to have, so that a whole picture shows what is gone."""
 
     def __init__(self) -> None:
         self._known: dict[str, set[Path]] = {}
 
-    def heard(self, changed: StatusChanged) -> tuple[Observation, ...]:
-        """What changed, node by node: first what is gone, then what is there."""
-        known = self._known.setdefault(changed.device_id, set())
+    def heard(self, changed: StatusChanged, *, followed: bool = True) -> tuple[Observation, ...]:
+        """What changed, node by node: first what is gone, then what is there. Remembered if `followed`."""
+        known = self._known.pop(changed.device_id, set())
+        if followed:
+            self._known[changed.device_id] = known
         updated = {path for path, _ in changed.updated}
         gone: list[Path] = list(changed.removed)
         if changed.full:
@@ -152,7 +167,7 @@ class _Message(msgspec.Struct, rename="camel"):
     timestamp: str | None = None
     is_full_sync: bool = False
     changes: _Changes | None = None
-    events: tuple[_Happened, ...] = ()
+    events: tuple[object, ...] = ()
     jwt: str = ""
 
 
@@ -193,18 +208,34 @@ def _status(said: _Message) -> tuple[StatusChanged, int]:
 
 
 def _events(said: _Message) -> tuple[EventsHappened, int]:
-    events = tuple(
-        Observation(
-            device_id=said.device_id,
-            workspace_id=said.workspace_id,
-            at=_moment(one.timestamp or said.timestamp),
-            path=path,
-            value=one.value,
-        )
-        for one in said.events
-        if (path := _path("Event", one.key)) is not None
-    )
+    events = tuple(event for one in said.events if (event := _event(said, one)) is not None)
     return EventsHappened(events=events), len(said.events) - len(events)
+
+
+def _event(said: _Message, one: object) -> Observation | None:
+    try:
+        happened = msgspec.convert(one, type=_Happened)
+    except ValueError:
+        return None
+    path = _path("Event", happened.key)
+    if path is None:
+        return None
+    return Observation(
+        device_id=said.device_id,
+        workspace_id=said.workspace_id,
+        at=_moment(happened.timestamp or said.timestamp),
+        path=path,
+        value=happened.value,
+    )
+
+
+def _devices_of(message: object) -> set[str]:
+    """Of which device something may be lost, where a message cannot be read; none if it is of no device."""
+    known = message if isinstance(message, Mapping) else {}
+    if known.get("type") in ("action", "healthCheck"):
+        return set()
+    device = known.get("deviceId")
+    return {device if isinstance(device, str) else NO_DEVICE}
 
 
 def _path(root: str, key: str) -> Path | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, assert_never
 
 import structlog
@@ -15,6 +16,7 @@ from cloud_link.calendars.errors import (
     ClockSkewed,
     CredentialWrong,
     Gone,
+    IntegrationError,
     Misconfigured,
     Refused,
     Revoked,
@@ -50,6 +52,8 @@ from cloud_link.calendars.webex_messages import (
 log = structlog.get_logger()
 
 REMEMBERED = 256  # actions that are not done twice
+KEYS_WITHIN_S = 10.0  # while they are asked for the first time, nothing is polled
+LONGEST_REST_S = 900.0  # before an action is tried again, unless Webex asks for more
 
 
 class Listener(Protocol):
@@ -68,7 +72,7 @@ class Listener(Protocol):
         ...
 
     async def resumed(self, device_id: str) -> None:
-        """A device gave its whole picture: what happened to it before that may not have been told."""
+        """Something that happened to a device may not have been told: it was away, or could not be read."""
         ...
 
     async def troubled(self, error: CalendarError | None) -> None:
@@ -77,6 +81,10 @@ class Listener(Protocol):
 
     async def anew(self) -> None:
         """Something may have been missed (we begin, or there was an error): ask the devices anew."""
+        ...
+
+    def follows(self, device_id: str) -> bool:
+        """Whether anybody wants to know what a device says."""
         ...
 
     def health(self) -> OperationalState:
@@ -90,6 +98,15 @@ class QueuePace:
 
     rest_s: float = 10.0  # after an error, as Cisco's own client, unless Webex asks for more
     between_s: float = 0.5  # between polls that bring nothing, should they not wait by themselves
+
+
+@dataclass(slots=True, eq=False)
+class _PutOff:
+    """An action that is still to be done."""
+
+    token: str = field(repr=False)
+    failed: int = 0  # times
+    due_at: float = 0.0  # loop time
 
 
 class WebexQueue:
@@ -116,8 +133,11 @@ class WebexQueue:
         self._memory: Final = StatusMemory()
         self._keys: dict[str, bytes] = {}  # by their address
         self._done: Final[deque[str]] = deque(maxlen=REMEMBERED)
-        self._unread: Final[deque[str]] = deque()  # actions whose keys could not be had yet
+        self._put_off: Final[list[_PutOff]] = []
+        self._settling: Final = asyncio.Lock()
+        self._later: Final = asyncio.Event()  # what is put off has changed
         self._checked = True  # nobody waits to be told how we are
+        self._report_at = 0.0  # loop time, at the soonest
         self._listening = False
 
     async def listen(self) -> None:
@@ -130,7 +150,11 @@ class WebexQueue:
             raise RuntimeError("a queue has one listener")
         self._listening = True
         try:
-            await self._listen()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen(), name="webex polls")
+                tasks.create_task(self._settle_later(), name="webex actions")
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None  # the other one was only cancelled
         finally:
             self._listening = False
 
@@ -148,7 +172,6 @@ class WebexQueue:
                 if missed:
                     await self._listener.anew()
                     missed = False
-                await self._settle()
                 if not await self._poll(poll_url):
                     rest_s = self._pace.between_s
                 if trouble is not None:
@@ -178,7 +201,8 @@ class WebexQueue:
         for message in batch.messages:
             match message:
                 case StatusChanged():
-                    await self._listener.hear(self._memory.heard(message))
+                    followed = self._listener.follows(message.device_id)
+                    await self._listener.hear(self._memory.heard(message, followed=followed))
                     if message.full:
                         await self._listener.resumed(message.device_id)
                 case EventsHappened():
@@ -186,32 +210,74 @@ class WebexQueue:
                 case HealthCheck():
                     self._checked = False
                 case ActionSent():
-                    self._unread.append(message.token)
+                    self._put_off.append(_PutOff(token=message.token))
                 case _:
                     assert_never(message)
+        for device in sorted(batch.doubtful):
+            await self._listener.resumed(device)
+        if batch.lost:
+            await self._listener.anew()
         await self._settle()
         return bool(batch.messages)
 
     async def _settle(self) -> None:
-        """Do what the integration was told; what cannot be done for now is done later."""
-        while self._unread:
-            token = self._unread[0]
-            try:
-                action = await self._verified(token)
-            except Unsigned as error:
-                self.forged += 1
-                log.warning("webex.queue.forged", why=str(error))
-            else:
-                if action is not None:
-                    await self._do(action)
-                    self._done.append(token)
-            self._unread.popleft()
-        if not self._checked:
-            try:
-                await self._webex.report(self._listener.health())
-            except Refused as error:
-                log.warning("webex.health.refused", why=str(error))
-            self._checked = True
+        """Do what the integration was told, each when it is due; what cannot be done for now is put off."""
+        loop = asyncio.get_running_loop()
+        async with self._settling:
+            for one in [each for each in self._put_off if each.due_at <= loop.time()]:
+                if await self._settled(one):
+                    self._put_off.remove(one)
+            if not self._checked and self._report_at <= loop.time():
+                await self._report()
+        self._later.set()
+
+    async def _settle_later(self) -> None:
+        """What was put off holds up no poll."""
+        while True:
+            due = [each.due_at for each in self._put_off]
+            if not self._checked:
+                due.append(self._report_at)
+            self._later.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(min(due, default=None)):
+                    await self._later.wait()
+                    continue  # there is more, or less
+            await self._settle()
+
+    async def _settled(self, one: _PutOff) -> bool:
+        """Do one action; False if that is to be tried again."""
+        try:
+            action = await self._verified(one.token)
+            if action is not None:
+                await self._do(action)
+                self._done.append(one.token)
+        except Unsigned as error:
+            self.forged += 1
+            log.warning("webex.queue.forged", why=str(error))
+        except IntegrationError:
+            raise
+        except CalendarError as error:
+            rest_s = self._rest_s(error, one.failed)
+            if one.failed == 0:
+                log.warning("webex.action.put_off", why=str(error), rest_s=rest_s)
+            one.failed += 1
+            one.due_at = asyncio.get_running_loop().time() + rest_s
+            return False
+        return True
+
+    async def _report(self) -> None:
+        try:
+            await self._webex.report(self._listener.health())
+        except Refused as error:
+            log.warning("webex.health.refused", why=str(error))
+        except Transient as error:
+            self._report_at = asyncio.get_running_loop().time() + self._rest_s(error, 0)
+            return
+        self._checked = True
+
+    def _rest_s(self, error: CalendarError, failed: int) -> float:
+        asked_s = error.retry_after_s if isinstance(error, Transient) else None
+        return max(asked_s or 0.0, min(self._pace.rest_s * 2.0 ** min(failed, 16), LONGEST_REST_S))
 
     async def _verified(self, token: str) -> Action | None:
         """What a signed message says; None if that was done already."""
@@ -220,7 +286,11 @@ class WebexQueue:
         ours = self._webex.activation
         url = key_url(token, default_region=ours.region, urls=self._key_urls)
         if not knows(self._keys.get(url, b""), key_id(token)):
-            self._keys[url] = await fetch_keys(self._lines, url)
+            try:
+                async with asyncio.timeout(KEYS_WITHIN_S):
+                    self._keys[url] = await fetch_keys(self._lines, url)
+            except TimeoutError:
+                raise Transient("Webex does not show its keys: no answer") from None
         return read_action(token, self._keys[url], org_id=ours.org_id, app_id=ours.app_id)
 
     async def _do(self, action: Action) -> None:

@@ -531,6 +531,10 @@ class WebexSite:
         for ear in tuple(self._ears.get(device_id, ())):
             ear.heard(BOOKINGS_TOUCHED)
 
+    def follows(self, device_id: str) -> bool:
+        """Whether a device is followed; of the others only their bookings are looked at."""
+        return device_id in self._ears
+
     async def act(self, action: Action) -> None:
         """Webex said this of the integration."""
         match action:

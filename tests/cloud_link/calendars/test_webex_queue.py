@@ -18,7 +18,14 @@ from agent.core.events import (
     PeopleCounted,
 )
 from agent.core.model import DeviceId
-from cloud_link.calendars.errors import CredentialWrong, Misconfigured, Revoked, Transient, Unreadable
+from cloud_link.calendars.errors import (
+    CredentialWrong,
+    Misconfigured,
+    Refused,
+    Revoked,
+    Transient,
+    Unreadable,
+)
 from cloud_link.calendars.webex import OperationalState
 from cloud_link.calendars.webex_codes import (
     Deprovisioned,
@@ -35,7 +42,7 @@ from cloud_link.calendars.webex_messages import (
 )
 from device_adapters.xapi.messages import Feedback
 from device_adapters.xapi.translate import Translator
-from tests.cloud_link.calendars.webex_site import Site, activated
+from tests.cloud_link.calendars.webex_site import QUICK, Site, activated
 from tests.clouds.serving import CUT, tree
 from tests.clouds.webex import WebexCloud
 
@@ -150,10 +157,18 @@ def test_what_makes_no_sense_is_counted_and_the_rest_is_heard():
     ]}"""
     batch = read_batch(body)
     assert batch.unreadable == 3 + 5 + 1
+    assert (set(batch.doubtful), batch.lost) == ({"d"}, True)
     status, events = batch.messages
     assert isinstance(status, StatusChanged)
     assert status.updated == ((("Status", "A", "B"), 2),)
     assert "Bookings" in repr(events)
+    odd = b"""{"messages": [
+        {"type": "events", "deviceId": "e", "timestamp": 7},
+        {"type": "status", "deviceId": "s", "changes": {"updated": {"A[x]": 1}}},
+        {"type": "action"}, {"type": "healthCheck", "timestamp": 7}, {"type": "something new"}
+    ]}"""
+    batch = read_batch(odd)
+    assert (batch.unreadable, set(batch.doubtful), batch.lost) == (4, {"e"}, False)
     assert read_batch(b"").messages == read_batch(b"{}").messages == ()
     for nonsense in (b"<html>", b"[]", b'{"messages": 7}', b"\xff"):
         with pytest.raises(Unreadable):
@@ -292,6 +307,52 @@ async def test_forged_actions_are_counted_and_nothing_else(cloud, site, bar):
         await site.eventually(lambda: queue.forged == 5)
         await site.told.until(lambda: len(site.told.observations) == 1)
     assert site.told.actions == []
+
+
+async def test_an_event_that_cannot_be_read_takes_no_other_with_it_and_is_made_up_for(cloud, site, bar):
+    readable = cloud.event(bar, "Bookings.Start", {"Id": "1"})
+    broken = {**readable, "events": [{"key": 7}, *readable["events"], {"timestamp": 7}, None]}
+    async with site.listening() as queue:
+        await cloud.say(broken)
+        await site.told.until(lambda: len(site.told.observations) == 1)
+        await site.eventually(lambda: site.told.resumed_devices == [bar])
+        assert queue.unreadable == 3
+        await cloud.say({"type": "events", "events": []})
+        await site.told.until(lambda: site.told.anew_times == 2)
+        assert site.told.resumed_devices == [bar]
+
+
+async def test_only_devices_that_are_followed_are_remembered(cloud, site, bar):
+    other = cloud.add_device(cloud.add_workspace("Skagen"))
+    site.told.unfollowed.add(other)
+    people = {"RoomAnalytics.PeopleCount.Current": 3}
+    async with site.listening():
+        await cloud.say(cloud.status(bar, people), cloud.status(other, people))
+        await cloud.say(cloud.status(bar, {}, full=True), cloud.status(other, {}, full=True))
+        await site.told.until(lambda: len(site.told.observations) == 3)
+        assert [one.gone for one in site.told.observations] == [False, False, True]
+        site.told.unfollowed.add(bar)
+        await cloud.say(cloud.status(bar, people), cloud.status(bar, {}, full=True))
+        await site.told.until(lambda: len(site.told.observations) == 4)
+        await site.eventually(lambda: site.told.resumed_devices == [bar, other, bar])
+
+
+@pytest.mark.parametrize("trouble", ["its key is out of reach", "it is refused"])
+async def test_an_action_that_cannot_be_done_for_now_makes_nobody_deaf(trouble: str, cloud, site, bar):
+    hidden = [tree({}, 503)] if trouble == "its key is out of reach" else []
+    cloud.interrupt = lambda request: hidden[0] if hidden and request.path == "/jwks" else None
+    site.told.fails = None if hidden else Refused("No")
+    with capture_logs() as logs:
+        async with site.listening(rest_s=0.01):
+            await cloud.say(cloud.action("updateApproved", manifestVersion=3))
+            for count in range(3):
+                await cloud.say(cloud.status(bar, {"RoomAnalytics.PeopleCount.Current": count}))
+                await site.told.until(lambda count=count: len(site.told.observations) == count + 1)
+            await site.eventually(lambda: len(cloud.asked("GET", "/jwks")) > QUICK.attempts or not hidden)
+            hidden.clear()
+            await site.told.until(lambda: site.told.actions == [ManifestApproved(version=3)])
+            assert (site.told.troubles, site.told.anew_times) == ([], 1)
+    assert [entry["event"] for entry in logs] == ["webex.action.put_off"]
 
 
 async def test_an_action_waits_until_its_key_can_be_had(cloud, site):

@@ -32,6 +32,8 @@ class Told:
     resumed_devices: list[str] = field(default_factory=list)
     troubles: list[CalendarError | None] = field(default_factory=list)
     state: OperationalState = OperationalState.OPERATIONAL
+    fails: CalendarError | None = None  # the next action, once
+    unfollowed: set[str] = field(default_factory=set)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def hear(self, observations: Sequence[Observation]) -> None:
@@ -39,6 +41,9 @@ class Told:
         await self._tell()
 
     async def act(self, action: Action) -> None:
+        if self.fails is not None:
+            error, self.fails = self.fails, None
+            raise error
         self.actions.append(action)
         await self._tell()
 
@@ -54,6 +59,9 @@ class Told:
 
     async def troubled(self, error: CalendarError | None) -> None:
         self.troubles.append(error)
+
+    def follows(self, device_id: str) -> bool:
+        return device_id not in self.unfollowed
 
     def health(self) -> OperationalState:
         return self.state
