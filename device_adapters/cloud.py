@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from agent.core.model import Device, DeviceId, Transport
@@ -18,7 +21,9 @@ from device_adapters.errors import (
     DeviceError,
     DeviceUnreachable,
     ManifestTooSmall,
+    NotInCloud,
 )
+from device_adapters.lifecycle import Rest, spread
 from device_adapters.xapi.messages import (
     PERMISSION_DENIED,
     Call,
@@ -35,12 +40,13 @@ Path = tuple[str | int, ...]
 Tree = Mapping[str, object]
 
 LISTING = "Bookings.List"
+BOOKINGS = "Bookings."  # the others of them are orders, which done twice are two
 WHY = "by way of Webex its configuration cannot be read"
 STATUSES_AT_ONCE = 10  # that Webex takes in one request
-HEARD_WITHIN_S = 15.0  # roomd and Webex begin at the same time: until then nothing is wrong with a device
-UPTIME_EVERY_S = 600.0  # Webex's limits are the whole organisation's; who restarts gives a whole picture too
 WAITING = 1000  # messages; the queue is everybody's, so that nobody can be made to wait
 LONGEST_WHY = 200  # characters
+TIMES = 5  # that a question is asked before Webex counts as out of reach
+NEVER = float("inf")
 
 # The others that are read are leaves.
 BRANCHES = frozenset({WHO_ARE_YOU, TEAMS, ANALYTICS, ("Status", "Conference", "Presentation")})
@@ -60,7 +66,9 @@ class Cloud(Protocol):
     """Webex, as far as devices are reached by it.
 
     What it raises: LookupError where the device is not there now, ConnectionError where Webex is not,
-    PermissionError for what the integration may not, ValueError where this one question was refused.
+    PermissionError for what the integration may not, ValueError where this one question was refused,
+    BlockingIOError where nothing was done as we ask too much, and TimeoutError where this question had no
+    answer, although it may have been understood.
     """
 
     async def until_heard(self) -> None:
@@ -72,6 +80,9 @@ class Cloud(Protocol):
         Gives its id. LookupError and ConnectionError where it cannot be heard now.
         """
 
+    def rest_s(self) -> float:
+        """Seconds for which nothing should be asked of any device; 0 if it may."""
+
     def allows(self, path: Sequence[str]) -> bool:
         """Whether the integration is told of an event or a status."""
 
@@ -82,52 +93,112 @@ class Cloud(Protocol):
         """What comes of a command, named as in `Bookings.List`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudPace:
+    """How much is asked of Webex, whose limits are the whole organisation's; times in seconds."""
+
+    asked_at_once: int = 8  # questions, of all devices together
+    greeted_at_once: int = 32  # devices; more than are asked at once, as one that is not answered rests
+    heard_within_s: float = 15.0  # roomd and Webex begin at the same time: nothing is wrong until then
+    answer_within_s: float = 30.0  # from when the question leaves for Webex, with what is asked once more
+    order_within_s: float = 20.0  # what could not leave by then is refused: who gave it does not wait longer
+    uptime_every_s: float = 600.0  # who restarts gives a whole picture too
+    unanswered: Rest = field(default_factory=lambda: Rest(first_s=5.0, longest_s=60.0))
+    throttled: Rest = field(default_factory=lambda: Rest(first_s=5.0, longest_s=60.0))  # at least
+    # After what may be lost, devices are read anew within so long, and later if that comes again and again.
+    anew: Rest = field(default_factory=lambda: Rest(first_s=30.0, longest_s=600.0))
+    anew_each_s: float = 0.25  # at the soonest: four or five questions
+
+
+@dataclass(slots=True)
+class _Losses:
+    """How often of late a device had to be read anew, and when it was last (loop time)."""
+
+    times: int
+    at: float
+
+
 class CloudLines:
-    """Dials devices by way of Webex."""
+    """Dials devices by way of Webex, and sees to it that they do not all ask at once."""
 
     def __init__(
-        self,
-        cloud: Cloud,
-        *,
-        heard_within_s: float = HEARD_WITHIN_S,
-        uptime_every_s: float = UPTIME_EVERY_S,
+        self, cloud: Cloud, *, pace: CloudPace | None = None, luck: Callable[[], float] = random.random
     ) -> None:
-        """`uptime_every_s`: how often a device is really asked whether it was restarted."""
+        """`luck` in [0, 1) spreads what all devices have to do."""
+        self.pace = pace or CloudPace()
+        self.luck = luck
+        self.door = asyncio.Semaphore(self.pace.greeted_at_once)
+        self.places = asyncio.Semaphore(self.pace.asked_at_once)
         self._cloud = cloud
-        self._heard_within_s = heard_within_s
-        self._uptime_every_s = uptime_every_s
+        self._standing = 0
+        self._losses: dict[DeviceId, _Losses] = {}
 
     def forget(self, device: DeviceId) -> None:
-        """Nothing is learned of devices."""
+        """Drop how often it had to be read anew."""
+        self._losses.pop(device, None)
+
+    def _anew_in_s(self, device: DeviceId) -> float:
+        """When a device is to be read anew of which something may be lost now."""
+        pace, now = self.pace, asyncio.get_running_loop().time()
+        before = self._losses.get(device)
+        lately = before is not None and now - before.at < 2 * pace.anew.longest_s
+        times = before.times + 1 if before is not None and lately else 1
+        self._losses[device] = _Losses(times, now)
+        grown = min(pace.anew.first_s * pace.anew.factor ** (times - 1), pace.anew.longest_s)
+        return self.luck() * max(grown, pace.anew_each_s * self._standing)
 
     @contextlib.asynccontextmanager
     async def __call__(
         self,
         device: Device,
-        door: AbstractAsyncContextManager[object],  # noqa: ARG002 - it is for what dials
+        door: AbstractAsyncContextManager[object],  # noqa: ARG002 - the network's; Webex has one of its own
     ) -> AsyncIterator[Conversation]:
         """Follow a device; DeviceError where it cannot be heard now. Nothing is dialled."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._heard_within_s):
+            async with asyncio.timeout(self.pace.heard_within_s):
                 await self._cloud.until_heard()
-        ear = _Ear()
+        ear = _Ear(partial(self._anew_in_s, device.id))
         with contextlib.ExitStack() as following:
             try:
                 known_as = following.enter_context(self._cloud.follow(device.webex or "", ear))
-            except (LookupError, ConnectionError) as error:
+            except LookupError as error:
+                raise NotInCloud(_words(error)) from None
+            except ConnectionError as error:
                 raise CloudUnreachable(_words(error)) from None
-            conversation = CloudConversation(self._cloud, known_as, ear, self._uptime_every_s)
+            conversation = CloudConversation(self._cloud, known_as, ear, self)
+            following.callback(self._ended)
+            self._standing += 1
             async with beside(conversation.work(), name=f"cloud {device.id}"):
                 yield conversation
+
+    def _ended(self) -> None:
+        self._standing -= 1
 
 
 class _Ear:
     """What came and is not heard yet, answers and what was told unasked in the order in which they came."""
 
-    def __init__(self) -> None:
+    def __init__(self, anew_in_s: Callable[[], float]) -> None:
+        """`anew_in_s`: how long it may wait to be read anew, when something may be lost."""
         self.messages: list[XapiMessage] = []
         self.error: DeviceError | None = None
+        self.anew_at = NEVER  # loop time
         self.news = asyncio.Event()
+        self._anew_in_s = anew_in_s
+        self._why = ""
+
+    def begin(self) -> None:
+        """It is greeted now, which reads all: whatever was said or lost before is nothing."""
+        self.messages.clear()
+        self.anew_at = NEVER
+        if not isinstance(self.error, CloudUnreachable):
+            self.error = None
+
+    def due(self) -> BetterLine | None:
+        """Why to read all anew now; None while there is no need."""
+        if asyncio.get_running_loop().time() < self.anew_at:
+            return None
+        return BetterLine(self._why, transport=Transport.CLOUD)
 
     def heard(self, tree: Tree) -> None:
         """The device said something; in the queue's time."""
@@ -137,8 +208,13 @@ class _Ear:
         self.take(Feedback(tree))
 
     def missed(self, why: str, *, again: bool) -> None:
-        """What follows from that has to be found by reading all anew."""
-        self.fail(BetterLine(why, transport=Transport.CLOUD) if again else CloudUnreachable(why))
+        """What follows from that has to be found by reading all anew: not by all devices at once."""
+        if not again:
+            self.fail(CloudUnreachable(why))
+        elif self.anew_at == NEVER:
+            self._why = why
+            self.anew_at = asyncio.get_running_loop().time() + self._anew_in_s()
+            self.news.set()
 
     def take(self, message: XapiMessage) -> None:
         """One more to be heard; nothing after the line broke."""
@@ -155,42 +231,70 @@ class _Ear:
 class CloudConversation:
     """A conversation by way of the cloud; see `Conversation`. Calls are carried out one after another.
 
+    How long that takes is Webex's doing, and not the device's: what has left is bounded here, and what waits
+    for a place, or because Webex asks for less, waits as long as it must. Orders are asked once.
+
     What was told unasked may come a little later than an answer that knows it already; as all of it comes,
     and in its order, what is known in the end is what the device said last.
     """
 
-    def __init__(self, cloud: Cloud, device: str, ear: _Ear, uptime_every_s: float) -> None:
+    def __init__(self, cloud: Cloud, device: str, ear: _Ear, lines: CloudLines) -> None:
         self.transport: str = Transport.CLOUD
         self.why: str | None = WHY
         self._cloud = cloud
         self._device = device
         self._ear = ear
-        self._uptime_every_s = uptime_every_s
+        self._lines = lines
+        self._pace = lines.pace
         self._loop = asyncio.get_running_loop()
         self._numbered = 0
-        self._calls: deque[tuple[CallId, Call]] = deque()
+        self._calls: deque[tuple[CallId, Call, float]] = deque()  # and since when (loop time)
         self._work = asyncio.Event()
+        self._busy_since: float | None = None  # loop time
+        self._busy_s = 0.0  # before that
         self._uptime: tuple[object, float] | None = None  # and until when (loop time) that will do
+
+    @property
+    def held_s(self) -> float:
+        """For how long calls waited here or were at Webex (s)."""
+        since = self._busy_since
+        return self._busy_s if since is None else self._busy_s + self._loop.time() - since
+
+    @contextlib.asynccontextmanager
+    async def greeting(self) -> AsyncIterator[None]:
+        """Come in when it is our turn; what was said before that is read then."""
+        async with self._lines.door:
+            self._ear.begin()
+            yield
 
     def send(self, call: Call) -> CallId:
         """Have a call carried out when it is its turn; lost without a word if the line is broken."""
         self._numbered += 1
         call_id = CallId(self._numbered)
-        self._calls.append((call_id, call))
+        now = self._loop.time()
+        self._calls.append((call_id, call, now))
+        if self._busy_since is None:
+            self._busy_since = now
         self._work.set()
         return call_id
 
     async def hear(self, until: float) -> Sequence[XapiMessage]:
         """What has come, all of it, in the order in which it came."""
-        ear = self._ear
+        ear, held_s = self._ear, self.held_s
         while not ear.messages:
             if ear.error is not None:
                 raise ear.error
-            if self._loop.time() >= until:
-                return ()
+            wake_at = NEVER
+            if self._busy_since is None:  # else something is going to come of it first
+                if (better := ear.due()) is not None:
+                    raise better
+                over_at = until + self.held_s - held_s
+                if self._loop.time() >= over_at:
+                    return ()
+                wake_at = min(over_at, ear.anew_at)
             ear.news.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(None if until == float("inf") else until):
+                async with asyncio.timeout_at(None if wake_at == NEVER else wake_at):
                     await ear.news.wait()
         messages, ear.messages = ear.messages, []
         return messages
@@ -202,7 +306,7 @@ class CloudConversation:
         try:
             while self._ear.error is None:
                 while not self._calls:
-                    self._work.clear()
+                    self._idle()
                     await self._work.wait()
                 await self._next()
         except (LookupError, ConnectionError) as error:
@@ -210,15 +314,20 @@ class CloudConversation:
         except DeviceError as error:
             self._ear.fail(error)
 
+    def _idle(self) -> None:
+        self._busy_s, self._busy_since = self.held_s, None
+        self._work.clear()
+        self._ear.news.set()  # what waits for its time waits from now on
+
     async def _next(self) -> None:
-        call_id, call = self._calls.popleft()
+        call_id, call, sent_at = self._calls.popleft()
         match call.method:
             case "xGet":
                 await self._read([(call_id, call), *self._more_reads()])
             case "xFeedback/Subscribe":
                 self._subscribe(call_id, call)
             case method if method.startswith("xCommand/"):
-                await self._command(call_id, call)
+                await self._command(call_id, call, sent_at)
             case method:
                 self._refuse(call_id, NO_SUCH_NODE, f"{method} is not to be done by way of the cloud")
 
@@ -226,7 +335,7 @@ class CloudConversation:
         """Those that wait behind a read, so that all are one request."""
         more: list[tuple[CallId, Call]] = []
         while self._calls and self._calls[0][1].method == "xGet" and len(more) + 1 < STATUSES_AT_ONCE:
-            more.append(self._calls.popleft())
+            more.append(self._calls.popleft()[:2])
         return more
 
     async def _read(self, calls: Sequence[tuple[CallId, Call]]) -> None:
@@ -242,7 +351,7 @@ class CloudConversation:
         if not asked:
             return
         try:
-            tree = await self._cloud.status(self._device, [_expression(path) for _, path in asked])
+            tree = await self._status(asked)
         except (PermissionError, ValueError) as error:
             if len(asked) == 1:
                 self._unread(*asked[0], error)
@@ -255,11 +364,51 @@ class CloudConversation:
 
     async def _read_alone(self, call_id: CallId, path: Path) -> None:
         try:
-            tree = await self._cloud.status(self._device, [_expression(path)])
+            tree = await self._status([(call_id, path)])
         except (PermissionError, ValueError) as error:
             self._unread(call_id, path, error)
         else:
             self._found(call_id, path, tree)
+
+    async def _status(self, asked: Sequence[tuple[CallId, Path]]) -> Tree:
+        names = [_expression(path) for _, path in asked]
+        return await self._patiently(lambda: self._cloud.status(self._device, names))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Tree]], over_at: float = NEVER) -> Tree:
+        """Ask when Webex lets us, and again while it does not answer; ConnectionError if it never does.
+
+        What is no good later than `over_at` (loop time) is asked once: ValueError if it could not leave by
+        then, TimeoutError if nothing is known of it.
+        """
+        pace, throttled, unanswered = self._pace, 0, 0
+        while True:
+            while (rest_s := self._cloud.rest_s()) > 0:
+                self._in_time(over_at - rest_s)
+                await asyncio.sleep(rest_s)
+            try:
+                return await self._once(ask, over_at)
+            except BlockingIOError:
+                throttled += 1
+                rest_s = spread(pace.throttled, failures=throttled, luck=self._lines.luck())
+            except TimeoutError as error:
+                if over_at < NEVER:
+                    raise
+                unanswered += 1
+                if unanswered == TIMES:
+                    why = _words(error) or "nothing came in time"
+                    raise ConnectionError(f"{TIMES} times no answer by Webex: {why}") from None
+                rest_s = spread(pace.unanswered, failures=unanswered, luck=self._lines.luck())
+            await asyncio.sleep(rest_s)
+
+    async def _once(self, ask: Callable[[], Awaitable[Tree]], over_at: float) -> Tree:
+        async with self._lines.places:
+            self._in_time(over_at)
+            async with asyncio.timeout(self._pace.answer_within_s):
+                return await ask()
+
+    def _in_time(self, over_at: float) -> None:
+        if self._loop.time() > over_at:
+            raise ValueError("it was not asked: Webex has had too much to do for us, and asks roomd to wait")
 
     def _unread(self, call_id: CallId, path: Path, error: Exception) -> None:
         if path == WHO_ARE_YOU and isinstance(error, PermissionError):
@@ -275,9 +424,9 @@ class CloudConversation:
             self._refuse(call_id, NO_SUCH_NODE, "no such path")
             return
         if path == UPTIME:
-            self._uptime = value, self._loop.time() + self._uptime_every_s
+            self._uptime = value, self._loop.time() + self._pace.uptime_every_s
         elif path == WHO_ARE_YOU and isinstance(value, Mapping) and "Uptime" in value:
-            self._uptime = value["Uptime"], self._loop.time() + self._uptime_every_s
+            self._uptime = value["Uptime"], self._loop.time() + self._pace.uptime_every_s
         self._ear.take(Reply(call_id, value))
 
     def _subscribe(self, call_id: CallId, call: Call) -> None:
@@ -288,14 +437,18 @@ class CloudConversation:
             return
         self._ear.take(Reply(call_id, {"Id": call_id}))
 
-    async def _command(self, call_id: CallId, call: Call) -> None:
+    async def _command(self, call_id: CallId, call: Call, sent_at: float) -> None:
         arguments = dict(call.params)
         body = arguments.pop("body", None)
         name = call.method.removeprefix("xCommand/").replace("/", ".")
+        order = name.startswith(BOOKINGS) and name != LISTING
+        ask = partial(
+            self._cloud.command, self._device, name, arguments, body=body if isinstance(body, str) else None
+        )
         try:
-            result = await self._cloud.command(
-                self._device, name, arguments, body=body if isinstance(body, str) else None
-            )
+            result = await self._patiently(ask, sent_at + self._pace.order_within_s if order else NEVER)
+        except TimeoutError:  # it may have been done: who gave it learns that by listing
+            return
         except PermissionError as error:  # elsewhere this code means that an account's role is too small
             code = PERMISSION_DENIED if name == LISTING else COMMAND_FAILED
             self._refuse(call_id, code, f"the integration's manifest lacks {name}: {_words(error)}")

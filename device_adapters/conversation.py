@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
 from agent.core.model import Device, DeviceId
@@ -19,14 +19,37 @@ class Conversation(Protocol):
     transport: str  # "websocket", "ssh", "http" or "cloud"
     why: str | None  # it is not a better one
 
+    @property
+    def held_s(self) -> float:
+        """For how long it made calls wait, or bounded them, by itself (s): the device owes nothing then."""
+
+    def greeting(self) -> AbstractAsyncContextManager[object]:
+        """What to greet the device in: who shares a narrow line comes in when it is his turn."""
+
     def send(self, call: Call) -> CallId:
         """Ask without waiting; many calls may be under way. Their answers come out of `hear`."""
 
     async def hear(self, until: float) -> Sequence[XapiMessage]:
         """What has come, at least one message; or nothing, when the loop's clock (s) says `until`.
 
+        Not counted is by how much `held_s` grew meanwhile.
         DeviceError as soon as the line is known to be broken, or what came cannot be read.
         """
+
+
+class AtOnce:
+    """For lines that one device has for itself: whatever is sent leaves at once."""
+
+    __slots__ = ()
+
+    @property
+    def held_s(self) -> float:
+        """Nothing is held back."""
+        return 0.0
+
+    def greeting(self) -> AbstractAsyncContextManager[object]:
+        """Nobody else waits for his turn."""
+        return nullcontext()
 
 
 class Dial(Protocol):

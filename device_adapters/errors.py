@@ -29,6 +29,12 @@ class CloudUnreachable(DeviceUnreachable):
     mend = "see `roomd calendars` for Webex, and Control Hub for whether the device is on line there"
 
 
+class NotInCloud(CloudUnreachable):
+    """Webex is there, and has no such device."""
+
+    mend = "check `webex` of this device in the configuration: its id or serial number as in Control Hub"
+
+
 class DeviceBooting(DeviceError):
     """It is coming up (502 from the proxy in front, or "not ready"): look again soon and steadily."""
 

@@ -21,7 +21,7 @@ import structlog
 from agent.core.model import Device, DeviceId, Transport
 from device_adapters import trust
 from device_adapters.beside import beside
-from device_adapters.conversation import Conversation
+from device_adapters.conversation import AtOnce, Conversation
 from device_adapters.errors import (
     AdminNeeded,
     BetterLine,
@@ -166,7 +166,7 @@ class _Refused(Exception):
 # ── the conversation ──────────────────────────────────────────────────────────────────────────────
 
 
-class HttpConversation:
+class HttpConversation(AtOnce):
     """A conversation over HTTP; see `Conversation`. Calls are carried out one after another by `work`."""
 
     def __init__(

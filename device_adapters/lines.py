@@ -201,6 +201,15 @@ class Trial:
         self._line = line
         self._known = known
 
+    @property
+    def held_s(self) -> float:
+        """As the line does."""
+        return self._line.held_s
+
+    def greeting(self) -> AbstractAsyncContextManager[object]:
+        """As the line does."""
+        return self._line.greeting()
+
     def send(self, call: Call) -> CallId:
         """As the line does."""
         return self._line.send(call)

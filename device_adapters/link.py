@@ -181,7 +181,8 @@ class Link:
             async with around.dial(self.device, around.door) as conversation:
                 self.phase = moved(self.phase, Phase.GREETING)
                 self._talk = Talk(self.device, conversation, around, self._screens)
-                await self._talk.greet()
+                async with conversation.greeting():
+                    await self._talk.greet()
                 self.phase = moved(self.phase, Phase.HEARING)
                 self._stood_since = loop.time()
                 self._told = HEARD
@@ -292,7 +293,8 @@ class _Reading:
 class Talk:
     """One conversation from its greeting to its end: everything in the order in which the device said it.
 
-    Deadlines count seconds of listening: while `deliver` makes us wait, the device owes us nothing.
+    Deadlines count seconds of listening: while `deliver` makes us wait, or the line holds our calls back,
+    the device owes us nothing.
     """
 
     __slots__ = (
@@ -430,7 +432,7 @@ class Talk:
     async def _answers(self) -> None:
         """Until everything that was asked is answered; what is heard meanwhile is kept."""
         while self._asked:
-            self._take(await self._line.hear(self._due() + self._deaf_s))
+            self._take(await self._line.hear(self._clock_at(self._due())))
 
     def _shortcomings(self) -> tuple[str, ...]:
         """What is configured against us, and what was refused, as sentences."""
@@ -488,7 +490,7 @@ class Talk:
         while True:
             until = min(self._due(), self._probe_at, self._reread_at)
             try:
-                self._take(await self._line.hear(until + self._deaf_s))
+                self._take(await self._line.hear(self._clock_at(until)))
             finally:
                 if self._events:  # also what came before the message that ends it
                     await self._deliver()
@@ -507,7 +509,11 @@ class Talk:
 
     def _now(self) -> float:
         """Seconds of listening."""
-        return self._loop.time() - self._deaf_s
+        return self._loop.time() - self._deaf_s - self._line.held_s
+
+    def _clock_at(self, listened_s: float) -> float:
+        """What the loop's clock says then, if nothing makes us wait before."""
+        return listened_s + self._deaf_s + self._line.held_s
 
     def _due(self) -> float:
         """When the oldest question must have been answered, in seconds of listening.

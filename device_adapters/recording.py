@@ -158,6 +158,15 @@ class _Recorded:
         self._recorder = recorder
         self._asked: dict[CallId, Call] = {}
 
+    @property
+    def held_s(self) -> float:
+        """As the line does."""
+        return self._line.held_s
+
+    def greeting(self) -> AbstractAsyncContextManager[object]:
+        """As the line does."""
+        return self._line.greeting()
+
     def send(self, call: Call) -> CallId:
         """As the line does."""
         number = self._line.send(call)

@@ -16,7 +16,7 @@ import asyncssh
 
 from agent.core.model import SSH_PORT, Device, DeviceId, Trust
 from device_adapters import trust
-from device_adapters.conversation import Conversation
+from device_adapters.conversation import AtOnce, Conversation
 from device_adapters.errors import (
     DeviceBusy,
     DeviceError,
@@ -348,7 +348,7 @@ class _Login(asyncssh.SSHClient):
 # ── the conversation ──────────────────────────────────────────────────────────────────────────────
 
 
-class ShellConversation:
+class ShellConversation(AtOnce):
     """A conversation over SSH; see `Conversation`."""
 
     __slots__ = ("_audit_at", "_auditing", "_pace", "_wire", "transport", "why")

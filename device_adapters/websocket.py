@@ -32,7 +32,7 @@ from websockets.uri import parse_uri
 
 from agent.core.model import Device, DeviceId
 from device_adapters import trust
-from device_adapters.conversation import Conversation
+from device_adapters.conversation import AtOnce, Conversation
 from device_adapters.errors import (
     CertificateRefused,
     DeviceBooting,
@@ -159,7 +159,7 @@ class WebSockets:
         return wire
 
 
-class WebSocketConversation:
+class WebSocketConversation(AtOnce):
     """A conversation over WebSocket; see `Conversation`."""
 
     __slots__ = ("_pace", "_pong_by", "_rpc", "_wire", "transport", "why")

@@ -65,7 +65,6 @@ log = structlog.get_logger()
 
 LISTING: Final = "Bookings.List"  # shows whether a calendar lives
 LOST_AFTER: Final = 2  # times that the queue could not be heard: one line that breaks is nothing to speak of
-AT_ONCE: Final = 8  # devices that are asked at the same time: Webex's limits are the whole integration's
 BOOKINGS_TOUCHED: Final[Tree] = {"Event": {"Bookings": {"Updated": {}}}}
 
 HEALTH: Final[Mapping[Phase, OperationalState]] = {
@@ -165,7 +164,8 @@ class WebexSite:
 
     See also `device_adapters.cloud`, for which it is the cloud: what `follow`, `status` and `command` raise
     is LookupError where a device is not there now, ConnectionError where Webex is not, PermissionError for
-    what the manifest does not have, ValueError where a question was refused.
+    what the manifest does not have, ValueError where a question was refused, BlockingIOError where Webex asks
+    for less, TimeoutError where a question was not answered.
     """
 
     def __init__(
@@ -215,7 +215,6 @@ class WebexSite:
         self._hearing: Final = asyncio.Event()  # and the directory was read: devices can be followed
         self._troubles = 0
         self._ears: Final[defaultdict[str, list[Ear]]] = defaultdict(list)
-        self._asking: Final = asyncio.Semaphore(AT_ONCE)
 
     # ── what others ask ──
 
@@ -800,14 +799,17 @@ class WebexSite:
     async def status(self, device: str, names: Sequence[str]) -> Tree:
         """What a device says of itself now."""
         with _translated():
-            async with self._asking:
-                return await self._webex().status(device, names)
+            return await self._webex().status(device, names)
 
     async def command(self, device: str, name: str, arguments: Tree, *, body: str | None) -> Tree:
         """What comes of a command; not repeated where it may have been done already."""
         with _translated():
-            async with self._asking:
-                return await self._webex().command(device, name, arguments, body=body)
+            return await self._webex().command(device, name, arguments, body=body)
+
+    def rest_s(self) -> float:
+        """Seconds for which Webex wants nothing asked of any device; 0 if it may."""
+        session = self._session
+        return 0.0 if session is None else session.lines.to(session.webex.activation.api_url).rest_s(LANE)
 
     def _webex(self) -> Webex:
         if self._session is None:
@@ -877,7 +879,11 @@ def _translated() -> Iterator[None]:
         raise LookupError(f"the device is not connected to Webex: {error}") from None
     except NotAllowed as error:
         raise PermissionError(str(error)) from None
-    except (Transient, IntegrationError) as error:
+    except Throttled as error:
+        raise BlockingIOError(str(error)) from None
+    except Transient as error:
+        raise TimeoutError(str(error)) from None
+    except IntegrationError as error:
         raise ConnectionError(str(error)) from None
     except CalendarError as error:
         raise ValueError(str(error)) from None

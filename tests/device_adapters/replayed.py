@@ -26,7 +26,7 @@ from agent.core.facts import Fact
 from agent.core.model import Credential, Device, DeviceId, RoomId, Trust
 from agent.record import hear
 from device_adapters import errors
-from device_adapters.conversation import Conversation
+from device_adapters.conversation import AtOnce, Conversation
 from device_adapters.errors import DeviceError, DeviceUnreachable
 from device_adapters.xapi.messages import Call, CallId, Feedback, Refusal, Reply, XapiMessage
 from tests.simulator.replay import NOBODY_ASKS_AFTER_S, Answers, Recording, Said, Talk, question, read
@@ -125,7 +125,7 @@ class _Dial:
             return DeviceUnreachable(f"{talk.lost}, as it was recorded")
 
 
-class _Replayed:
+class _Replayed(AtOnce):
     """A conversation that was recorded; see `Conversation`."""
 
     def __init__(self, talk: Talk, dial: _Dial) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -27,6 +27,7 @@ from agent.core.events import (
     BookingStarted,
     BookingsTouched,
     CallsCounted,
+    CurrentValuesRead,
     DeviceConnected,
     DeviceLost,
     DeviceRefused,
@@ -43,9 +44,10 @@ from agent.core.events import (
     SharingSensed,
     UseSensed,
 )
-from agent.core.facts import Book, BookingFact, OccupancyFact, ShowOn, TakeOff
+from agent.core.facts import Book, BookingFact, OccupancyFact, ReadValues, ShowOn, TakeOff
 from agent.core.model import (
     CommandId,
+    Credential,
     Device,
     DeviceId,
     FeedbackId,
@@ -56,24 +58,26 @@ from agent.core.model import (
     RoomId,
     Surface,
     Transport,
+    Trust,
 )
 from agent.core.step import step
 from cloud_link.calendars.webex_codes import MANIFEST
 from device_adapters import cloud as cloud_line
-from device_adapters.cloud import CloudLines
+from device_adapters.cloud import CloudLines, CloudPace
 from device_adapters.conversation import Dial
-from device_adapters.errors import CloudUnreachable, DeviceUnreachable, ServiceOff
+from device_adapters.errors import CloudUnreachable, DeviceUnreachable, NotInCloud, ServiceOff
 from device_adapters.fleet import Fleet
 from device_adapters.lifecycle import Rest
 from device_adapters.lines import Lines
+from device_adapters.link import LinkPace
 from device_adapters.websocket import WebSockets
 from device_adapters.xapi.messages import Call
 from device_adapters.xapi.requests import UPTIME, WHO_ARE_YOU
 from tests.cloud_link.calendars.webex_house import Living, living, rooms_of
-from tests.clouds.serving import CUT
+from tests.clouds.serving import CUT, SILENCE, Request, Response
 from tests.clouds.webex import WebexCloud
 from tests.clouds.webex_devices import Registration
-from tests.device_adapters.stage import IMPATIENT, Ear, configured
+from tests.device_adapters.stage import IMPATIENT, NO_BOOKINGS, SYSTEM_UNIT, Ear, configured
 from tests.simulator.bookings import Answer
 from tests.simulator.device import Device as Simulated
 from tests.simulator.site import Site
@@ -84,6 +88,8 @@ FULL = {"commands": [*MANIFEST.commands], "statuses": [*MANIFEST.statuses], "eve
 OURS = FeedbackId("roomd-roomd-0123456789abcdef")
 NEVER = Rest(first_s=3600.0, longest_s=3600.0)
 SOON = Rest(first_s=0.05, longest_s=0.05)
+BRISK = CloudPace(unanswered=SOON, throttled=SOON, anew=SOON, anew_each_s=0.0)
+IMPATIENT_LINK = LinkPace(answer_within_s=0.3)
 
 
 @dataclass
@@ -101,10 +107,16 @@ class Building:
         lines = transports or (Transport.CLOUD,)
         return replace(found, transports=lines, webex=self.registration.id, **more)
 
-    def lines(self, look_again: Rest = NEVER) -> Lines:
+    def lines(
+        self,
+        look_again: Rest = NEVER,
+        *,
+        pace: CloudPace = BRISK,
+        luck: Callable[[], float] = lambda: 0.5,
+    ) -> Lines:
         dials: dict[Transport, Dial] = {
             Transport.WEBSOCKET: WebSockets(),
-            Transport.CLOUD: CloudLines(self.webex.site),
+            Transport.CLOUD: CloudLines(self.webex.site, pace=pace, luck=luck),
         }
         return Lines(dials, look_again=look_again, look_within_s=2.0)
 
@@ -129,9 +141,11 @@ async def built(
 
 
 @contextlib.asynccontextmanager
-async def heard(device: Device, dial: Lines) -> AsyncIterator[tuple[Fleet, Ear]]:
+async def heard(
+    device: Device, dial: Lines, pace: LinkPace | None = None
+) -> AsyncIterator[tuple[Fleet, Ear]]:
     ear = Ear()
-    fleet = Fleet([device], ear.deliver, dial=dial, luck=lambda: 0.5, patience=IMPATIENT)
+    fleet = Fleet([device], ear.deliver, dial=dial, luck=lambda: 0.5, patience=IMPATIENT, pace=pace)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(fleet.run(), name="fleet")
         await ear.until_heard(BookingsListed)
@@ -281,9 +295,10 @@ async def test_a_device_is_found_by_its_serial_number_too(tmp_path):
         async with heard(device, there.lines()) as (_, ear):
             there.simulated.count_people(2)
             await ear.until(lambda: PeopleCounted(device=device.id, people=2) in ear.of(PeopleCounted))
-        with pytest.raises(CloudUnreachable, match="has no device NOBODY"):
+        with pytest.raises(NotInCloud, match="has no device NOBODY") as unknown:
             async with there.lines()(replace(device, webex="NOBODY"), nullcontext()):
                 pass
+        assert unknown.value.mend.startswith("check `webex` of this device in the configuration")
 
 
 def booking(there: Building) -> Book:
@@ -468,10 +483,168 @@ async def test_nothing_goes_by_the_cloud_of_a_device_that_is_not_named_there(tmp
                 pass
 
 
+# ── when Webex is busy ────────────────────────────────────────────────────────────────────────────
+
+
 async def test_webex_that_asks_us_to_slow_down_is_left_alone(tmp_path):
     async with built(tmp_path) as there, heard(there.device(host=""), there.lines()):
         there.cloud.faults.slow_down.append(("/v1/xapi/status", HTTPStatus.TOO_MANY_REQUESTS, 30))
         for _ in range(3):
-            with pytest.raises(ConnectionError, match="slow down"):
+            with pytest.raises(BlockingIOError, match="slow down"):
                 await there.webex.site.status(there.registration.id, ["SystemUnit.Uptime"])
         assert there.cloud.rests.broken == []
+        assert there.webex.site.rest_s() > 0
+
+
+async def test_who_is_asked_to_slow_down_keeps_the_device_and_asks_later(tmp_path):
+    async with built(tmp_path) as there:
+        device = there.device(host="")
+        async with heard(device, there.lines(), IMPATIENT_LINK) as (fleet, ear):
+            there.cloud.faults.slow_down.append(("/v1/xapi", HTTPStatus.TOO_MANY_REQUESTS, 1))
+            fleet.ask(ReadValues(device=device.id))
+            await ear.until_heard(CurrentValuesRead, 2)
+            assert there.cloud.faults.slow_down == []
+            assert (there.cloud.rests.broken, ear.of(DeviceLost)) == ([], [])
+            assert len(ear.of(DeviceConnected)) == 1
+
+
+async def test_a_question_that_webex_does_not_answer_costs_no_conversation(tmp_path):
+    pace = replace(BRISK, answer_within_s=0.2)
+    async with built(tmp_path) as there:
+        device = there.device(host="")
+        async with heard(device, there.lines(pace=pace), IMPATIENT_LINK) as (fleet, ear):
+            broken = [SILENCE, Response(status=HTTPStatus.BAD_GATEWAY), CUT]
+            there.cloud.interrupt = lambda request: (
+                broken.pop() if broken and request.path.startswith("/v1/xapi/status") else None
+            )
+            fleet.ask(ReadValues(device=device.id))
+            await ear.until_heard(CurrentValuesRead, 2)
+            assert (broken, ear.of(DeviceLost)) == ([], [])
+            assert len(ear.of(DeviceConnected)) == 1
+
+
+async def test_webex_that_never_answers_is_named_and_not_the_device(tmp_path):
+    async with built(tmp_path) as there, there.lines()(there.device(host=""), nullcontext()) as line:
+        there.cloud.interrupt = lambda request: (
+            Response(status=HTTPStatus.BAD_GATEWAY) if request.path.startswith("/v1/xapi/status") else None
+        )
+        line.send(Call(method="xGet", params={"Path": WHO_ARE_YOU}))
+        with pytest.raises(CloudUnreachable, match=r"no answer by Webex: .*502"):
+            await line.hear(float("inf"))
+
+
+async def test_an_order_of_which_nothing_is_known_is_not_given_twice(tmp_path):
+    pace = replace(BRISK, answer_within_s=0.2)
+    async with (
+        built(tmp_path) as there,
+        heard(there.device(host=""), there.lines(pace=pace)) as (fleet, ear),
+    ):
+        there.cloud.interrupt = lambda request: SILENCE if request.path.endswith("/Bookings.Book") else None
+        fleet.ask(booking(there))
+        fleet.ask(ReadValues(device=DeviceId(there.simulated.room)))
+        await ear.until_heard(CurrentValuesRead, 2)
+        assert len(there.cloud.asked("POST", "/v1/xapi/command/Bookings.Book")) == 1
+        assert (ear.of(DeviceLost), ear.of(OrderRefused)) == ([], [])
+
+
+async def test_an_order_that_cannot_leave_in_time_is_refused(tmp_path):
+    async with built(tmp_path) as there, heard(there.device(host=""), there.lines()) as (fleet, ear):
+        there.cloud.faults.slow_down.append(("/v1/xapi/command", HTTPStatus.TOO_MANY_REQUESTS, 60))
+        fleet.ask(booking(there))
+        assert "it was not asked" in (await ear.until_heard(OrderRefused)).why
+        assert len(there.cloud.asked("POST", "/v1/xapi/command/Bookings.Book")) == 1
+        assert ear.of(DeviceLost) == []
+
+
+class Slow(WebexCloud):
+    """Has many devices, and takes its time."""
+
+    latency_s = 0.05
+
+    async def _hear(self, request: Request) -> Response:
+        if request.path.startswith("/v1/xapi/"):
+            await asyncio.sleep(self.latency_s)
+        return await super()._hear(request)
+
+    def add_board(self, name: str) -> Device:
+        workspace = self.add_workspace(name)
+        id_ = self.add_device(workspace)
+        self.statuses[id_] = {"SystemUnit": SYSTEM_UNIT}
+        return Device(
+            id=DeviceId(name),
+            room=RoomId(name),
+            host="",
+            port=443,
+            credential=Credential(username="", password_file=Path("none")),
+            trust=Trust(),
+            transports=(Transport.CLOUD,),
+            webex=id_,
+        )
+
+
+@contextlib.asynccontextmanager
+async def boards(
+    directory: Path, count: int, *, pace: CloudPace, luck: Callable[[], float] = lambda: 0.5
+) -> AsyncIterator[tuple[WebexCloud, Living, Ear, list[Device]]]:
+    """So many devices of a slow cloud, all connected."""
+    async with Slow(poll_within_s=5.0) as cloud:
+        cloud.manifest.update(FULL)
+        cloud.commands["Bookings.List"] = lambda *_: NO_BOOKINGS
+        devices = [cloud.add_board(f"board-{number}") for number in range(count)]
+        async with living(cloud, directory) as webex, asyncio.TaskGroup() as tasks:
+            await webex.until(lambda: webex.site.devices)
+            ear = Ear()
+            dial = Lines({Transport.CLOUD: CloudLines(webex.site, pace=pace, luck=luck)})
+            fleet = Fleet(
+                devices, ear.deliver, dial=dial, patience=IMPATIENT, pace=IMPATIENT_LINK, luck=lambda: 0.5
+            )
+            running = tasks.create_task(fleet.run(), name="fleet")
+            await ear.until_heard(BookingsListed, len(devices), within_s=60.0)
+            yield cloud, webex, ear, devices
+            running.cancel()
+
+
+async def test_more_devices_than_webex_answers_in_time_are_all_connected_by_turns(tmp_path):
+    # Two at once, 0.05 s each: of 60 devices that ask together, those are late that are asked after 0.3 s.
+    pace = replace(BRISK, asked_at_once=2, greeted_at_once=4)
+    async with boards(tmp_path, 60, pace=pace) as (cloud, _, ear, devices):
+        assert ear.of(DeviceLost) == []
+        assert len({each.device for each in ear.of(DeviceConnected)}) == len(ear.of(DeviceConnected)) == 60
+        asked = [
+            request.query["deviceId"]
+            for request in cloud.seen
+            if "SystemUnit.*" in request.query.get("name", "")
+        ]
+        assert sorted(asked) == sorted(device.webex or "" for device in devices)
+
+
+async def break_a_poll(cloud: WebexCloud, webex: Living) -> None:
+    """And wait for the one after it."""
+    await webex.until(lambda: cloud.polling)
+    left = [CUT]
+    cloud.interrupt = lambda request: left.pop() if left and request.path.endswith("/poll") else None
+    await cloud.say(cloud.health_check())
+    await webex.until(lambda: not left and cloud.polling)
+
+
+async def test_a_poll_that_breaks_makes_devices_be_read_anew_each_at_its_own_time(tmp_path):
+    lucks = [0.9, 0.0]
+    pace = replace(BRISK, anew=Rest(first_s=3600.0, longest_s=3600.0))
+    async with boards(tmp_path, 2, pace=pace, luck=lucks.pop) as (cloud, webex, ear, devices):
+        await break_a_poll(cloud, webex)
+        await ear.until_heard(DeviceConnected, 3)
+        for device in devices:
+            cloud.tell(cloud.status(device.webex or "", {"RoomAnalytics.PeopleCount.Current": 4}))
+        await ear.until_heard(PeopleCounted, 2)
+        assert (lucks, len(ear.of(DeviceConnected)), ear.of(DeviceLost)) == ([], 3, [])
+
+
+async def test_polls_that_break_again_and_again_are_read_after_less_and_less_often(tmp_path):
+    pace = replace(BRISK, anew=Rest(first_s=0.01, longest_s=3600.0, factor=1e6))
+    async with boards(tmp_path, 1, pace=pace) as (cloud, webex, ear, (device,)):
+        for _ in range(3):
+            await break_a_poll(cloud, webex)
+            await ear.until_heard(DeviceConnected, 2)
+        cloud.tell(cloud.status(device.webex or "", {"RoomAnalytics.PeopleCount.Current": 4}))
+        await ear.until_heard(PeopleCounted)
+        assert (len(ear.of(DeviceConnected)), ear.of(DeviceLost)) == (2, [])
