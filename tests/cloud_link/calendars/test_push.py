@@ -200,6 +200,7 @@ async def test_over_the_network_too(site, ear):
                 200,
                 TOKEN.encode(),
             )
+        async with calling(listener.url) as caller:
             assert await say(caller, request(graphs, told(notice()))) == (202, b"")
             assert await say(caller, request(graphs, told(notice(secret="x")))) == (202, b"")
             head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in CHANNEL.items())
