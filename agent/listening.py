@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from http import HTTPStatus
@@ -21,6 +21,7 @@ MANY_STRANGERS: Final = 128  # where something may stand between that all caller
 ACCEPT_AGAIN_S: Final = 0.1  # when none could be let in
 BACKLOG: Final = 128  # connections that wait to be accepted
 GOOD: Final = range(200, 300)
+UNTAKEN_BYTES: Final = 16 * 1024  # of answers to one caller; beyond it no further request is read
 
 
 # ── what is behind the door ───────────────────────────────────────────────────────────────────────
@@ -31,7 +32,7 @@ class Reply(Protocol):
 
     @property
     def status(self) -> int:
-        """HTTP's; after one that is not 2xx the line is closed."""
+        """HTTP's; after one that is not 2xx, and after any to a stranger, the line is closed."""
         ...
 
     @property
@@ -91,7 +92,7 @@ class Pace:
     """How long a caller may take, in seconds."""
 
     request_within_s: float = 10.0
-    idle_s: float = 60.0  # between two requests over one connection
+    idle_s: float = 60.0  # between two requests over one connection, of who is no stranger
     greet_within_s: float = 10.0  # TLS
 
 
@@ -99,7 +100,7 @@ class Pace:
 class Bounds:
     """How much callers may take up."""
 
-    callers: int = 512  # who is turned away tries again
+    callers: int = 512  # who is turned away tries again; strangers make room for one from elsewhere
     strangers: int = MANY_STRANGERS  # of one address: who has not shown a secret yet
     head_bytes: int = 16 * 1024
     strange_bytes: int = 16 * 1024 * 1024  # of bodies of strangers, all together
@@ -147,7 +148,9 @@ class Listener:
         self._key = key
         self._pace = pace or Pace()
         self._visitors: set[_Visitor] = set()
-        self._strangers: Counter[str] = Counter()  # by address
+        self._strangers: defaultdict[str, dict[_Visitor, None]] = defaultdict(
+            dict
+        )  # by address, as they came
         self._strange_bytes = 0
         self._listening: Sequence[socket.socket] = ()
         self._tasks = asyncio.TaskGroup()
@@ -200,7 +203,9 @@ class Listener:
                 continue
             visitor = _Visitor(self, self._pace, str(address[0]))
             if self.enter(visitor):
-                tasks.create_task(self._greet(visitor, accepted, context), name="a caller's TLS")
+                visitor.greeting = tasks.create_task(
+                    self._greet(visitor, accepted, context), name="a caller's TLS"
+                )
             else:
                 accepted.close()
 
@@ -223,16 +228,25 @@ class Listener:
     # ── what visitors call ──
 
     def enter(self, visitor: _Visitor) -> bool:
-        """Whether there is room for one more."""
-        if (
-            not self._listening
-            or len(self._visitors) >= self.bounds.callers
-            or self._strangers[visitor.address] >= self.bounds.strangers
-        ):
+        """Whether there is room for one more, or a stranger made it.
+
+        Who shows a secret does so at once, so of a full house the stranger goes that waited longest, of
+        the address that has most of them: a few addresses cannot hold all places.
+        """
+        alike = len(self._strangers.get(visitor.address, ()))
+        if not self._listening or alike >= self.bounds.strangers:
             self.callers.turned_away += 1
             return False
+        if len(self._visitors) >= self.bounds.callers:
+            self.callers.turned_away += 1
+            most = max(self._strangers.values(), key=len, default={})
+            if len(most) <= alike:
+                return False
+            oldest = next(iter(most))
+            self.leave(oldest)
+            oldest.abort()
         self._visitors.add(visitor)
-        self._strangers[visitor.address] += 1
+        self._strangers[visitor.address][visitor] = None
         visitor.stranger = True
         return True
 
@@ -240,7 +254,7 @@ class Listener:
         """It has shown a secret, or is gone."""
         if visitor.stranger:
             visitor.stranger = False
-            self._strangers[visitor.address] -= 1
+            del self._strangers[visitor.address][visitor]
             if not self._strangers[visitor.address]:
                 del self._strangers[visitor.address]
 
@@ -276,7 +290,7 @@ async def _listening(host: str, port: int) -> list[socket.socket]:
 
 
 class _Visitor(asyncio.Protocol):
-    """One connection: requests one after another."""
+    """One connection: requests one after another, each read when the answers before it were taken."""
 
     __slots__ = (
         "_begun",
@@ -288,13 +302,16 @@ class _Visitor(asyncio.Protocol):
         "_strange_bytes",
         "_timer",
         "_transport",
+        "_untaken",
         "address",
+        "greeting",
         "stranger",
     )
 
     def __init__(self, listener: Listener, pace: Pace, address: str) -> None:
         self.address = address
         self.stranger = False  # it is let in, and has shown no secret
+        self.greeting: asyncio.Task[None] | None = None
         self._listener = listener
         self._pace = pace
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=listener.bounds.head_bytes)
@@ -304,9 +321,11 @@ class _Visitor(asyncio.Protocol):
         self._begun = False  # with a request
         self._body = bytearray()
         self._strange_bytes = 0  # of the body, asked for as a stranger
+        self._untaken = False  # it reads its answers slower than it asks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by name
+        self._transport.set_write_buffer_limits(high=UNTAKEN_BYTES)
         self._wait(self._pace.request_within_s)
 
     def data_received(self, data: bytes) -> None:
@@ -317,10 +336,26 @@ class _Visitor(asyncio.Protocol):
             self._wait(self._pace.request_within_s)
         try:
             self._http.receive_data(data)
-            while self._next():
-                pass
         except h11.RemoteProtocolError as error:
             self._refuse(error.error_status_hint)
+        else:
+            self._read_on()
+
+    def pause_writing(self) -> None:
+        """It has not taken what it was answered: no more is read of it, nor answered."""
+        self._untaken = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It has."""
+        self._untaken = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._read_on()
+            if self._call is None and not self._untaken and not self._transport.is_closing():
+                self._begun = bool(self._http.trailing_data[0])
+                self._wait(self._pace.request_within_s if self._begun else self._pace.idle_s)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._transport = None
@@ -333,6 +368,15 @@ class _Visitor(asyncio.Protocol):
         """Drop it at once."""
         if self._transport is not None:
             self._transport.abort()
+        elif self.greeting is not None:
+            self.greeting.cancel()
+
+    def _read_on(self) -> None:
+        try:
+            while not self._untaken and self._next():
+                pass
+        except h11.RemoteProtocolError as error:
+            self._refuse(error.error_status_hint)
 
     def _next(self) -> bool:
         """Whether there may be more to read; h11.RemoteProtocolError if it is no HTTP."""
@@ -395,13 +439,14 @@ class _Visitor(asyncio.Protocol):
         if reply.status not in GOOD:
             self._end(reply.status)
             return False
-        self._reply(reply.status, reply.headers, reply.body)
-        if self._http.our_state is not h11.DONE:  # it wants no further request, or speaks HTTP/1.0
+        closing = {"Connection": "close"} if self.stranger else {}
+        self._reply(reply.status, {**reply.headers, **closing}, reply.body)
+        if self._http.our_state is not h11.DONE:  # a stranger, or who wants no further request
             self._close()
             return False
         self._http.start_next_cycle()
-        self._begun = False
-        self._wait(self._pace.idle_s)
+        self._begun = self._untaken
+        self._wait(self._pace.request_within_s if self._untaken else self._pace.idle_s)
         return True
 
     def _emptied(self) -> None:
@@ -423,10 +468,9 @@ class _Visitor(asyncio.Protocol):
 
     def _reply(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         said = [*headers.items(), ("Content-Length", str(len(body)))]
-        self._write(self._http.send(h11.Response(status_code=status, headers=said)))
-        if body:
-            self._write(self._http.send(h11.Data(data=body)))
-        self._write(self._http.send(h11.EndOfMessage()))
+        parts = [h11.Response(status_code=status, headers=said), h11.Data(data=body), h11.EndOfMessage()]
+        # At once, as some transports call `resume_writing` before they return.
+        self._write(b"".join(self._http.send(each) or b"" for each in parts))
 
     def _write(self, data: bytes | None) -> None:
         if data and self._transport is not None:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 import pytest
 import uvloop
 
-from agent.listening import FEW_STRANGERS, Bounds, Listener, Pace
+from agent.listening import FEW_STRANGERS, UNTAKEN_BYTES, Bounds, Listener, Pace
 from tests.callers import becomes, calling, certified, request, silent
 
 MOST = 1000
@@ -50,7 +50,11 @@ class House:
     def admits(self, method: str, target: str, headers: Mapping[str, str]) -> Coming | HTTPStatus:
         self.heads.append(headers)
         if target.startswith(("/here", "/known")):
-            return Coming(self, target == "/known") if method == "POST" else HTTPStatus.METHOD_NOT_ALLOWED
+            return (
+                Coming(self, target.startswith("/known"))
+                if method == "POST"
+                else HTTPStatus.METHOD_NOT_ALLOWED
+            )
         return HTTPStatus.NOT_FOUND
 
 
@@ -66,7 +70,7 @@ def door(house: House, **options: object) -> Listener:
 async def test_what_the_house_says_is_answered_whole(house):
     house.says = Said(202, {"Content-Type": "text/plain", "X-Content-Type-Options": "nosniff"}, b"a+b")
     async with door(house) as listener, calling(listener.url) as caller:
-        head = await caller.says(request(f"{listener.url}/here?x=1", b"hello", head="X-Goog-A: b\r\n"))
+        head = await caller.says(request(f"{listener.url}/known?x=1", b"hello", head="X-Goog-A: b\r\n"))
         assert head.startswith(b"HTTP/1.1 202")
         assert b"Content-Type: text/plain\r\n" in head
         assert b"X-Content-Type-Options: nosniff\r\n" in head
@@ -100,7 +104,7 @@ async def test_who_is_not_admitted_is_turned_away_before_its_body(house):
 
 async def test_one_byte_at_a_time_and_two_at_once_are_understood(house):
     async with door(house) as listener:
-        url = f"{listener.url}/here"
+        url = f"{listener.url}/known"
         async with calling(url) as caller:
             for byte in request(url, b"one"):
                 caller.writer.write(bytes([byte]))
@@ -112,7 +116,7 @@ async def test_one_byte_at_a_time_and_two_at_once_are_understood(house):
             assert await caller.status(head) == 100
             assert await caller.status(b"three") == 200
         async with calling(url) as caller:
-            assert await caller.status(b"POST /here HTTP/1.0\r\nContent-Length: 4\r\n\r\nfour") == 200
+            assert await caller.status(b"POST /known HTTP/1.0\r\nContent-Length: 4\r\n\r\nfour") == 200
             assert await caller.end() == b""
     assert house.heard == [b"one", b"two", b"two", b"three", b"four"]
 
@@ -137,7 +141,7 @@ async def test_bad_manners_are_answered_and_shown_the_door(house, what, status, 
 
 async def test_who_is_slow_is_dropped(house):
     async with door(house, pace=Pace(request_within_s=0.05, idle_s=0.05)) as listener:
-        url = f"{listener.url}/here"
+        url = f"{listener.url}/known"
         async with calling(url) as caller:
             assert await caller.end() == b""
         async with calling(url) as caller:
@@ -151,7 +155,7 @@ async def test_who_is_slow_is_dropped(house):
 
 async def test_too_many_at_once_are_turned_away_and_nobody_else(house):
     async with door(house, bounds=Bounds(callers=1)) as listener:
-        url = f"{listener.url}/here"
+        url = f"{listener.url}/known"
         async with calling(url) as first:
             assert await first.status(request(url)) == 200
             async with calling(url) as second:
@@ -196,10 +200,93 @@ async def test_bodies_of_strangers_share_what_room_there_is_and_give_it_back(hou
                 assert await second.end() == b""
             assert await known.status(request(f"{listener.url}/known", b"x" * MOST)) == 200
             assert await first.status(b"x" * 10) == 200
-            first.writer.write(request(url, b"x" * 500, length=MOST))
+        async with calling(url) as third:
+            third.writer.write(request(url, b"x" * 500, length=MOST))
             await becomes(lambda: listener._strange_bytes, 500)  # noqa: SLF001
         await becomes(lambda: listener._strange_bytes, 0)  # noqa: SLF001
     assert listener.callers.turned_away == 1
+
+
+async def test_a_stranger_is_answered_once(house):
+    async with door(house) as listener, calling(listener.url) as caller:
+        head = await caller.says(request(f"{listener.url}/here", b"once") * 100)
+        assert head.startswith(b"HTTP/1.1 200")
+        assert b"Connection: close\r\n" in head
+        assert b"HTTP" not in await caller.end()
+        await becomes(lambda: len(listener._visitors), 0)  # noqa: SLF001
+    assert house.heard == [b"once"]
+
+
+ANSWERED = 8 * 1024
+
+
+class Hoard(House):
+    """Answers at length, and sees what of it waits to be taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.says = Said(body=b"x" * ANSWERED)
+        self.listener: Listener | None = None
+        self.most_untaken = 0
+
+    def admits(self, method: str, target: str, headers: Mapping[str, str]) -> Coming | HTTPStatus:
+        assert self.listener is not None
+        for visitor in self.listener._visitors:  # noqa: SLF001
+            if visitor._transport is not None:  # noqa: SLF001
+                self.most_untaken = max(self.most_untaken, visitor._transport.get_write_buffer_size())  # noqa: SLF001
+        return super().admits(method, target, headers)
+
+
+async def asks_much_and_reads_late(directory, *, tls):
+    context, certificate = certified(directory)
+    house, asked = Hoard(), 2000
+    async with door(house, **(certificate if tls else {})) as listener:
+        house.listener = listener
+        async with calling(listener.url, context if tls else None) as caller:
+            caller.writer.write(request(f"{listener.url}/known") * asked)
+            for _ in range(asked):
+                assert (await caller.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+                await caller.reader.readexactly(ANSWERED)
+            assert await caller.status(request(f"{listener.url}/known")) == 200  # it is no stranger yet
+    assert len(house.heard) == asked + 1
+    assert house.most_untaken <= UNTAKEN_BYTES + ANSWERED
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_answers_that_nobody_takes_are_few(tmp_path, run, tls):
+    run(asks_much_and_reads_late(tmp_path, tls=tls))
+
+
+async def test_who_takes_no_answer_is_dropped(house):
+    house.says = Said(body=b"x" * 4 * 1024 * 1024)
+    async with door(house, pace=Pace(request_within_s=0.05)) as listener, calling(listener.url) as caller:
+        caller.writer.write(request(f"{listener.url}/known") * 50)
+        await becomes(lambda: len(listener._visitors), 1)  # noqa: SLF001
+        await becomes(lambda: len(listener._visitors), 0)  # noqa: SLF001
+    assert 0 < len(house.heard) < 10
+
+
+async def few_addresses_call(directory, *, tls):
+    context, certificate = certified(directory)
+    house = House()
+    async with door(house, bounds=Bounds(callers=8), **(certificate if tls else {})) as listener:
+        async with calling(listener.url, context if tls else None) as known:
+            assert await known.status(request(f"{listener.url}/known")) == 200
+            async with silent(listener.url, 7) as still_open:
+                await becomes(lambda: len(listener._visitors), 8)  # noqa: SLF001
+                for _ in range(3):
+                    async with calling(listener.url, context if tls else None) as caller:
+                        assert await caller.status(request(f"{listener.url}/here")) == 200
+                await becomes(still_open, 6)  # the place of one is enough for those who do not stay
+            assert await known.status(request(f"{listener.url}/known")) == 200
+        assert listener.callers.turned_away == 1
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_strangers_that_hold_all_places_make_room_for_one_from_elsewhere(tmp_path, run, tls):
+    run(few_addresses_call(tmp_path, tls=tls))
 
 
 async def calls_over_tls(directory):
@@ -208,13 +295,13 @@ async def calls_over_tls(directory):
     async with contextlib.AsyncExitStack() as stack:
         listener = await stack.enter_async_context(door(house, **certificate))
         assert listener.url.startswith("https://127.0.0.1:")
-        url = f"{listener.url}/here"
+        url = f"{listener.url}/known"
         async with calling(url, context) as caller:
             assert await caller.status(request(url)) == 200
             assert await caller.status(request(url) * 2) == 200
             assert await caller.status(b"") == 200
         async with calling(url, context) as caller:
-            assert await caller.status(request(url[:-1])) == 404
+            assert await caller.status(request(f"{listener.url}/there")) == 404
             assert await caller.end() == b""
         with pytest.raises(ssl.SSLError):  # it does not know the authority
             async with calling(url, ssl.create_default_context()):
@@ -250,5 +337,5 @@ async def test_its_end_ends_all_lines(house):
     async with contextlib.AsyncExitStack() as stack:
         async with door(house) as listener:
             caller = await stack.enter_async_context(calling(listener.url))
-            assert await caller.status(request(f"{listener.url}/here")) == 200
+            assert await caller.status(request(f"{listener.url}/known")) == 200
         assert await caller.end() == b""
