@@ -446,7 +446,11 @@ def _judge_meet(visit: Visit, of_address: Mapping[str, tuple[CalendarEntry, ...]
 async def _examine_webex(visit: Visit, account: WebexAccount, said: Mapping[str, Any] | None) -> None:
     """Only what changes nothing: a new token would take the daemon's away, so rooms are the daemon's word."""
     name, kept = NAMES[Service.WEBEX], GrantFile(visit.configuration.state_directory)
-    grant, revoked = kept.read(), kept.revoked()
+    try:
+        grant, revoked = kept.read(), kept.revoked()
+    except CalendarError as error:
+        _trouble(visit, Service.WEBEX, error)
+        return
     activation: Activation | None = None
     if revoked is not None:
         mend = words(Integration(service=Service.WEBEX, phase=Phase.REVOKED, since=visit.now()))

@@ -13,8 +13,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from cloud_link.calendars.decoding import decode
-from cloud_link.calendars.errors import Transient, Unreadable
-from cloud_link.calendars.webex_codes import Activation
+from cloud_link.calendars.errors import CredentialWrong, Transient, Unreadable
+from cloud_link.calendars.webex_codes import NEW_CODE, Activation
 
 GRANT: Final = "webex-grant.json"
 REVOKED: Final = "webex-revoked.json"
@@ -43,6 +43,14 @@ class Revocation:
     code: str = ""  # digest of the activation code that lay there
 
 
+class GrantUnread(CredentialWrong):
+    """There may be a grant, and who asks may not read it."""
+
+
+class GrantDamaged(CredentialWrong):
+    """There is a file, and it is no grant any more."""
+
+
 class GrantFile:
     """The one place where a site's grant is kept, in a directory that is the daemon's own."""
 
@@ -52,12 +60,19 @@ class GrantFile:
         self._revoked = directory / REVOKED
 
     def read(self) -> Grant | None:
-        """What is kept; None if there is nothing, or nothing that can be read."""
+        """What is kept; None if there is nothing. GrantUnread or GrantDamaged where nobody can say."""
         return _read(self._grant, Grant)
 
     def revoked(self) -> Revocation | None:
-        """Why there is none; None if it was not taken back."""
+        """Why there is none; None if it was not taken back. GrantUnread or GrantDamaged as of the grant."""
         return _read(self._revoked, Revocation)
+
+    def older_than(self, code: Path) -> bool:
+        """Whether an activation code's file was written after the grant was; False if nobody can say."""
+        try:
+            return self._grant.stat().st_mtime_ns < code.stat().st_mtime_ns
+        except OSError:
+            return False
 
     def keep(self, grant: Grant) -> None:
         """Transient if it cannot be kept; then the one before is still there."""
@@ -82,8 +97,15 @@ class GrantFile:
 def _read(path: Path, shape: type[Shape]) -> Shape | None:
     try:
         return decode(path.read_bytes(), shape)
-    except (OSError, Unreadable):
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise GrantUnread(
+            f"the grant of Webex cannot be read: {path}: {error.strerror}",
+            mend=f"let the user roomd read and write {path.parent}; anybody else looks with sudo",
+        ) from None
+    except Unreadable:
+        raise GrantDamaged(f"the grant of Webex is damaged: {path}", mend=NEW_CODE) from None
 
 
 def _write(path: Path, value: object) -> None:

@@ -55,7 +55,7 @@ from cloud_link.calendars.webex_codes import (
     lacking,
     touches,
 )
-from cloud_link.calendars.webex_grant import Grant, GrantFile, Revocation
+from cloud_link.calendars.webex_grant import Grant, GrantDamaged, GrantFile, Revocation
 from cloud_link.calendars.webex_messages import Observation, as_tree
 from cloud_link.calendars.webex_queue import QueuePace, WebexQueue
 from cloud_link.calendars.webex_rooms import CloudDevice, HybridCalendar, HybridPhase, Tree, Workspace
@@ -187,7 +187,7 @@ class WebexSite:
         self._now: Final = now
         self._luck: Final = luck
         self._pace: Final = pace or SitePace()
-        revoked = self._file.revoked()
+        revoked = self._read_revoked()
         self._code = self._read_code()[1]  # the digest of what lies there
         self._refused_code = None if revoked is None else revoked.code
         self._integration = states.begin(
@@ -445,7 +445,12 @@ class WebexSite:
 
     async def _granted(self, lines: Lines) -> Grant:
         """What is kept, or what the activation code gives that was put there since; CalendarError if none."""
-        kept = self._file.read()
+        try:
+            kept = self._file.read()
+        except GrantDamaged:
+            if not self._file.older_than(self._account.activation_code_file):
+                raise  # the code that lies there was used for it
+            kept = None
         code, self._code = self._read_code()
         if kept is not None and self._code in ("", kept.code):
             return kept
@@ -477,6 +482,13 @@ class WebexSite:
             if self._session is not None:
                 self._session.kept.superseded = True
         return grant
+
+    def _read_revoked(self) -> Revocation | None:
+        try:
+            return self._file.revoked()
+        except CredentialWrong as error:  # whether there is a grant is seen next
+            log.warning("webex.revocation_unread", why=str(error), mend=error.mend)
+            return None
 
     def _read_code(self) -> tuple[str | None, str]:
         """The activation code, and its digest; None and "" if there is none."""

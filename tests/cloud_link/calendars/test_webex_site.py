@@ -20,7 +20,7 @@ from cloud_link.calendars.integration import SECOND_LOOK, Service
 from cloud_link.calendars.matching import Ground
 from cloud_link.calendars.views import RoomView
 from cloud_link.calendars.webex_access import RenewalPace
-from cloud_link.calendars.webex_grant import GRANT, REVOKED, GrantFile
+from cloud_link.calendars.webex_grant import GRANT, REVOKED, GrantDamaged, GrantFile, GrantUnread
 from cloud_link.calendars.webex_rooms import HybridPhase
 from tests.cloud_link.calendars.webex_house import HASTY, Living, living, rooms_of
 from tests.clouds.serving import CUT
@@ -121,6 +121,51 @@ async def test_a_kill_between_the_answer_and_its_use_costs_nothing_that_was_kept
     assert (grant(tmp_path)["refresh_token"] == cloud.refresh_token) is (when == "after")
     async with living(cloud, tmp_path):
         assert grant(tmp_path)["refresh_token"] == cloud.refresh_token
+
+
+async def test_a_grant_that_is_damaged_is_said_and_no_old_code_is_tried(cloud, tmp_path):
+    async with living(cloud, tmp_path):
+        pass
+    file = tmp_path / "state" / GRANT
+    file.write_text(file.read_text()[:-20])
+    asked = len(cloud.seen)
+    async with living(cloud, tmp_path, until=CalendarPhase.CREDENTIAL) as here:
+        assert f"the grant of Webex is damaged: {file}" in (here.site.view().why or "")
+        assert "activate the integration in Control Hub again" in (here.site.view().why or "")
+        assert len(cloud.seen) == asked
+        cloud.refresh_token = "of another activation"
+        (tmp_path / "activation-code").write_text(cloud.sign(cloud.activation()))
+        await here.until_phase(CalendarPhase.ACTIVE)
+        assert grant(tmp_path)["refresh_token"] == cloud.refresh_token
+
+
+async def test_a_grant_that_may_not_be_read_is_no_missing_grant(cloud, tmp_path):
+    async with living(cloud, tmp_path):
+        pass
+    file = tmp_path / "state" / GRANT
+    file.rename(kept := tmp_path / "kept")
+    file.mkdir()
+    asked = len(cloud.seen)
+    async with living(cloud, tmp_path, until=CalendarPhase.CREDENTIAL) as here:
+        assert "cannot be read" in (here.site.view().why or "")
+        assert "let the user roomd read" in (here.site.view().why or "")
+        assert len(cloud.seen) == asked
+        file.rmdir()
+        kept.rename(file)
+        here.later = timedelta(hours=1)
+        await here.until_phase(CalendarPhase.ACTIVE)
+
+
+def test_what_is_kept_is_absent_or_unread_or_damaged(tmp_path):
+    file = GrantFile(tmp_path / "state")
+    assert (file.read(), file.revoked()) == (None, None)
+    (tmp_path / "state" / REVOKED).mkdir(parents=True)
+    (tmp_path / "state" / GRANT).write_text('{"refresh_token": "s3cret"}')
+    with pytest.raises(GrantDamaged) as damaged:
+        file.read()
+    with pytest.raises(GrantUnread, match="Is a directory"):
+        file.revoked()
+    assert "s3cret" not in f"{damaged.value!r}{damaged.value.__cause__!r}"
 
 
 RENEWING = replace(HASTY, renewal=RenewalPace(every_s=0.0))  # whenever access is used
