@@ -167,6 +167,7 @@ class Faults:
     batch_failures: dict[str, list[tuple[int, dict[str, str]]]] = field(default_factory=dict)  # by address
     subscription_lasts: timedelta = LONGEST
     latency_s: float = 0.0
+    writing_latency_s: float = 0.0  # the same for what changes something
 
 
 class Microsoft365:
@@ -196,6 +197,7 @@ class Microsoft365:
         self.rests = Rests()
         self.asked: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()  # by endpoint
+        self.written = asyncio.Event()  # somebody asked to change an entry
         self.problems: list[str] = []  # what a client asked that Graph does not understand
         self.receiver: ssl.SSLContext | None = None
         self.delivered: list[tuple[str, int]] = []  # subscription, status that the receiver gave
@@ -559,8 +561,11 @@ class Microsoft365:
         self.asked[address] += 1
         self.rests.asked(address)
         with self.mailboxes.one(address) as at_once:
-            if self.faults.latency_s:
-                await asyncio.sleep(self.faults.latency_s)
+            if method != "GET":
+                self.written.set()
+            latency_s = self.faults.latency_s + (self.faults.writing_latency_s if method != "GET" else 0.0)
+            if latency_s:
+                await asyncio.sleep(latency_s)
             if at_once > MAILBOX_CONCURRENCY:
                 return self._wait(address, 1, "Application is over its MailboxConcurrency limit.")
             seconds, times = self._throttled.get(address, (0, 0))

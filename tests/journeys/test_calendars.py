@@ -374,13 +374,15 @@ async def test_a_cloud_that_hangs_holds_up_no_stop_and_what_was_ordered_is_answe
         ) as h:
             await h.told("calendar.connected", of="attic")
             await h.listed("attic")
-            office.tenant.faults.latency_s = 6.0
+            office.tenant.faults.writing_latency_s = 6.0
             order = {"starts_at": later().isoformat(), "duration_min": 30, "title": "From the cloud"}
             id_ = await h.cloud.give("attic", "booking.book", order)
             await h.recorder.until(lambda: h.cloud.answers(id_))
             assert [answer["status"] for answer in h.cloud.answers(id_)] == ["accepted"]
+            async with asyncio.timeout(SLOWLY_S):
+                await office.tenant.written.wait()
             assert await h.roomd.stop() == 0
-            office.tenant.faults.latency_s = 0.0
+            office.tenant.faults.writing_latency_s = 0.0
             await h.start()  # what is recorded is delivered by the next life
             answer = await h.cloud.answered(id_)
             assert answer["status"] == "done", answer
