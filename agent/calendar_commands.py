@@ -121,6 +121,7 @@ async def _link(configuration: Configuration, *, as_json: bool) -> None:
 
 
 async def _connect(configuration: Configuration, service: str, *, as_json: bool) -> None:
+    before = {each["service"]: each["phase"] for each in await _services(configuration)}
     answer = await _ask(configuration, "consent", service=service)
     if not answer["known"]:
         fail(f"the running daemon has no [{service}] yet: restart it", os.EX_CONFIG)
@@ -135,6 +136,8 @@ async def _connect(configuration: Configuration, service: str, *, as_json: bool)
     else:
         why = f": {found['why']}" if found["why"] else ""
         print(f"{service}: {found['phase']}{why}")
+        if before[service] == "active":
+            print("it was active before and waited for no consent: it signs in anew", file=sys.stderr)
         if found["phase"] == "connecting":
             print("not read yet: look again with `roomd calendars`", file=sys.stderr)
     out_of_reach = found["phase"] == "connecting" and found["why"]

@@ -300,9 +300,10 @@ async def test_consent_that_is_taken_back_falls_back_on_devices_and_comes_again(
             code, _, _ = await h.ask("calendars", "connect", "microsoft")
             assert code in {os.EX_OK, os.EX_NOPERM, os.EX_TEMPFAIL}, "it was not given yet"
             office.consent()
-            code, out, _ = await h.ask("calendars", "connect", "microsoft")
+            code, out, err = await h.ask("calendars", "connect", "microsoft")
             assert code == 0
             assert out.startswith("microsoft: ")
+            assert "waited for no consent" not in err
             await h.told(
                 "calendar.switched",
                 of=device,
@@ -311,6 +312,9 @@ async def test_consent_that_is_taken_back_falls_back_on_devices_and_comes_again(
             )
             await h.retained(device, lambda state: state["calendar"]["believed"] == "microsoft")
             assert all(titles == ["Open house"] for titles in seen[first:]), "no empty room in between"
+            code, out, err = await h.ask("calendars", "connect", "microsoft")
+            assert (code, out) == (0, "microsoft: active\n")
+            assert "waited for no consent" in err
             assert not h.all_told("booking.deleted", of=device)
             await h.delivered()
 
