@@ -59,7 +59,7 @@ def test_what_a_list_has_under_another_name_is_no_longer_the_rooms():
 
 
 def test_an_address_by_hand_stays_whoever_says_that_nothing_is_there():
-    said = {FJORD: "a@x.example"}
+    said: links.ByHand = {FJORD: "a@x.example"}
     assert after({FJORD: by_hand("a@x.example")}, listed("Lake"), said, FJORD)[FJORD] == by_hand(
         "a@x.example"
     )
