@@ -154,8 +154,8 @@ class Wire:
         `url` is a path, or a link that the service gave; Unreadable if that leads elsewhere. `again`: may be
         repeated although it may have been done already; as the method suggests, unless said otherwise.
         `lane`: whose patience is tried (a mailbox); if one in it is told to wait, all others in it do, too.
-        Throttled or Transient when it was asked often enough, with the service's own `retry_after_s`;
-        Transient after `close`.
+        Throttled or Transient when it was asked often enough, with the service's own `retry_after_s`: of
+        what changes something, Throttled only if it was certainly not done. Transient after `close`.
         """
         if self._closing:
             raise Transient(f"{self.origin} is asked in another way by now")
@@ -172,7 +172,11 @@ class Wire:
         )
         may_repeat = method.upper() in IDEMPOTENT if again is None else again
 
+        lost = False  # an answer, and it may have been done
+
         def rest(error: Exception) -> bool | timedelta:
+            nonlocal lost
+            lost = lost or isinstance(error, Transient)
             seen = error.seen if isinstance(error, _NotDone) else error
             if not isinstance(seen, Transient) or not (may_repeat or seen is not error):
                 return False
@@ -193,6 +197,10 @@ class Wire:
                 with attempt:
                     return await self._in_lane(lane, request)
         except _NotDone as error:
+            if lost and method.upper() != "GET" and isinstance(error.seen, Throttled):
+                raise Transient(
+                    f"{error.seen}, after an answer that was lost", retry_after_s=error.seen.retry_after_s
+                ) from None
             raise error.seen from None
         finally:
             self._asking -= 1

@@ -1,9 +1,11 @@
-"""What is said of an order whose answer is lost, late or no, upon a stand-in for Microsoft 365."""
+"""What is said of an order whose answer is lost, late or no, upon stand-ins for the clouds."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +18,13 @@ from agent.core.events import (
 )
 from agent.core.facts import BookInCalendar, ExtendInCalendar, ReleaseInCalendar
 from agent.core.model import CalendarKind, CommandId, EntryId, RequestId, RoomId
+from cloud_link.calendars.google_calendar import Writing
 from cloud_link.calendars.microsoft import Cloud, Microsoft, token_source
 from cloud_link.calendars.orders import CARRIED_OUT_WITHIN_S, Order, Orders
 from cloud_link.calendars.providers import Calendars, MicrosoftCalendars
 from cloud_link.calendars.tokens import client_secret
 from cloud_link.calendars.wire import Wire, WirePace
+from tests.cloud_link.calendars.reading import stand
 from tests.clouds.microsoft import READ_WRITE, Microsoft365
 from tests.clouds.serving import CUT, SILENCE, Request, Response, Serving, text
 
@@ -175,6 +179,27 @@ async def test_what_is_taken_is_refused_with_words_for_whoever_booked(site: Site
     assert isinstance(refused, CalendarOrderRefused)
     assert refused.why == "something else is booked in this time; choose another time or another room"
     assert site.entries() == ["Theirs"]
+
+
+async def test_what_a_google_room_declines_is_in_no_listing_and_is_taken_back(tmp_path: Path):
+    async with stand(tmp_path) as clouds:
+        clouds.add_google("fjord")
+        clouds.google.delegated.add("calendar.events")
+        clouds.google.faults.declines = True
+        mine = clouds.google.add_person(clouds.google.admin.partition("@")[0])
+        async with clouds.running(google=clouds.google_account(Writing.INSERT, Writing.DELETE)) as site:
+            await clouds.until(lambda: clouds.listed("fjord"))
+            site.ask(FJORD, replace(BOOK, calendar=CalendarKind.GOOGLE))
+            await clouds.until(lambda: list(clouds.of("fjord", CalendarOrderTaken)))
+            [taken] = clouds.of("fjord", CalendarOrderTaken)
+            assert isinstance(taken, CalendarOrderTaken)
+            assert taken.entry_id is not None
+            assert mine.events[taken.entry_id]["status"] == "confirmed"
+            await clouds.until(lambda: len(clouds.listed("fjord")) > 1)
+            assert not any(clouds.listed("fjord"))  # the core gives it up by that
+            site.ask(FJORD, replace(release(taken.entry_id), calendar=CalendarKind.GOOGLE))
+            await clouds.until(lambda: len(list(clouds.of("fjord", CalendarOrderTaken))) > 1)
+            assert mine.events[taken.entry_id]["status"] == "cancelled"
 
 
 def test_an_order_ends_before_a_listing_is_believed_to_lack_it():

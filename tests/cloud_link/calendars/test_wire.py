@@ -109,6 +109,16 @@ async def test_the_number_by_which_a_request_is_found_is_in_the_reason(
     assert str(caught.value).endswith(shown)
 
 
+@pytest.mark.parametrize(("method", "throttled"), [("GET", True), ("PATCH", False)])
+async def test_what_may_have_been_done_before_it_was_told_to_slow_down_is_not_said_to_be_undone(
+    service: Serving, wire: Wire, method: str, throttled: bool
+):
+    service.interruptions.extend([CUT, *[nothing(429)] * 9])
+    with pytest.raises(Transient) as caught:
+        await wire.ask(method, "/a")
+    assert isinstance(caught.value, Throttled) is throttled
+
+
 async def test_a_longer_wait_is_the_callers(service: Serving, wire: Wire):
     service.interruptions.append(nothing(429, Retry_After="600"))
     with pytest.raises(Throttled) as caught:
