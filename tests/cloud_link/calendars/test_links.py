@@ -31,7 +31,7 @@ def after(
 
 def test_what_was_found_before_gives_way_to_what_is_said_by_hand():
     kept = {FJORD: "a@x.example", LAKE: "b@x.example", ELV: "c@x.example", RoomId("gone"): "d@x.example"}
-    said = {FJORD: "b@x.example", ELV: None}
+    said: links.ByHand = {FJORD: "b@x.example", ELV: None}
     assert links.first([FJORD, LAKE, ELV], said, kept) == {FJORD: by_hand("b@x.example")}
     assert links.first([FJORD, LAKE, ELV], {}, kept)[LAKE] == by_name("b@x.example")
     assert RoomId("gone") not in links.first([FJORD, LAKE, ELV], {}, kept)
