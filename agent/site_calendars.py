@@ -97,6 +97,12 @@ class Calendars:
                 tell=tell,
                 now=now,
                 luck=luck,
+                devices={
+                    device.webex: room.id
+                    for room in configuration.rooms
+                    for device in room.devices
+                    if device.webex
+                },
             )
 
     async def listen(self, stack: AsyncExitStack) -> None:

@@ -177,11 +177,16 @@ class WebexSite:
         tell: Tell,
         now: Callable[[], datetime],
         luck: Callable[[], float],
+        devices: Mapping[str, RoomId] | None = None,
         pace: SitePace | None = None,
     ) -> None:
-        """Reads whether the grant was taken back before. `now` is UTC, `luck` in [0, 1)."""
+        """Reads whether the grant was taken back before. `now` is UTC, `luck` in [0, 1).
+
+        `devices` are those that rooms have by the configuration, by id in Webex or serial number.
+        """
         self._account: Final = account
         self._rooms: Final = tuple(rooms)
+        self._devices_of: Final = dict(devices or {})
         self._file: Final = GrantFile(state_directory)
         self._tell: Final = tell
         self._now: Final = now
@@ -203,7 +208,9 @@ class WebexSite:
         # what Control Hub has
         self._workspaces: dict[str, Workspace] = {}
         self._devices: dict[str, CloudDevice] = {}
+        self._serials: dict[str, str] = {}  # serial number → id
         self._matching: Matching | None = None
+        self._moved: Mapping[RoomId, str] = {}  # rooms with a device that Control Hub has elsewhere, in words
         self._read_at: datetime | None = None
         self._directory_due = self._devices_due = self._hinted_at = now()
         self._strangers: dict[str, datetime] = {}  # and until when they are not looked for again
@@ -356,7 +363,7 @@ class WebexSite:
         """Forget all that consent gave us."""
         why = self._integration.why or "consent was taken back"
         self._refused_code = self._code
-        self._matching, self._read_at = None, None
+        self._matching, self._read_at, self._moved = None, None, {}
         self._workspaces, self._devices, self._hybrid, self._judge_due = {}, {}, {}, {}
         gone = Revocation(why=why, at=self._now(), code=self._code)
         try:
@@ -614,6 +621,7 @@ class WebexSite:
             elif self._devices_due <= self._now():
                 self._devices_due = self._now() + self._pace.devices_every
                 self._list_devices(await session.webex.devices())
+                self._find_moved()
             for room in self._to_be_judged():
                 if not await self._judge(session.webex, room):
                     break
@@ -666,6 +674,7 @@ class WebexSite:
         self._directory_due = now + self._pace.directory_every * (1.0 - self._luck() / 4)
         self._devices_due = now + self._pace.devices_every
         self._link()
+        self._find_moved()
         for room, workspace in self.linked_workspaces.items():
             if room not in self._judge_due or before.get(workspace) != self._workspaces[workspace]:
                 self._judge_due[room] = now
@@ -676,6 +685,7 @@ class WebexSite:
 
     def _list_devices(self, devices: Sequence[CloudDevice]) -> None:
         before, self._devices = self._devices, {each.id: each for each in devices}
+        self._serials = {each.serial: each.id for each in devices if each.serial}
         rooms = {workspace: room for room, workspace in self.linked_workspaces.items()}
         for device in devices:
             known = before.get(device.id)
@@ -685,6 +695,26 @@ class WebexSite:
             )
             if turned and (room := rooms.get(device.workspace_id or "")) is not None:
                 self._judge_due[room] = self._now()
+
+    def _find_moved(self) -> None:
+        """Devices that fill a room, and by Control Hub are in another."""
+        linked = self.linked_workspaces
+        moved: dict[RoomId, str] = {}
+        for named, room in self._devices_of.items():
+            device = self._device(named)
+            if device is None or device.workspace_id == linked.get(room):
+                continue
+            if room not in linked and device.workspace_id not in linked.values():
+                continue  # nobody knows which workspace is this room's
+            there = self._workspaces.get(device.workspace_id or "")
+            where = "no workspace" if there is None else f"workspace {there.name}"
+            moved[room] = (
+                f"Control Hub has its device {named} in {where}; "
+                "move the device in the file to the room where it is, or back in Control Hub"
+            )
+        for room in moved.keys() - self._moved.keys():
+            log.warning("webex.device_elsewhere", room=room, why=moved[room])
+        self._moved = moved
 
     def _link(self) -> None:
         """Which workspace is which room's: by hand, by address, by name, or for a person to say."""
@@ -786,12 +816,12 @@ class WebexSite:
         if not self._hearing.is_set():
             why = states.words(self._integration) or "its directory is not read yet"
             raise ConnectionError(f"Webex is not heard: {why}")
-        one = self._devices.get(device) or next(
-            (each for each in self._devices.values() if each.serial == device), None
-        )
+        one = self._device(device)
         if one is None:
             self._look_for(device)
             raise LookupError(f"Webex has no device {device}")
+        if one.id in self._ears:
+            raise LookupError(f"another device of the file is Webex's device {device} already")
         self._ears[one.id].append(ear)
         try:
             yield one.id
@@ -799,6 +829,10 @@ class WebexSite:
             self._ears[one.id].remove(ear)
             if not self._ears[one.id]:
                 del self._ears[one.id]
+
+    def _device(self, named: str) -> CloudDevice | None:
+        """By its id in Webex, or its serial number."""
+        return self._devices.get(named) or self._devices.get(self._serials.get(named, ""))
 
     def allows(self, path: Sequence[str]) -> bool:
         """Whether the manifest has anything of an event or a status, as in ("Event", "Bookings")."""
@@ -846,7 +880,7 @@ class WebexSite:
             address=workspace,
             ground=ground,
             phase=phase,
-            why=why,
+            why=why or self._moved.get(room.id),
             listed_at=None if workspace is None else self._read_at,
             pushed=workspace is not None and self._heard,
         )

@@ -21,7 +21,7 @@ from cloud_link.calendars.matching import Ground
 from cloud_link.calendars.views import RoomView
 from cloud_link.calendars.webex_access import RenewalPace
 from cloud_link.calendars.webex_grant import GRANT, REVOKED, GrantDamaged, GrantFile, GrantUnread
-from cloud_link.calendars.webex_rooms import HybridPhase
+from cloud_link.calendars.webex_rooms import HybridPhase, Tree
 from tests.cloud_link.calendars.webex_house import HASTY, Living, living, rooms_of
 from tests.clouds.serving import CUT
 from tests.clouds.webex import WebexCloud
@@ -427,6 +427,49 @@ async def test_a_workspace_that_comes_later_is_found_the_next_day_or_on_a_hint(c
         await cloud.say(cloud.event(new, "Bookings.Start", {"Id": "1"}))
         await here.until(lambda: "fjord" in here.site.linked_workspaces)
         assert len(cloud.asked("GET", "/v1/workspaces")) <= listed + 3
+
+
+async def test_a_device_that_control_hub_has_in_another_workspace_is_said(cloud, tmp_path):
+    fjord, skagen = cloud.add_workspace("Fjord"), cloud.add_workspace("Skagen")
+    bar, board = cloud.add_device(fjord), cloud.add_device(skagen)
+    rooms = {bar: FJORD, cloud.devices[board]["serial"]: FJORD, "not in Webex": FJORD}
+    with capture_logs() as logs:
+        async with living(cloud, tmp_path, rooms_of("Fjord", "Skagen"), devices=rooms) as here:
+            await here.until(lambda: "in workspace Skagen" in (room_of(here).why or ""))
+            assert room_of(here).phase is CalendarPhase.ACTIVE
+            assert room_of(here, "skagen").why is None
+            cloud.devices[board]["workspaceId"] = fjord
+            here.later = timedelta(hours=2)
+            await here.until(lambda: room_of(here).why is None)
+            cloud.devices[bar]["workspaceId"] = None
+            here.later = timedelta(hours=4)
+            await here.until(lambda: "in no workspace" in (room_of(here).why or ""))
+    said = [each["event"] for each in logs]
+    assert said.count("webex.device_elsewhere") == 2
+
+
+class Deaf:
+    """Somebody who follows a device, and does not listen."""
+
+    def heard(self, tree: Tree) -> None: ...
+
+    def missed(self, why: str, *, again: bool) -> None: ...
+
+
+async def test_a_device_is_followed_once_whatever_the_file_calls_it(cloud, tmp_path):
+    bar = cloud.add_device(cloud.add_workspace("Fjord"))
+    serial = cloud.devices[bar]["serial"]
+    async with living(cloud, tmp_path, rooms_of("Fjord")) as here:
+        await here.site.until_heard()
+        with here.site.follow(bar, Deaf()):
+            for named in (bar, serial):
+                with (
+                    pytest.raises(LookupError, match="another device of the file is Webex's device"),
+                    here.site.follow(named, Deaf()),
+                ):
+                    pass
+        with here.site.follow(serial, Deaf()) as known_as:
+            assert known_as == bar
 
 
 async def test_a_directory_that_fails_once_is_read_again(cloud, tmp_path):

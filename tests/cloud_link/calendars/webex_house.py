@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +38,7 @@ class Living:
         rooms: Sequence[LinkedRoom],
         state: Path,
         pace: SitePace,
+        devices: Mapping[str, RoomId],
     ) -> None:
         self.cloud = cloud
         self.told: list[IntegrationTurned] = []
@@ -49,6 +50,7 @@ class Living:
             tell=self._tell,
             now=lambda: datetime.now(UTC) + self.later,
             luck=lambda: 0.5,
+            devices=devices,
             pace=pace,
         )
 
@@ -96,13 +98,15 @@ async def living(
     *,
     pace: SitePace = HASTY,
     until: CalendarPhase | None = CalendarPhase.ACTIVE,
+    devices: Mapping[str, RoomId] | None = None,
     **changes: Any,  # noqa: ANN401 - fields of an account,
 ) -> AsyncIterator[Living]:
     """A site that runs; its state is kept in `directory / "state"`."""
     state = directory / "state"
     state.mkdir(exist_ok=True)
 
-    here = Living(cloud, replace(account_of(cloud, directory), **changes), rooms, state, pace)
+    account = replace(account_of(cloud, directory), **changes)
+    here = Living(cloud, account, rooms, state, pace, devices or {})
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(here.site.run(), name="webex")
         if until is not None:
