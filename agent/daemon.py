@@ -171,6 +171,9 @@ async def _build(configuration: Configuration, database: Database) -> _Daemon:
     await database.write(partial(snapshots.forget, keep=[room.id for room in configuration.rooms]))
     stats = await database.write(lambda tx: outbox.stats(tx, now=outbox.moment_now()))
     if configuration.accounts is None:
+        from cloud_link.calendars import kept  # noqa: PLC0415 - as below
+
+        await database.write(partial(kept.begin, directories={}))  # there may have been some
         return _Daemon(configuration, database, known, stats, calendars=None)
     from agent.site_calendars import open_calendars  # noqa: PLC0415 - only who has some pays for their libraries
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -322,6 +323,13 @@ async def test_consent_that_is_taken_back_falls_back_on_devices_and_comes_again(
 async def test_a_service_that_the_site_does_not_have_cannot_be_connected(tmp_path):
     async with house(tmp_path) as h:
         await h.heard()
+        assert await h.roomd.stop() == 0
+        with closing(sqlite3.connect(h.installation.state / "roomd.db")) as connection, connection:
+            connection.execute("INSERT INTO calendar_watches VALUES ('w1', 'google', 'a@x.example', x'01')")
+        await h.start()
+        await h.roomd.until_up()
+        with closing(sqlite3.connect(h.installation.state / "roomd.db")) as connection:
+            assert not connection.execute("SELECT * FROM calendar_watches").fetchall()
         code, out, err = await h.ask("calendars", "connect", "microsoft")
         assert (code, out) == (os.EX_CONFIG, "")
         assert "[microsoft]" in err
