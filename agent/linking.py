@@ -176,10 +176,13 @@ def _webex(table: WebexTable, look: Look) -> WebexAccount | None:
     used = code is not None and os.path.exists(look.kept / GRANT)  # noqa: PTH110 - says no where it may not look
     code_file = look.place(code) if used and code else look.secret("webex.activation_code_file", code)
     for region, url in table.key_urls.items():
-        if not _is_web_address(url):
-            look.wrong(
-                f"webex.key_urls.{region}", "is no address", 'Write it like "https://xapi-a.wbx2.com/jwks"'
-            )
+        try:
+            read_origin(url, whole=False)
+            why = "" if _is_web_address(url) else "is no address"
+        except Misconfigured as error:
+            why = str(error)
+        if why:
+            look.wrong(f"webex.key_urls.{region}", why, 'Write it like "https://xapi-a.wbx2.com/jwks"')
     way = _way("webex", table, look)
     if client_id is None or secret_file is None or code_file is None:
         return None

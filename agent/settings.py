@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import stat
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -534,7 +535,7 @@ class _Reader:
         id_ = DeviceId(device.id or (f"{room.id}-{number + 1}" if number else room.id))
         transports = self._transports(key, device)
         if device.host is None:
-            self.found.append((id_, f"webex {device.webex}" if device.webex else f"{key}, without a host"))
+            self.found.append((id_, f"{key}, without a host"))
             host, port, credential = "", HTTPS_PORT, NOBODY
         else:
             host, port = self._host(f"{key}.host", device.host)
@@ -691,6 +692,16 @@ class _Reader:
             ("rooms.id", "room", Counter(room.id for room in self.content.rooms)),
             ("rooms.devices.id", "device", Counter(id_ for id_, _ in self.found)),
             ("rooms.devices.host", "host", Counter(place for _, place in self.found)),
+            (
+                "rooms.devices.webex",
+                "device in Webex",
+                Counter(
+                    device.webex.casefold()
+                    for room in self.content.rooms
+                    for device in room.devices
+                    if device.webex
+                ),
+            ),
         )
         for key, what, counted in seen:
             for name, times in counted.items():
@@ -717,27 +728,30 @@ class _Reader:
 
     def _place(self, name: str) -> Path:
         credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-        if credentials and not Path(name).is_absolute() and (Path(credentials) / name).exists():
+        if credentials and not Path(name).is_absolute() and os.path.exists(Path(credentials) / name):  # noqa: PTH110 - says no where it may not look
             return Path(credentials) / name
         return self.file.parent / name
 
     def _readable(self, key: str, path: Path) -> Path | None:
-        problem = None
-        if "\0" in str(path) or not path.exists():
-            problem = Problem(
-                file=self.file, key=key, what=f"{path} does not exist", mend="Create it, or mend the name"
-            )
-        elif not path.is_file():
-            problem = Problem(file=self.file, key=key, what=f"{path} is no file", mend="Name the file")
-        elif not os.access(path, os.R_OK):
-            problem = Problem(
-                file=self.file,
-                key=key,
-                what=f"{path} may not be read by this user",
-                mend="Give it to the group roomd: chgrp roomd and chmod 640",
-            )
-        if problem is None:
+        what = mend = ""
+        try:
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # it has a NUL in it
+            what, mend = "does not exist", "Create it, or mend the name"
+        except PermissionError:
+            what = "may not be read by this user"
+            mend = "Let the group roomd enter its directory: chgrp roomd and chmod 750; or run with sudo"
+        except OSError as error:
+            what, mend = f"cannot be reached: {error.strerror}", "Check the disk and the path"
+        else:
+            if not stat.S_ISREG(mode):
+                what, mend = "is no file", "Name the file"
+            elif not os.access(path, os.R_OK):
+                what = "may not be read by this user"
+                mend = "Give it to the group roomd: chgrp roomd and chmod 640"
+        if not what:
             return path
+        problem = Problem(file=self.file, key=key, what=f"{path} {what}", mend=mend)
         if problem not in self.problems:  # a default is looked up once for each device
             self.problems.append(problem)
         return None

@@ -149,6 +149,12 @@ def test_webex_is_read(directory):
     assert accounts.webex.key_urls == {**KEY_URLS, "us-test": "https://127.0.0.1:9000/jwks"}
 
 
+@pytest.mark.parametrize("url", ["http://xapi-a.wbx2.com/jwks", "https://u:p@xapi-a.wbx2.com/jwks"])
+def test_keys_come_only_from_where_they_can_be_asked_for(directory, url):
+    told = refuses(directory, WEBEX + f'key_urls = {{ "us-test" = "{url}" }}\n', ROOM, DEVICE)
+    assert told.keys() == {"webex.key_urls.us-test"}
+
+
 def test_a_code_that_was_used_need_not_lie_there_any_more(directory):
     table = WEBEX.replace('code_file = "secret"', 'code_file = "code"')
     place = f'[agent]\nstate_directory = "{directory}"\n'

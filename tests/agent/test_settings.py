@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -286,3 +287,34 @@ def test_what_is_put_on_screens_is_configured_for_the_site_and_lines_for_devices
     assert (told.policy.disturb, told.policy.light) == (True, "Red")
     assert told.policy.agent == told.site.agent
     assert "Yellow" in refuses(directory, GOOD + '[holds]\nlight = "Blue"\n')["holds.light"]
+
+
+def test_a_file_that_cannot_even_be_looked_for_is_a_problem_like_any_other(directory):
+    name = "x" * 300
+    told = refuses(directory, GOOD.replace("device-password", name))
+    assert "cannot be reached: File name too long" in told["devices.password_file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every directory")
+def test_a_directory_that_may_not_be_entered_is_a_problem_like_any_other(directory):
+    closed = directory / "closed"
+    closed.mkdir(mode=0)
+    told = refuses(directory, GOOD.replace("device-password", "closed/password"))
+    assert "may not be read by this user" in told["devices.password_file"]
+
+
+def test_one_device_in_webex_is_one_device_here(directory):
+    twice = GOOD.replace('host = "10.0.4.21"', 'host = "10.0.4.21"\nwebex = "foc1"').replace(
+        'host = "10.0.4.22:8443"', 'webex = "FOC1"'
+    )
+    told = refuses(
+        directory,
+        f"""{twice}
+[webex]
+client_id = "C1"
+client_secret_file = "mqtt-password"
+activation_code_file = "mqtt-password"
+""",
+    )
+    assert told.keys() == {"rooms.devices.webex"}
+    assert "'foc1' stands there 2 times" in told["rooms.devices.webex"]
