@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import assert_never
 
 from agent.core.belief import hear
+from agent.core.calendars import devices_calendar
 from agent.core.events import (
     BookingFailed,
     BookingRequested,
@@ -70,6 +71,7 @@ from agent.core.writing import (
     ask_to_book,
     ask_to_extend,
     ask_to_release,
+    believed_calendar,
     hear_calendar_back,
     read_soon,
     take_back,
@@ -286,6 +288,9 @@ def _book_room(
         waits = _of_calendar(event.command, Errand.BOOKING, calendar, now, BOOKED_WITHIN)
         step = ask_to_book(step, book_there, now=now)
         return _say(step, replace(waits, result=result, request_id=request_id))
+    why_not = _why_not_on_a_device(step.room)
+    if why_not is not None:
+        raise _NotDone(why_not)
     device = next(iter(_booking_devices(step.room)), None)
     if device is None:
         raise _NotDone("no device of the room that can book is connected")
@@ -325,6 +330,26 @@ def _book_room(
             devices=(device.id,),
             request_id=request_id,
         ),
+    )
+
+
+def _why_not_on_a_device(room: Room) -> str | None:
+    """Why what is booked on a device would not last: the calendar that is believed would not know of it."""
+    state = believed_calendar(room)
+    if state is not None and not room.devices and not state.writes:
+        return f"the room has no device, and roomd may not write in its {state.kind} calendar: writes = true"
+    if state is None or devices_calendar(room) is CalendarKind.HYBRID:
+        return None
+    if any(device.hybrid_at is not None for device in room.devices.values()):
+        return None
+    if state.writes:
+        why = state.why or "it has not been read yet"
+        return f"nothing can be written in the {state.kind} calendar now: {why}; give it again"
+    if devices_calendar(room) is None:
+        return None  # it may be Hybrid Calendar's: if it is not, the calendar will not have it
+    return (
+        f"what is booked on the device does not get into the {state.kind} calendar, which is believed: "
+        "let roomd write there (writes = true)"
     )
 
 
@@ -592,7 +617,8 @@ def _conclude_booking(step: Step, command: Command, facts: tuple[Fact, ...], now
     told = None if booking is None else _told(booking)
     standing_ = booking is not None and booking.live
     if command.errand is Errand.BOOKING:
-        if booking is not None and booking.phase in {BookingPhase.CONFIRMED, BookingPhase.STARTED}:
+        granted = booking is not None and booking.phase in {BookingPhase.CONFIRMED, BookingPhase.STARTED}
+        if booking is not None and granted and not _is_doubtful(step.room, booking):
             result = {**(command.result or {}), **_told(booking)}
             return _finish(step, command, AnswerStatus.DONE, now, result=result)
         if booking is not None and not booking.live:
@@ -610,6 +636,14 @@ def _conclude_booking(step: Step, command: Command, facts: tuple[Fact, ...], now
     if command.taken and command.errand is not Errand.BOOKING and _looked_since(step.room, command):
         return _finish(step, command, AnswerStatus.FAILED, now, reason=f"the {they} agreed and did not do it")
     return _finish(step, command, AnswerStatus.UNKNOWN, now, reason=f"no answer came from the {they} in time")
+
+
+def _is_doubtful(room: Room, booking: Booking) -> bool:
+    """Whether only a device's own calendar has it, and the one that is believed may never do so."""
+    state = believed_calendar(room)
+    if state is None or state.kind in booking.entries:
+        return False
+    return booking.calendar in {CalendarKind.ON_DEVICE, CalendarKind.PUSHED}
 
 
 def _not_booked(

@@ -21,6 +21,7 @@ from agent.core.model import (
     BookingPhase,
     CalendarKind,
     CalendarPhase,
+    CalendarState,
     Command,
     CommandId,
     EntryId,
@@ -31,10 +32,16 @@ from agent.core.model import (
 
 def written_calendar(room: Room) -> CalendarKind | None:
     """The linked calendar to write in, before any device: the believed one, if it is reached and lets us."""
-    state = None if room.believed is None else room.calendars.get(room.believed)
-    if state is None or not state.writes or state.stale or state.phase is not CalendarPhase.ACTIVE:
+    state = believed_calendar(room)
+    if state is None or not state.writes or state.phase is not CalendarPhase.ACTIVE:
         return None
     return state.kind
+
+
+def believed_calendar(room: Room) -> CalendarState | None:
+    """The linked calendar whose word counts now; None where the devices' word does."""
+    state = None if room.believed is None else room.calendars.get(room.believed)
+    return None if state is None or state.stale else state
 
 
 def written_entry(room: Room, booking: Booking) -> tuple[CalendarKind, EntryId] | None:

@@ -726,6 +726,35 @@ def test_a_room_is_booked_in_its_calendar_before_any_device_and_done_when_it_is_
     assert story.last.booking.request_id == asked_of_it[0].request_id
 
 
+def test_a_calendar_that_cannot_be_written_in_now_is_not_passed_over():
+    story = written(CODEC).restarts("09:00").connected("09:00:01").lists("09:00:01")
+    story.then("09:00:03", ordered(BOOK))
+    assert story.answers[-1].status is AnswerStatus.REFUSED
+    assert "nothing can be written in the microsoft calendar now" in (story.answers[-1].reason or "")
+
+
+def test_what_only_the_device_would_know_of_is_not_booked_there():
+    story = linked().lists("08:30", listed("1", None, "12:00", "12:30")).then("09:00", ordered(BOOK))
+    assert story.answers[-1].status is AnswerStatus.REFUSED
+    assert "writes = true" in (story.answers[-1].reason or "")
+
+
+def test_what_turns_out_to_be_on_the_device_alone_is_never_done():
+    story = linked().then("09:00", ordered(BOOK), REQUESTED)
+    story.lists("09:00:05", listed("1", None, "10:00", "10:30"), tells=(CONFIRMED,))
+    assert story.answers[-1].status is AnswerStatus.ACCEPTED
+    story.reads("09:00:20").reads("09:01:10", tells=(DELETED,))
+    assert (story.answers[-1].status, story.answers[-1].reason) == (
+        AnswerStatus.FAILED,
+        "not booked: not_in_calendar",
+    )
+
+
+def test_a_room_without_devices_says_that_its_calendar_may_not_be_written_in():
+    story = lonely().reads("08:00", tells=(CONNECTED, SWITCHED)).then("09:00", ordered(BOOK))
+    assert "the room has no device" in (story.answers[-1].reason or "")
+
+
 def test_a_calendar_that_refuses_fails_the_command_and_the_request():
     story = written().then("09:00", ordered(BOOK), REQUESTED)
     refused = CalendarOrderRefused(calendar=MICROSOFT, command=C1, why="the room declined: it is taken")
@@ -840,11 +869,8 @@ def test_without_leave_to_write_a_device_books_and_a_room_without_one_says_why_n
 
 
 def test_a_calendar_out_of_reach_is_not_written_in():
-    story = (
-        written(CODEC)
-        .turns("08:30", CalendarPhase.DEGRADED, DEGRADED)
-        .then("08:31", ordered(BOOK), REQUESTED)
-    )
+    story = written(CODEC).lists("08:20", HYBRID_ELEVEN).turns("08:30", CalendarPhase.DEGRADED, DEGRADED)
+    story.then("08:31", ordered(BOOK), REQUESTED)  # on the device, whose Hybrid Calendar gets there, too
     assert not [it for _, it in story.asked_calendars if isinstance(it, BookInCalendar)]
 
 
