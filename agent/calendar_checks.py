@@ -54,7 +54,7 @@ from cloud_link.calendars.providers import Calendars, GoogleProvider, MicrosoftP
 from cloud_link.calendars.tokens import TokenTold
 from cloud_link.calendars.webex import Lines, activate
 from cloud_link.calendars.webex_codes import Activation, lacking
-from cloud_link.calendars.webex_grant import Grant, GrantFile
+from cloud_link.calendars.webex_grant import Grant, GrantDamaged, GrantFile, GrantUnread
 from cloud_link.calendars.webex_rooms import HybridPhase
 from cloud_link.calendars.window import today_and_tomorrow
 from cloud_link.calendars.wire import Wire, WirePace
@@ -122,11 +122,11 @@ def _by_daemon(visit: Visit, service: Service, said: Mapping[str, Any]) -> None:
     """The integration as the running daemon has it."""
     what, phase, why = f"{NAMES[service]}, in roomd", str(said["phase"]), said.get("why")
     match phase:
-        case "active":
+        case "active" if not why:
             visit.ok(what, "active")
-        case "connecting":
+        case "connecting" if not why:
             visit.advise(what, "it is being asked for the first time", "look again in a minute")
-        case "degraded":
+        case "active" | "connecting" | "degraded":
             visit.advise(what, *_parted(phase, why))
         case _:
             visit.wrong(what, *_parted(phase, why), code=os.EX_NOPERM)
@@ -445,21 +445,8 @@ def _judge_meet(visit: Visit, of_address: Mapping[str, tuple[CalendarEntry, ...]
 
 async def _examine_webex(visit: Visit, account: WebexAccount, said: Mapping[str, Any] | None) -> None:
     """Only what changes nothing: a new token would take the daemon's away, so rooms are the daemon's word."""
-    name, kept = NAMES[Service.WEBEX], GrantFile(visit.configuration.state_directory)
-    try:
-        grant, revoked = kept.read(), kept.revoked()
-    except CalendarError as error:
-        _trouble(visit, Service.WEBEX, error)
-        return
-    activation: Activation | None = None
-    if revoked is not None:
-        mend = words(Integration(service=Service.WEBEX, phase=Phase.REVOKED, since=visit.now()))
-        visit.wrong(f"{name}, grant", f"was taken back: {revoked.why}", mend, code=os.EX_NOPERM)
-    elif grant is None:
-        activation = await _verify_code(visit, account)
-    else:
-        activation = grant.activation
-        _tell_of_grant(visit, grant)
+    name = NAMES[Service.WEBEX]
+    activation = await _examine_grant(visit, account, works=said is not None and said["phase"] == "active")
     lacks = () if activation is None else lacking(activation, commands=(SHOWS_THAT_IT_LIVES,))
     if lacks:
         mend = "give it to the integration by its manifest, and approve that in Control Hub"
@@ -472,6 +459,34 @@ async def _examine_webex(visit: Visit, account: WebexAccount, said: Mapping[str,
         if room.get("why") and room["why"] != said.get("why"):
             visit.advise(f"{name}, {room['room']}", *_parted(str(room["phase"]), room["why"]))
     _tell_of_hybrid(visit, said.get("hybrid", {}))
+
+
+async def _examine_grant(visit: Visit, account: WebexAccount, *, works: bool) -> Activation | None:
+    """What Webex gave the site, by the daemon's own file; None if that does not say.
+
+    `works`: the running daemon says so, which goes before whatever its file looks like from here.
+    """
+    what, kept = f"{NAMES[Service.WEBEX]}, grant", GrantFile(visit.configuration.state_directory)
+    try:
+        grant, revoked = kept.read(), kept.revoked()
+    except GrantUnread as error:
+        visit.advise(what, str(error), "run doctor with sudo, or as the user that roomd runs as")
+        return None
+    except GrantDamaged as error:
+        if works:
+            visit.advise(what, f"{error}, and the running daemon has it still", error.mend)
+        else:
+            visit.wrong(what, str(error), error.mend, code=os.EX_CONFIG)
+        return None
+    if revoked is not None and not works:
+        mend = words(Integration(service=Service.WEBEX, phase=Phase.REVOKED, since=visit.now()))
+        visit.wrong(what, f"was taken back: {revoked.why}", mend, code=os.EX_NOPERM)
+        return None
+    if grant is None:
+        return None if works else await _verify_code(visit, account)
+    if not works or grant.lapses_at is None or grant.lapses_at > visit.now():
+        _tell_of_grant(visit, grant)
+    return grant.activation
 
 
 def _tell_of_hybrid(visit: Visit, phases: Mapping[str, str]) -> None:

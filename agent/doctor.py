@@ -10,7 +10,6 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +23,7 @@ from agent import settings
 from agent.calendar_checks import clock_of_clouds, examine_calendars, listens
 from agent.clock import Clock
 from agent.core.events import DeviceConnected, DeviceLost, DeviceRefused, RoomEvent
-from agent.core.model import Device, RoomId
+from agent.core.model import Credential, Device, RoomId, Transport
 from agent.findings import TITLES, Finding, Part, Verdict, Visit
 from agent.local_api import DaemonAbsent, ask
 from agent.record import lines
@@ -37,7 +36,7 @@ from cloud_link.database import open_to_read
 from cloud_link.delivery import Ending, judge_ending
 from device_adapters import errors
 from device_adapters.conversation import Dial
-from device_adapters.errors import DeviceBooting, DeviceError, LineUseless
+from device_adapters.errors import DeviceBooting, DeviceError, LineUseless, PasswordRefused
 from device_adapters.link import Link, Surroundings
 
 PICTURE_WITHIN_S: Final = 10.0
@@ -152,10 +151,25 @@ async def _examine_clock(visit: Visit) -> None:
     await clock_of_clouds(visit)
 
 
+def _nearest(directory: Path) -> Path:
+    """The directory, or the first above it that is there and can be seen to be by this user."""
+    lineage = (directory, *directory.parents)
+    return next(each for each in lineage if os.path.exists(each))  # noqa: PTH110 - no where it may not look
+
+
 async def _examine_disk(visit: Visit) -> None:
     directory = visit.configuration.state_directory
-    there = next(each for each in (directory, *directory.parents) if each.exists())
+    there = _nearest(directory)
     what = str(directory)
+    try:
+        directory.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        mend = "run doctor with sudo, or as the user that roomd runs as"
+        visit.advise(what, f"may not be looked at by this user: {error.strerror}", mend)
+        _measure(visit, there, directory)
+        return
     if there != directory:
         if os.access(there, os.W_OK | os.X_OK):
             visit.advise(what, "is not there yet", "nothing to do: `roomd run` makes it")
@@ -201,7 +215,7 @@ def _try_to_write(visit: Visit, directory: Path) -> None:
 def _measure(visit: Visit, there: Path, directory: Path) -> None:
     free = shutil.disk_usage(there).free
     used = 0
-    if directory.is_dir() and os.access(directory, os.R_OK | os.X_OK):
+    if there == directory and directory.is_dir() and os.access(directory, os.R_OK | os.X_OK):
         used = sum(each.stat().st_size for each in directory.iterdir() if each.is_file())
     budget = visit.configuration.budget_bytes
     may_grow = max(0, budget - used)
@@ -355,6 +369,10 @@ Heard = DeviceConnected | DeviceLost | DeviceRefused
 MENDS: Final = tuple(
     kind.mend for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DeviceError)
 )
+MEND_ONCE: Final = (  # RoomOS counts refused log-ins
+    "mend user or password file before doctor runs again: each run costs a device up to two log-ins, and "
+    "five that it refuses lock the account"
+)
 BETTER_LINE: Final = "nothing to do if it is meant so; a WebSocket tells most, and soonest"
 
 
@@ -395,40 +413,84 @@ def _devices_by_daemon(visit: Visit, picture: Mapping[str, Any]) -> None:
 
 
 async def _dial_all(visit: Visit, devices: Sequence[Device]) -> None:
-    door = asyncio.Semaphore(visit.configuration.dial_at_once)
-    dial = lines()
-    done: Counter[str] = Counter()
-
-    async def one(device: Device) -> None:
-        heard = await _dial(visit, device, dial, door)
-        done["devices"] += 1
-        visit.so_far(done["devices"], len(devices))
-        what = f"{device.id} ({device.host})"
-        match heard:
-            case None:
-                mend = "check the device and the network between"
-                visit.wrong(what, f"no answer within {DEVICE_WITHIN_S:.0f} s", mend)
-            case DeviceConnected():
-                told = (heard.product, heard.firmware, heard.transport)
-                _well(visit, what, told, heard.transport_why, heard.shortcomings)
-            case DeviceRefused():
-                _unwell(visit, what, heard.why, code=os.EX_NOPERM)
-            case DeviceLost() if heard.why.endswith(DeviceBooting.mend):
-                visit.advise(what, heard.why, "look again in a minute")
-            case DeviceLost():
-                _unwell(visit, what, heard.why)
-            case other:
-                assert_never(other)
-
-    by_cloud = [str(device.id) for device in devices if not device.host]
+    by_cloud = [str(device.id) for device in devices if device.transports == (Transport.CLOUD,)]
     if by_cloud:
-        mend = "start roomd, and look again"
-        visit.advise(", ".join(by_cloud), "only Webex leads there, which only the running daemon asks", mend)
-    devices = [device for device in devices if device.host]
-    visit.so_far(0, len(devices))
-    async with asyncio.TaskGroup() as tasks:
-        for device in devices:
-            tasks.create_task(one(device), name=f"device {device.id}")
+        seen = "heard through Webex only, which only the running daemon asks"
+        visit.advise(", ".join(by_cloud), seen, "start roomd, and look again")
+    devices = [device for device in devices if device.transports != (Transport.CLOUD,)]
+    await _Round(visit, devices).walk()
+
+
+class _Round:
+    """Dials devices, of each credential one first: what it refuses, the others would, and lock accounts."""
+
+    def __init__(self, visit: Visit, devices: Sequence[Device]) -> None:
+        self._visit = visit
+        self._devices = devices
+        self._door = asyncio.Semaphore(visit.configuration.dial_at_once)
+        self._dial = lines()
+        self._done = 0
+        self._taken: set[Credential] = set()
+        self._refused: dict[Credential, list[str]] = {}  # and who was not tried for it
+
+    async def walk(self) -> None:
+        self._visit.so_far(0, len(self._devices))
+        async with asyncio.TaskGroup() as tasks:
+            for credential in dict.fromkeys(device.credential for device in self._devices):
+                tasks.create_task(self._all_of(credential), name=f"devices of {credential.username}")
+        for credential, untried in self._refused.items():
+            if untried:
+                seen = f"not tried: {credential.password_file} is theirs as well, and was refused"
+                self._visit.advise(", ".join(sorted(untried)), seen, MEND_ONCE)
+
+    async def _all_of(self, credential: Credential) -> None:
+        left = [device for device in self._devices if device.credential == credential]
+        few = 1  # twice as many each time: where all are away, one after the other would take hours
+        while left:
+            now, left = (left, []) if credential in self._taken else (left[:few], left[few:])
+            few *= 2
+            async with asyncio.TaskGroup() as tasks:
+                for device in now:
+                    tasks.create_task(self._one(device), name=f"device {device.id}")
+
+    async def _one(self, device: Device) -> None:
+        heard: Heard | None = None
+        async with self._door:  # its time begins here
+            untried = self._refused.get(device.credential)
+            if untried is None:
+                heard = await _dial(self._visit, device, self._dial)
+        self._done += 1
+        self._visit.so_far(self._done, len(self._devices))
+        if untried is not None:
+            untried.append(str(device.id))
+            return
+        if isinstance(heard, DeviceConnected):
+            self._taken.add(device.credential)
+        elif isinstance(heard, DeviceRefused) and heard.why.endswith(PasswordRefused.mend):
+            self._refused.setdefault(device.credential, [])
+        _tell_of_device(self._visit, device, heard)
+
+
+def _tell_of_device(visit: Visit, device: Device, heard: Heard | None) -> None:
+    what = f"{device.id} ({device.host})"
+    match heard:
+        case None:
+            mend = "check the device and the network between"
+            visit.wrong(what, f"no answer within {DEVICE_WITHIN_S:.0f} s", mend)
+        case DeviceConnected():
+            told = (heard.product, heard.firmware, heard.transport)
+            _well(visit, what, told, heard.transport_why, heard.shortcomings)
+        case DeviceRefused() if heard.why.endswith(PasswordRefused.mend):
+            why = heard.why.removesuffix(f"; {PasswordRefused.mend}")
+            visit.wrong(what, why, MEND_ONCE, code=os.EX_NOPERM)
+        case DeviceRefused():
+            _unwell(visit, what, heard.why, code=os.EX_NOPERM)
+        case DeviceLost() if heard.why.endswith(DeviceBooting.mend):
+            visit.advise(what, heard.why, "look again in a minute")
+        case DeviceLost():
+            _unwell(visit, what, heard.why)
+        case other:
+            assert_never(other)
 
 
 def _well(
@@ -458,9 +520,7 @@ def _unwell(visit: Visit, what: str, why: str, *, code: int = os.EX_UNAVAILABLE)
     visit.wrong(what, why, "see the log of roomd", code=code)
 
 
-async def _dial(
-    visit: Visit, device: Device, dial: Dial, door: AbstractAsyncContextManager[object]
-) -> Heard | None:
+async def _dial(visit: Visit, device: Device, dial: Dial) -> Heard | None:
     """The first word of a device as the daemon would hear it; None if there is none in time."""
     heard: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
 
@@ -474,7 +534,7 @@ async def _dial(
     around = Surroundings(
         dial=dial,
         deliver=deliver,
-        door=door,
+        door=asyncio.Semaphore(),
         timezone=visit.configuration.policy.timezone,
         clock=visit.now,
         luck=lambda: 0.0,
@@ -511,7 +571,8 @@ async def consult(file: Path, parts: Collection[Part], found: list[Finding], *, 
         found.append(finding)
         _wipe(err)
         if as_json:
-            out.print(json.dumps(finding.told()), markup=False)
+            out.file.write(f"{json.dumps(finding.told())}\n")  # rich would read addresses as emoji
+            out.file.flush()
             return
         if finding.part not in shown:
             if shown:

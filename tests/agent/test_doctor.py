@@ -23,7 +23,7 @@ from agent.local_api import Broadcast, DaemonAbsent, Inside, ask, serve
 from cloud_link.calendars import google_calendar
 from cloud_link.calendars.google_calendar import Feature
 from cloud_link.calendars.webex_codes import MANIFEST, SCOPES, Activation, XapiAccess
-from cloud_link.calendars.webex_grant import Grant, GrantFile, Revocation
+from cloud_link.calendars.webex_grant import GRANT, Grant, GrantFile, Revocation
 from tests.brokers import Liar, Mosquitto
 from tests.brokers.ports import free_port
 from tests.clouds.google import Google
@@ -342,6 +342,47 @@ async def test_each_device_is_dialled_once_and_its_trouble_is_its_own(tmp_path):
         assert steps[-1] == (Part.DEVICES, 3, 3)
 
 
+async def test_a_password_that_one_device_refuses_is_not_tried_at_the_others(tmp_path):
+    async with Site(3) as site:
+        site.write(tmp_path / "site")
+        described = [{**each, "password": "not this"} for each in site.describe()["devices"]]
+        installation = install(
+            tmp_path / "roomd",
+            devices=described,
+            broker_url="mqtt://127.0.0.1:1",
+            device_ca=tmp_path / "site" / "ca.pem",
+        )
+        text = installation.config.read_text()
+        named = re.findall(r"password_file = .*", text)[0]
+        installation.config.write_text(re.sub(r"password_file = .*", named, text))
+        found = await examined(installation, Part.DEVICES)
+    (refused,) = [each for each in found if each.verdict is Verdict.WRONG]
+    assert refused.code == os.EX_NOPERM
+    assert "log-ins" in (refused.mend or "")
+    untried = one(found, described[1]["room"], "not tried")
+    assert described[2]["room"] in untried.what
+    assert untried.verdict is Verdict.ADVICE
+
+
+async def test_a_device_whose_transport_is_the_cloud_is_left_to_the_daemon_though_it_has_a_host(tmp_path):
+    async with WebexCloud() as cloud:
+        installation = webex(tmp_path, cloud, "a code")
+        text = installation.config.read_text()
+        device = """
+[[rooms.devices]]
+host = "127.0.0.1:1"
+username = "roomd"
+password_file = "webex-secret"
+webex = "FOC1"
+transport = "cloud"
+"""
+        installation.config.write_text(text + device)
+        found = await examined(installation, Part.DEVICES)
+    (finding,) = found
+    assert finding.verdict is Verdict.ADVICE
+    assert "only the running daemon asks" in finding.seen
+
+
 # ── Microsoft 365 ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -653,6 +694,46 @@ async def test_what_webex_once_granted_is_known_without_asking(tmp_path):
         assert cloud.seen == []
 
 
+async def test_a_grant_that_cannot_be_read_from_here_is_no_reason_to_activate_again(tmp_path):
+    said: dict[str, Any] = {"service": "webex", "phase": "active", "why": None, "rooms": [], "hybrid": {}}
+    async with WebexCloud() as cloud:
+        installation = webex(tmp_path, cloud, "a code that was used long ago")
+        (installation.state / GRANT).mkdir(parents=True)  # no user may read it
+        finding = one(await examined(installation, Part.CALENDARS), "grant")
+        assert finding.verdict is Verdict.ADVICE
+        assert "sudo" in (finding.mend or "")
+        (installation.state / GRANT).rmdir()
+        (installation.state / GRANT).write_text("{")
+        finding = one(await examined(installation, Part.CALENDARS), "grant", "damaged")
+        assert (finding.verdict, finding.code) == (Verdict.WRONG, os.EX_CONFIG)
+        async with answering(installation, picture(calendars=[said])):
+            found = await examined(installation, Part.CALENDARS)
+            assert one(found, "grant", "damaged").verdict is Verdict.ADVICE
+            (installation.state / GRANT).unlink()
+            GrantFile(installation.state).wipe(Revocation(why="long ago", at=AT))
+            found = await examined(installation, Part.CALENDARS)
+        assert exit_code(found) == 0
+        assert not [each for each in found if "activat" in f"{each.what} {each.mend}"]
+        assert cloud.seen == []
+
+
+@pytest.mark.parametrize("phase", ["active", "connecting"])
+async def test_what_an_integration_lacks_is_told_though_it_works(tmp_path, phase):
+    said: dict[str, Any] = {
+        "service": "webex",
+        "phase": phase,
+        "why": "lacks spark:all; approve the manifest",
+        "rooms": [],
+    }
+    async with WebexCloud() as cloud:
+        installation = webex(tmp_path, cloud, cloud.sign(cloud.activation()))
+        async with answering(installation, picture(calendars=[said])):
+            finding = one(await examined(installation, Part.CALENDARS), "in roomd")
+    assert finding.verdict is Verdict.ADVICE
+    assert finding.seen == f"{phase}: lacks spark:all"
+    assert finding.mend == "approve the manifest"
+
+
 async def test_hybrid_calendars_are_as_the_daemon_saw_them(tmp_path):
     hybrid = {"a": "living", "b": "configured", "c": "failing", "d": "none"}
     said: dict[str, Any] = {"service": "webex", "phase": "active", "why": None, "rooms": [], "hybrid": hybrid}
@@ -733,6 +814,13 @@ async def test_findings_are_grouped_and_each_mend_stands_below(tmp_path, capsys)
 
 
 @pytest.mark.slow
+async def test_what_looks_like_an_emoji_is_told_as_it_is(tmp_path, capsys):
+    installation = installed(tmp_path, broker_url="mqtt://[fd00:a:b::1]:1")
+    installation.config.write_text(installation.config.read_text().replace("Europe/Oslo", "a:b:c"))
+    await consult(installation.config, (Part.FILE,), [], as_json=True)
+    assert "a:b:c" in capsys.readouterr().out
+
+
 async def test_the_command_answers_in_json_and_by_its_exit_code(tmp_path):
     installation = installed(tmp_path, broker_url=f"mqtt://127.0.0.1:{free_port()}")
     code, out, err = await installation.ask("doctor", "--json", "--only", "file", "--only", "broker")
