@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
+from agent import doctor
 from agent.calendar_checks import SETTLED
 from agent.doctor import consult, examine
 from agent.findings import Finding, Part, Verdict, exit_code
@@ -362,6 +363,35 @@ async def test_a_password_that_one_device_refuses_is_not_tried_at_the_others(tmp
     untried = one(found, described[1]["room"], "not tried")
     assert described[2]["room"] in untried.what
     assert untried.verdict is Verdict.ADVICE
+
+
+@pytest.mark.slow
+async def test_a_devices_time_begins_when_its_turn_comes(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "DEVICE_WITHIN_S", 3.0)
+
+    async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.read(-1)
+        writer.close()
+
+    silent = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
+    async with silent, Site(2) as site:
+        site.write(tmp_path / "site")
+        described = [dict(each) for each in site.describe()["devices"]]
+        port = silent.sockets[0].getsockname()[1]
+        described[0] |= {"host": "127.0.0.1", "port": port, "ssh_port": port}
+        installation = install(
+            tmp_path / "roomd",
+            devices=described,
+            broker_url="mqtt://127.0.0.1:1",
+            device_ca=tmp_path / "site" / "ca.pem",
+        )
+        text = installation.config.read_text()
+        assert "[devices]\n" in text
+        installation.config.write_text(text.replace("[devices]\n", "[devices]\ndial_at_once = 1\n"))
+        found = await examined(installation, Part.DEVICES)
+    assert one(found, described[0]["room"]).verdict is Verdict.WRONG
+    assert one(found, described[1]["room"]).verdict is Verdict.OK
 
 
 async def test_a_device_whose_transport_is_the_cloud_is_left_to_the_daemon_though_it_has_a_host(tmp_path):
