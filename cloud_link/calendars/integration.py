@@ -292,13 +292,13 @@ class Turned:
 def begin(
     service: Service, rooms: Iterable[RoomId], now: datetime, *, revoked: str | None = None
 ) -> Integration:
-    """At the start of the daemon; `revoked`: why it was off when the daemon stopped, as that stays so."""
+    """At the start of the daemon; `revoked`: the words for its being off when the daemon stopped."""
     return Integration(
         service=service,
         phase=INTEGRATION_TRANSITIONS[None, Sign.CONSENTED].to if revoked is None else Phase.REVOKED,
         since=now,
         outcome=None if revoked is None else Outcome.REVOKED,
-        why=revoked,
+        mend=revoked,  # the same words again, for what was told is not told anew
         rooms=dict.fromkeys(rooms, UNASKED),
     )
 
@@ -697,9 +697,14 @@ def words(integration: Integration) -> str | None:
     """Why an integration is as it is, and what to do about it; None while all is well."""
     if integration.phase is Phase.ACTIVE:
         return None
-    mend = integration.mend or _MENDS[integration.phase][integration.service]
     if integration.phase in (Phase.CREDENTIAL, Phase.REVOKED):
-        mend = f"{mend}; then: roomd calendars connect {integration.service}"
+        return f"{cause(integration)}; then: roomd calendars connect {integration.service}"
+    return cause(integration)
+
+
+def cause(integration: Integration) -> str:
+    """The same, without the last step: what is kept of a revocation."""
+    mend = integration.mend or _MENDS[integration.phase][integration.service]
     return mend if integration.why is None else f"{integration.why}; {mend}"
 
 

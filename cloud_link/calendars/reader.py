@@ -691,7 +691,8 @@ class Reader(Generic[Open]):
 
     def _wipe(self) -> None:
         it = self._integration
-        revocation = Revocation(why=it.why or "consent is gone", at=it.since, access=self._access)
+        why = integration.cause(it)  # with the mend, as it was told
+        revocation = Revocation(why=why, at=it.since, access=self._access)
         self._give_up()
         self._keep(lambda tx: kept.keep_revoked(tx, self.service, revocation))
         if self.watches is not None:

@@ -361,7 +361,7 @@ class WebexSite:
 
     async def _wipe(self) -> None:
         """Forget all that consent gave us."""
-        why = self._integration.why or "consent was taken back"
+        why = states.cause(self._integration)  # as it was told
         self._refused_code = self._code
         self._matching, self._read_at, self._moved = None, None, {}
         self._workspaces, self._devices, self._hybrid, self._judge_due = {}, {}, {}, {}

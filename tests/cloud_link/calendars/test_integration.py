@@ -180,8 +180,9 @@ def test_what_is_revoked_stays_off_until_somebody_consents():
     assert story.deeds == []
     assert integration.next_probe(story.it) is None
     assert resting(story.it) == {}
-    again = integration.begin(Service.MICROSOFT, ROOMS, NINE, revoked=story.it.why or "")
+    again = integration.begin(Service.MICROSOFT, ROOMS, NINE, revoked=integration.cause(story.it))
     assert again.phase is Phase.REVOKED
+    assert integration.words(again) == integration.words(story.it)  # so that nobody is told twice
     story.consented(60)
     assert story.phase() is Phase.CONNECTING
     story.at(60, FJORD, Outcome.ANSWERED)

@@ -314,6 +314,7 @@ async def _off(w: World, service: Service) -> None:
         lambda: all(w.reach(room.id, service) == "revoked" for room in rooms), within_s=TURNED_WITHIN_S
     )
     await asyncio.sleep(1)  # what was on its way
+    revoked = {room.id: len(w.recorder.of_kind("calendar.revoked", room.id)) for room in rooms}
     heard = w.clouds.requests(service)
     await asyncio.sleep(2)
     await w.roomd.kill()
@@ -329,6 +330,11 @@ async def _off(w: World, service: Service) -> None:
         f"{room.id}: was told as connected without consent"
         for room in rooms
         if len(w.recorder.of_kind("calendar.connected", room.id)) > before[room.id]
+    )
+    w.tally.wrongs.extend(
+        f"{room.id}: was told twice that consent is gone"
+        for room in rooms
+        if len(w.recorder.of_kind("calendar.revoked", room.id)) > revoked[room.id]
     )
     w.tally.wrongs.extend(
         f"{room.id}: believes {service}, which is revoked"
@@ -782,7 +788,7 @@ CALENDARS: Final = (
         setting=Setting(
             rooms=4,
             counts=10.0,
-            linked=Linked(bare=8, writes=True),  # where a device may book, it may in a calendar of its own
+            linked=Linked(microsoft=4, bare=2, writes=True, follow=False),
             lively=0.5,
             hurry=HURRY,
         ),
