@@ -449,6 +449,7 @@ def test_a_link_that_leads_to_another_file_is_seen_too(tmp_path: Path):
         (json.dumps(NEXT_PRIVATE.as_dict(private=True)), "private key"),
         (json.dumps(NEW | {"exp": 900}), "expired"),
     ],
+    ids=["gone", "empty", "half-written", "private", "expired"],
 )
 def test_a_file_that_became_unusable_leaves_the_old_key_and_is_told_once(
     tmp_path: Path, content: str | None, why: str
