@@ -553,6 +553,9 @@ async def _examine_door(visit: Visit, door: PushDoor, said: Mapping[str, Mapping
     place = f"{door.host}:{door.port}"
     if visit.picture is None:
         visit.advise(what, f"nobody listens on {place} while roomd does not run", None)
+    elif shut := [each["pushes"] for each in said.values() if each.get("pushes")]:
+        seen, _, mend = str(shut[0]).partition("; ")
+        visit.wrong(what, seen, mend or None)
     elif await listens(door.host, door.port):
         visit.ok(what, f"roomd listens on {place}")
     else:
@@ -565,7 +568,7 @@ async def _examine_door(visit: Visit, door: PushDoor, said: Mapping[str, Mapping
             seen = f"{pushed} of {len(rooms)} rooms of {NAMES[service]} are told of as they change"
             if pushed == len(rooms):
                 visit.ok(what, seen)
-            else:
+            elif not said[service.value].get("pushes"):
                 visit.advise(what, seen, f"see that {door.url} leads to {place} from the internet")
 
 

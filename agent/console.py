@@ -128,7 +128,10 @@ def links_shown(services: Iterable[Json]) -> list[RenderableType]:
         for doubt in each["doubts"]:
             shown.append(Text(f"{doubt['room']}: {printable(doubt['why'])}", style="yellow"))
             shown += [_candidate(doubt["room"], service, one) for one in doubt["candidates"]]
-        if without:
+        if without and each["phase"] != "active" and not each["others"]:
+            why = each["why"] or "it has not answered yet"
+            shown.append(Text(f"The list of rooms could not be read: {printable(why)}", style="yellow"))
+        elif without:
             shown.append(Text(f"No calendar is like these rooms: {', '.join(without)}"))
         if each["others"]:
             names = ", ".join(printable(f"{one['name']} ({one['id']})") for one in each["others"])

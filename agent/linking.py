@@ -204,7 +204,9 @@ def _pushes(table: PushesTable, look: Look) -> PushDoor | None:
         table.url,
         'Write how the clouds reach this machine, like "https://roomd.example.com/hooks"',
     )
-    if url is not None and not _is_web_address(url, only="https"):
+    if url is not None and url.startswith("http://"):
+        look.wrong("pushes.url", "is not https", "Write it with https://: the clouds call nothing else")
+    elif url is not None and not _is_web_address(url, only="https"):
         look.wrong(
             "pushes.url",
             "is no address that a cloud calls",

@@ -386,6 +386,8 @@ class _Reader:
         )
 
     def _wrong(self, key: str, what: str, mend: str) -> None:
+        if what == "is not given" and any(problem.key == key for problem in self.problems):
+            return  # it was, and is wrong
         self.problems.append(Problem(file=self.file, key=key, what=what, mend=mend))
 
     def _agent_id(self) -> AgentId:
@@ -680,7 +682,8 @@ class _Reader:
     def _host(self, key: str, host: str, *, port: int = HTTPS_PORT) -> tuple[str, int]:
         try:
             parts = urlsplit(f"//{host}")
-            if _is_host(parts.hostname) and parts.port != 0 and not parts.path and not parts.username:
+            named = _is_host(parts.hostname) and not (parts.hostname or "").isdigit()  # a lone port
+            if named and parts.port != 0 and not parts.path and not parts.username:
                 return parts.hostname or "", parts.port or port
         except ValueError:
             pass
@@ -828,8 +831,12 @@ def _explain(file: Path, error: ErrorDetails) -> Problem:
             what, mend = "is too small", f"Write {context.get('ge')} or more"
         case "less_than_equal":
             what, mend = "is too large", f"Write {context.get('le')} or less"
+        case "tuple_type" | "list_type" if key == "rooms" or key.endswith(".devices"):
+            what, mend = "is no list", f"Write it as [[{re.sub(r'[[][0-9]+[]]', '', key)}]]"
         case "tuple_type" | "list_type":
-            what, mend = "is no list", f"Write it as [[{key}]]"
+            what, mend = "is no list", f'Write it like {key.rpartition(".")[2]} = ["…"]'
+        case "model_type" | "model_attributes_type" | "dict_type" if key.endswith(".calendar"):
+            what, mend = "is no table", 'Write it like calendar = { microsoft = "fjord@contoso.com" }'
         case "model_type" | "model_attributes_type" | "dict_type":
             what, mend = "is no table", f"Write it as [{key}] with its keys below"
         case _:

@@ -86,6 +86,7 @@ class Calendars:
             kept=kept,
         )
         self._read = self._made_for(accounts)
+        self._shut: str | None = None  # why nobody can call us
         self.webex: WebexSite | None = None
         if accounts.webex is not None:
             from cloud_link.calendars.webex_site import WebexSite  # noqa: PLC0415 - who has it pays for it
@@ -125,6 +126,9 @@ class Calendars:
                 url=door.url,
                 why=str(error),
                 mend="mend [pushes] in the configuration and restart roomd; until then rooms are polled",
+            )
+            self._shut = (
+                f"nobody can call at {door.host}:{door.port}: {error.strerror or error}; mend [pushes]"
             )
             self._read = self._made_for(replace(self._accounts, push=None))
 
@@ -195,7 +199,7 @@ class Calendars:
                 "phase": view.phase.value,
                 "since": view.since.isoformat(),
                 "why": view.why,
-                "pushes": view.pushes,
+                "pushes": view.pushes or (None if view.service is Service.WEBEX else self._shut),
                 "rooms": [_room(room) for room in view.rooms],
                 **(
                     {"hybrid": {room: judged.phase.value for room, judged in hybrid.items()}}

@@ -32,6 +32,12 @@ def _address(value: object) -> object:
     )
 
 
+def _user(value: object) -> object:
+    if isinstance(value, str) and ADDRESS.fullmatch(value):
+        return value
+    raise refused("is no user's address", 'Write it like "rooms@contoso.com"')
+
+
 def _workspace(value: object) -> object:
     if value is False or (isinstance(value, str) and value.strip() and len(value) <= 500):  # noqa: PLR2004
         return value
@@ -92,9 +98,9 @@ class GoogleTable(ServiceTable):
     """`[google]`."""
 
     key_file: str | None = None
-    subject: Annotated[str, StringConstraints(pattern=ADDRESS.pattern)] | None = None
+    subject: Annotated[str, BeforeValidator(_user)] | None = None
     customer: Words = "my_customer"
-    books_as: Annotated[str, StringConstraints(pattern=ADDRESS.pattern)] | None = None
+    books_as: Annotated[str, BeforeValidator(_user)] | None = None
     organizers: bool = False
     search_bodies: bool = False
     writes: tuple[Literal["insert", "quickAdd", "patch", "delete", "acl"], ...] = ()

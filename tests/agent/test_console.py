@@ -286,6 +286,18 @@ def all_shown(things: list[RenderableType]) -> str:
     return "".join(shown(thing) for thing in things)
 
 
+def test_rooms_are_not_called_unlike_while_the_list_could_not_be_read():
+    wrong = MICROSOFT | {
+        "phase": "credential",
+        "why": "the client secret is wrong",
+        "others": [],
+        "doubts": [],
+    }
+    text = all_shown(links_shown([wrong]))
+    assert "The list of rooms could not be read: the client secret is wrong" in text
+    assert "No calendar is like" not in text
+
+
 def test_how_calendars_stand_is_shown_with_what_to_do_about_it():
     text = all_shown(calendars_shown([MICROSOFT]))
     assert "microsoft active since 08:00, 1 of 2 rooms are read" in text

@@ -225,6 +225,27 @@ def test_every_mistake_is_told_at_once(directory):
     assert "hunter2" not in "".join(told.values())
 
 
+@pytest.mark.parametrize(
+    ("table", "key", "words"),
+    [
+        (PUSHES.replace("https:", "http:"), "pushes.url", "with https://"),
+        (PUSHES.replace("127.0.0.1:8444", "8444"), "pushes.listen", '"10.0.4.21:8444"'),
+        (GOOGLE_TABLE.replace("roomd@example.com", "roomd"), "google.subject", "no user's address"),
+        (f"{GOOGLE_TABLE}writes = true", "google.writes", 'writes = ["…"]'),
+        (MICROSOFT.replace("contoso.onmicrosoft.com", "common"), "microsoft.tenant", "names no tenant"),
+    ],
+)
+def test_a_mistake_is_told_once_with_a_mend_that_helps(directory, table, key, words):
+    found = refuses(directory, MICROSOFT if "[microsoft]" not in table else "", table, ROOM)
+    assert found.keys() == {key}
+    assert words in found[key]
+
+
+def test_a_room_s_calendar_is_a_table(directory):
+    found = refuses(directory, MICROSOFT, ROOM, 'calendar = "fjord@contoso.com"')
+    assert "calendar = { microsoft =" in found["rooms[0].calendar"]
+
+
 def test_a_room_of_a_service_that_is_not_there_is_refused(directory):
     room = '[[rooms]]\nid = "fjord"\ncalendar = { google = "fjord@resource.calendar.google.com" }\n'
     told = refuses(directory, MICROSOFT, room)

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from agent.core.model import Transport
 from agent.settings import Configuration, ConfigurationRefused, read
+
+NOBODY = 65534  # as Debian and others number it
 
 GOOD = """
 [site]
@@ -295,11 +301,29 @@ def test_a_file_that_cannot_even_be_looked_for_is_a_problem_like_any_other(direc
     assert "cannot be reached: File name too long" in told["devices.password_file"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every directory")
+@contextmanager
+def nobodys(directory: Path) -> Iterator[Path]:
+    """A copy of a directory that is nobody's, and we are nobody meanwhile: root may enter everything."""
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(shutil.copytree(directory, name, dirs_exist_ok=True))
+        if os.geteuid() != 0:
+            yield copy
+            return
+        for each in (copy, *copy.rglob("*")):
+            os.chown(each, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            yield copy
+        finally:
+            os.seteuid(0)
+
+
 def test_a_directory_that_may_not_be_entered_is_a_problem_like_any_other(directory):
-    closed = directory / "closed"
-    closed.mkdir(mode=0)
-    told = refuses(directory, GOOD.replace("device-password", "closed/password"))
+    with nobodys(directory) as ours:
+        closed = ours / "closed"
+        closed.mkdir(mode=0)
+        told = refuses(ours, GOOD.replace("device-password", "closed/password"))
+        closed.rmdir()
     assert "may not be read by this user" in told["devices.password_file"]
 
 

@@ -265,6 +265,8 @@ async def test_a_door_that_cannot_be_opened_stops_nobody(tmp_path):
             await h.listed("attic", "Design review")
             assert "push.not_listening" in h.roomd.log
             assert office.tenant.subscriptions == {}
+            _, out, _ = await h.ask("calendars")
+            assert "nobody can call at" in " ".join(out.split())
 
 
 async def test_consent_that_is_taken_back_falls_back_on_devices_and_comes_again(tmp_path):
