@@ -282,6 +282,7 @@ async def test_consent_that_is_taken_back_falls_back_on_devices_and_comes_again(
             await h.start()
             await h.listed(device, "Open house")
             await h.retained(device, lambda state: state["calendar"]["believed"] == "microsoft")
+            await h.told("booking.confirmed", of=device)
             (key,) = {body["subject"] for body in h.all_told("booking.confirmed", of=device)}
             first = len(seen)
 
@@ -452,6 +453,7 @@ async def test_what_a_calendar_has_is_put_on_a_device_that_has_none_of_its_own(t
                     await asyncio.sleep(0.1)
             state = await h.listed(device, "Design review")
             assert [entry["calendar"] for entry in state["agenda"]] == ["microsoft"]
+            await h.told("booking.confirmed", of=device)
             assert len({body["subject"] for body in h.all_told(of=device) if "booking" in body["type"]}) == 1
             assert "written permission" in h.roomd.log
 

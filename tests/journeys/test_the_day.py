@@ -161,5 +161,6 @@ async def test_two_rooms_are_not_mixed_up(tmp_path):
         other.book_in_outlook("Other", start=one.now() + timedelta(minutes=5))
         await h.listed(one, "One")
         await h.listed(other, "Other")
-        (first,), (second,) = (h.all_told("booking.confirmed", of=device) for device in (one, other))
+        first, second = [await h.told("booking.confirmed", of=device) for device in (one, other)]
+        assert len(h.all_told("booking.confirmed")) == 2
         assert first["subject"] != second["subject"]
