@@ -196,7 +196,6 @@ def _webex(table: WebexTable, look: Look) -> WebexAccount | None:
 
 
 def _pushes(table: PushesTable, look: Look) -> PushDoor | None:
-
     listen = _needed(look, "pushes.listen", table.listen, 'Write where to listen, like "127.0.0.1:8444"')
     url = _needed(
         look,

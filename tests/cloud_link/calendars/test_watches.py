@@ -17,7 +17,7 @@ from cloud_link.calendars.kept import KeptWatch
 from cloud_link.calendars.microsoft import SUBSCRIBED_FOR
 from cloud_link.calendars.push import Hears
 from cloud_link.calendars.watches import GoogleWatches, MicrosoftWatches, WatchPace
-from cloud_link.database import open_database
+from cloud_link.database import Database, open_database
 from tests.callers import becomes
 from tests.cloud_link.calendars.watching import Clock, Ears, google, keeping, microsoft, opened, rows
 from tests.cloud_link.stand import SMALL
@@ -35,6 +35,9 @@ NOW = timedelta()
 class Site:
     """One service with its cloud, our door and our disk; `watches` anew after each restart."""
 
+    service: Service
+    database: Database
+
     def __init__(self) -> None:
         self.clock = Clock()
         self.ears = Ears()
@@ -45,6 +48,12 @@ class Site:
         """Time passes."""
         self.clock.forward(by)
         watches.stepped(NOW)
+
+    async def kept_ids(self) -> set[str]:
+        return {row.id for row in await rows(self.database, self.service)}
+
+    async def pushed(self, *addresses: str) -> None:
+        await becomes(lambda: self.ears.pushed, set(addresses))
 
 
 async def idle(watches: MicrosoftWatches | GoogleWatches) -> None:
@@ -97,12 +106,6 @@ class MicrosoftSite(Site):
     def there(self) -> dict[str, str]:
         """Who has a subscription at Graph, by id."""
         return {name: each.address for name, each in self.tenant.subscriptions.items()}
-
-    async def kept_ids(self) -> set[str]:
-        return {row.id for row in await rows(self.database, self.service)}
-
-    async def pushed(self, *addresses: str) -> None:
-        await becomes(lambda: self.ears.pushed, set(addresses))
 
 
 @pytest.fixture
@@ -490,12 +493,6 @@ class GoogleSite(Site):
 
     def there(self) -> dict[str, str]:
         return {name: each.calendar for name, each in self.workspace.channels.items()}
-
-    async def kept_ids(self) -> set[str]:
-        return {row.id for row in await rows(self.database, self.service)}
-
-    async def pushed(self, *addresses: str) -> None:
-        await becomes(lambda: self.ears.pushed, set(addresses))
 
 
 @pytest.fixture
