@@ -29,6 +29,7 @@ LONGEST_ANSWER = 16 * 1024 * 1024
 Picture = Callable[[], Awaitable[dict[str, Any]]]
 Calendars = Callable[[], list[dict[str, Any]]]
 Consent = Callable[[str], Awaitable[bool]]  # of a service by its name; whether there is one
+Exposition = Callable[[], Awaitable[bytes]]  # what is counted and measured, as Prometheus reads it
 
 
 class Order(Protocol):
@@ -91,6 +92,10 @@ async def _no_service(service: str) -> bool:  # noqa: ARG001 - as a site that ha
     return False
 
 
+async def _nothing_counted() -> bytes:
+    return b""
+
+
 @dataclass(frozen=True, slots=True)
 class Inside:
     """What of the daemon the socket reaches."""
@@ -100,6 +105,7 @@ class Inside:
     order: Order
     calendars: Calendars = list
     consent: Consent = _no_service
+    metrics: Exposition = _nothing_counted
 
 
 @asynccontextmanager
