@@ -9,7 +9,7 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ LONGEST_ANSWER = 16 * 1024 * 1024
 Picture = Callable[[], Awaitable[dict[str, Any]]]
 Calendars = Callable[[], list[dict[str, Any]]]
 Consent = Callable[[str], Awaitable[bool]]  # of a service by its name; whether there is one
+Ready = Callable[[], Sequence[str]]  # why not, in words for a person; nothing: it is
 Exposition = Callable[[], Awaitable[bytes]]  # what is counted and measured, as Prometheus reads it
 
 
@@ -92,6 +93,10 @@ async def _no_service(service: str) -> bool:  # noqa: ARG001 - as a site that ha
     return False
 
 
+def _nothing_missing() -> tuple[str, ...]:
+    return ()
+
+
 async def _nothing_counted() -> bytes:
     return b""
 
@@ -106,6 +111,7 @@ class Inside:
     calendars: Calendars = list
     consent: Consent = _no_service
     metrics: Exposition = _nothing_counted
+    ready: Ready = _nothing_missing
 
 
 @asynccontextmanager
