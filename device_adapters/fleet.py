@@ -48,7 +48,7 @@ class Fleet:
         luck: Callable[[], float] = random.random,
     ) -> None:
         """`timezone` is of devices that do not say where they are; `clock` gives UTC, `luck` is in [0, 1)."""
-        self.tally = Tally()
+        self._removed = Tally()  # what links of devices came across that are the site's no more
         self._around = Surroundings(
             dial=dial or WebSockets(),
             deliver=deliver,
@@ -58,7 +58,6 @@ class Fleet:
             luck=luck,
             patience=patience or Patience(),
             pace=pace or LinkPace(),
-            tally=self.tally,
         )
         self._links = {device.id: Link(device, self._around) for device in devices}
         self._tasks: dict[DeviceId, asyncio.Task[None]] = {}
@@ -89,6 +88,19 @@ class Fleet:
         return {phase: counted[phase] for phase in Phase}
 
     @property
+    def tallies(self) -> Mapping[DeviceId, Tally]:
+        """What each device's link came across."""
+        return {device: link.tally for device, link in self._links.items()}
+
+    @property
+    def tally(self) -> Tally:
+        """What all links together came across, also those of devices that were removed."""
+        whole = Tally()
+        for tally in (self._removed, *self.tallies.values()):
+            whole.add(tally)
+        return whole
+
+    @property
     def devices(self) -> Mapping[DeviceId, Device]:
         """The devices as they are configured now."""
         return {link.device.id: link.device for link in self._links.values()}
@@ -103,11 +115,13 @@ class Fleet:
 
     async def remove(self, device: DeviceId) -> None:
         """A device that is the site's no more; returns when its line is closed and all is delivered."""
-        self._links.pop(device, None)
+        link = self._links.pop(device, None)
         task = self._tasks.pop(device, None)
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+        if link is not None:
+            self._removed.add(link.tally)
         self._around.dial.forget(device)
 
     def _start(self, link: Link) -> None:
@@ -124,7 +138,7 @@ class Fleet:
                 await link.run()
             except Exception:  # the one broad except of the house
                 bugs += 1
-                self.tally.bugs += 1
+                link.tally.bugs += 1
                 rest_s = spread(self._around.patience.after_bug, failures=bugs, luck=self._around.luck())
                 log.exception("device.bug", device=link.device.id, rest_s=round(rest_s, 1))
                 await asyncio.sleep(rest_s)

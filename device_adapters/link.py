@@ -98,10 +98,13 @@ class LinkPace:
 
 @dataclass(slots=True)
 class Tally:
-    """What all links together came across; counted and not logged, as it may come with each frame."""
+    """What a link came across; counted and not logged, as it may come with each frame."""
 
     dials: int = 0
-    failures: int = 0
+    connects: int = 0  # greeted and heard
+    losses: int = 0  # of a conversation that was heard
+    failures: int = 0  # whatever ended a dial or a conversation
+    refusals: int = 0  # failures for which a person must act
     messages: int = 0
     events: int = 0
     unknown_nodes: int = 0
@@ -113,6 +116,11 @@ class Tally:
     def counts(self) -> dict[str, int]:
         """By name."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def add(self, other: Tally) -> None:
+        """Count what the other came across as well."""
+        for name, count in other.counts().items():
+            setattr(self, name, getattr(self, name) + count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +141,13 @@ class Surroundings:
 class Link:
     """Keeps a conversation with one device, in one task and as long as it is awaited."""
 
-    __slots__ = ("_around", "_past", "_screens", "_stood_since", "_talk", "_told", "device", "phase")
+    __slots__ = ("_around", "_past", "_screens", "_stood_since", "_talk", "_told", "device", "phase", "tally")
 
     def __init__(self, device: Device, around: Surroundings) -> None:
         self.device = device
         self.phase = Phase.RESTING
-        self._around = around
+        self.tally = Tally()
+        self._around = replace(around, tally=self.tally)
         self._past = CLEAN
         self._stood_since: float | None = None  # loop time
         self._talk: Talk | None = None
@@ -185,6 +194,7 @@ class Link:
                     await self._talk.greet()
                 self.phase = moved(self.phase, Phase.HEARING)
                 self._stood_since = loop.time()
+                around.tally.connects += 1
                 self._told = HEARD
                 log.info(
                     "device.connected",
@@ -205,6 +215,8 @@ class Link:
         rest = rest_s(self._past, luck=around.luck(), patience=around.patience)
         self.phase = moved(self.phase, phase_after(error))
         around.tally.failures += 1
+        around.tally.losses += self._stood_since is not None
+        around.tally.refusals += isinstance(error, errors.DeviceRefused)
         around.tally.nonsense += isinstance(error, DeviceTalksNonsense)
         device, why = self.device.id, f"{error}; {error.mend}"
         event: DeviceLost | DeviceRefused

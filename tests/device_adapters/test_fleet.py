@@ -32,7 +32,10 @@ async def test_a_site_of_all_firmwares_is_heard(tmp_path):
             assert fleet.phases()[Phase.HEARING] == sum(fleet.phases().values()) == 8
             assert fleet.tally.counts() == {
                 "dials": 8,
+                "connects": 8,
+                "losses": 0,
                 "failures": 0,
+                "refusals": 0,
                 "messages": fleet.tally.messages,
                 "events": len(ear.heard),
                 "unknown_nodes": 0,
