@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -204,3 +205,30 @@ def age_s(then: Moment, now: Moment) -> float:
     if then.boot == now.boot:
         return max(0.0, (now.steady_ms - then.steady_ms) / 1000.0)
     return max(0.0, (now.wall_ms - then.wall_ms) / 1000.0)
+
+
+# ── how long things take ──────────────────────────────────────────────────────────────────────────
+
+UP_TO_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0, 86400.0)
+
+
+@dataclass(slots=True)
+class Durations:
+    """How many things took how long. A mutable class: it is touched for every one of them."""
+
+    up_to_s: tuple[float, ...] = UP_TO_S
+    counts: list[int] = field(default_factory=list)  # of each span, and of what took longer than all
+    sum_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Nothing was counted yet."""
+        self.counts = self.counts or [0] * (len(self.up_to_s) + 1)
+
+    def count(self, took_s: float) -> None:
+        """One more."""
+        self.counts[bisect_left(self.up_to_s, took_s)] += 1
+        self.sum_s += took_s
+
+    def copy(self) -> Durations:
+        """As it is now."""
+        return Durations(self.up_to_s, list(self.counts), self.sum_s)

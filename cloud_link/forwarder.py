@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,7 +19,7 @@ from cloud_link.broker import BrokerError, Connection, Dial, Lost, Message
 from cloud_link.commands import Command
 from cloud_link.database import Connection as Transaction
 from cloud_link.database import Database
-from cloud_link.delivery import Ending, Line, Pace, Rest, Verdict, Window
+from cloud_link.delivery import Durations, Ending, Line, Pace, Rest, Verdict, Window
 from cloud_link.envelope import ANSWERS
 from cloud_link.hearing import Hearing
 from cloud_link.outbox import Budget, Dropped, Hold, Posted, Teller
@@ -95,6 +95,10 @@ class Vitals:
     away_why: str | None  # why there is no connection; None while there is one
     under_way: int
     used: float  # share of the disk budget
+    took: Durations  # from recorded to acknowledged
+    connects: int  # that the broker took
+    endings: Mapping[Ending, int]  # of connections and of attempts at one
+    refusals: Mapping[Verdict, int]  # of envelopes, by what became of them
 
 
 # ── a stream on its way ───────────────────────────────────────────────────────────────────────────
@@ -168,6 +172,10 @@ class _Counts:
     unheard: bool = False
     paused_why: str | None = None
     used: float = 0.0
+    took: Durations = field(default_factory=Durations)
+    connects: int = 0
+    endings: Counter[Ending] = field(default_factory=Counter)
+    refusals: Counter[Verdict] = field(default_factory=Counter)
 
 
 class Forwarder:
@@ -285,6 +293,10 @@ class Forwarder:
             away_why=None if connected else self._away_why,
             under_way=self._unsettled,
             used=self._counts.used,
+            took=self._counts.took.copy(),
+            connects=self._counts.connects,
+            endings=dict(self._counts.endings),
+            refusals=dict(self._counts.refusals),
         )
 
     async def run(self) -> None:
@@ -340,6 +352,7 @@ class Forwarder:
             if self._must_stop() or lost is None:
                 return
             ending = delivery.judge_ending(lost.code)
+            self._counts.endings[ending] += 1
             line = line.ended(lived_s=None if stood_at_s is None else self._loop.time() - stood_at_s)
             unfit = unfit + 1 if lost.unfit else 0
             older = self._which_version(ending, unfit, older=older)
@@ -423,6 +436,7 @@ class Forwarder:
         self._status_failures = 0
         self._paused = False
         self.retained.begin()
+        self._counts.connects += 1
         log.info(
             "broker.connected",
             connection=self._number,
@@ -628,12 +642,16 @@ class Forwarder:
         one = lane.sent
         if one is None:
             return
+        if verdict not in {Verdict.SETTLED, Verdict.UNHEARD}:
+            self._counts.refusals[verdict] += 1
         match verdict:
             case Verdict.SETTLED | Verdict.UNHEARD:
                 lane.sent = None
                 lane.failures = lane.lost_with = 0
                 self._counts.acknowledged += 1
                 self._counts.acknowledged_at_s = now_s
+                if one.recorded is not None:
+                    self._counts.took.count(delivery.age_s(one.recorded, outbox.moment_now()))
                 self._acknowledged_places[lane.name] = one.place
                 self._forget(one)
                 self._settle(lane.name, one.place)

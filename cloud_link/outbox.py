@@ -45,6 +45,7 @@ class Posted:
     place: int  # its order over all streams; grows, never used twice
     envelope: Envelope
     rotten: bool = False  # came back from the disk with other bytes than it was given
+    recorded: Moment | None = None  # None: nobody asks how long it took
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +197,7 @@ def append(tx: Connection, seals: Sequence[tuple[str, Seal]], *, recorded: Momen
                 checksum(envelope.id, topic, payload),
             )
         )
-        posted.append(Posted(place=place, envelope=envelope))
+        posted.append(Posted(place=place, envelope=envelope, recorded=recorded))
     write(tx, "INSERT INTO outbox VALUES", inserted)
     write(
         tx,
@@ -276,9 +277,9 @@ def heads(tx: Connection) -> list[Head]:
 def pending(tx: Connection, stream: str, *, after: int, limit: int) -> list[Posted]:
     """The oldest of this stream behind place `after` that are not acknowledged."""
     rows = tx.execute(
-        "SELECT o.place, o.number, o.id, o.topic, o.payload, o.kind, o.crc "
-        "FROM outbox o JOIN streams s ON o.stream = s.id WHERE s.name = ? "
-        "AND o.place > max(s.settled_place, ?) ORDER BY o.place LIMIT ?",
+        "SELECT o.place, o.number, o.id, o.topic, o.payload, o.kind, o.crc, o.recorded_ms, b.boot, "
+        "o.steady_ms FROM outbox o JOIN streams s ON o.stream = s.id LEFT JOIN boots b ON b.id = o.boot "
+        "WHERE s.name = ? AND o.place > max(s.settled_place, ?) ORDER BY o.place LIMIT ?",
         (stream, after, limit),
     )
     return [
@@ -286,8 +287,9 @@ def pending(tx: Connection, stream: str, *, after: int, limit: int) -> list[Post
             place=place,
             envelope=Envelope(stream=stream, number=number, id=id_, topic=topic, payload=payload, kind=kind),
             rotten=crc != checksum(id_, topic, payload),
+            recorded=Moment(wall_ms=wall_ms, boot=boot or "", steady_ms=steady_ms),
         )
-        for place, number, id_, topic, payload, kind, crc in rows
+        for place, number, id_, topic, payload, kind, crc, wall_ms, boot, steady_ms in rows
     ]
 
 

@@ -43,7 +43,7 @@ from cloud_link.calendars.links import Links
 from cloud_link.calendars.matching import Doubt, Matching, Named, match
 from cloud_link.calendars.microsoft import Listed, RoomToList
 from cloud_link.calendars.providers import Calendars, Provider
-from cloud_link.calendars.views import IntegrationTurned, IntegrationView, RoomView
+from cloud_link.calendars.views import Counts, IntegrationTurned, IntegrationView, RoomView
 from cloud_link.calendars.window import Window, today_and_tomorrow
 from cloud_link.database import Connection, Database
 
@@ -153,6 +153,7 @@ class Reader(Generic[Open]):
         self._outgoing: deque[IntegrationTurned | tuple[RoomId, _Word]] = deque()
         self._delivering = asyncio.Lock()
         self._spent: Spent | None = None
+        self._listed = self._failed_listings = self._hinted = 0
         self._directory_at = now
         self._directory_asked_at = now
         self._credential_at = now
@@ -169,7 +170,8 @@ class Reader(Generic[Open]):
         return room in self._links
 
     def hint(self, address: str) -> None:
-        """Something may have changed in the calendar at this address."""
+        """The cloud says that something may have changed in the calendar at this address."""
+        self._hinted += 1
         for room in self._at.get(address.lower(), ()):
             self.hint_room(room)
 
@@ -213,6 +215,7 @@ class Reader(Generic[Open]):
             doubts=() if found is None else tuple(each for each in found.doubts if self._is_doubtful(each)),
             others=() if found is None else tuple(self._others[each] for each in found.others),
             pushes=None if self.watches is None else self.watches.trouble,
+            counts=Counts(listed=self._listed, failed=self._failed_listings, hinted=self._hinted),
         )
 
     def _view_of(self, room: RoomId) -> RoomView:
@@ -591,6 +594,7 @@ class Reader(Generic[Open]):
     def _came(
         self, room: RoomId, entries: tuple[CalendarEntry, ...], asked_at: datetime, window: Window
     ) -> None:
+        self._listed += 1
         self._look(hints.listed(self._looks[room], luck=self._around.luck()))
         self._troubles.pop(room, None)
         if self._integration.phase is not Phase.REVOKED:
@@ -631,6 +635,7 @@ class Reader(Generic[Open]):
 
     def _failed(self, room: RoomId, error: CalendarError | None) -> None:
         now, luck = self._around.now(), self._around.luck()
+        self._failed_listings += 1
         self._look(hints.failed(self._looks[room], now, luck=luck))
         if error is not None:
             self._troubles[room] = f"{error}; {error.mend}"

@@ -24,6 +24,15 @@ class RoomView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Since the start."""
+
+    listed: int = 0  # rooms whose day was read
+    failed: int = 0  # readings that came to nothing
+    hinted: int = 0  # changes that the cloud told us of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntegrationView:
     """One integration, with the rooms of the site."""
 
@@ -35,6 +44,7 @@ class IntegrationView:
     doubts: tuple[Doubt, ...] = ()
     others: tuple[Named, ...] = ()  # calendars that no room was matched with
     pushes: str | None = None  # why changes are not told although they should be, in words with the mend
+    counts: Counts = Counts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
