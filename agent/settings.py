@@ -286,6 +286,14 @@ def read(file: Path) -> Configuration:
     return _Reader(file, content, problems).configuration()
 
 
+def place_of_secret(file: Path, name: str) -> Path:
+    """Where a secret of this configuration is: systemd's credentials come first, then beside the file."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and not Path(name).is_absolute() and os.path.exists(Path(credentials) / name):  # noqa: PTH110 - says no where it may not look
+        return Path(credentials) / name
+    return file.parent / name
+
+
 def _without(table: dict[str, Any], errors: Iterable[ErrorDetails]) -> dict[str, Any]:
     """The file's tables without what is wrong in them; a room that cannot do without it is left empty."""
     for error in errors:
@@ -730,10 +738,7 @@ class _Reader:
         return found
 
     def _place(self, name: str) -> Path:
-        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-        if credentials and not Path(name).is_absolute() and os.path.exists(Path(credentials) / name):  # noqa: PTH110 - says no where it may not look
-            return Path(credentials) / name
-        return self.file.parent / name
+        return place_of_secret(self.file, name)
 
     def _readable(self, key: str, path: Path) -> Path | None:
         what = mend = ""
