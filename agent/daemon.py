@@ -262,6 +262,7 @@ class _Daemon:
             conduct=Conduct(window=configuration.window),
             hearing=self._hearing,
         )
+        self.inside = replace(self.inside, retry=self._forwarder.retry)
         self._pipeline = Pipeline(
             rooms,
             policy=configuration.policy,

@@ -30,6 +30,7 @@ Picture = Callable[[], Awaitable[dict[str, Any]]]
 Calendars = Callable[[], list[dict[str, Any]]]
 Consent = Callable[[str], Awaitable[bool]]  # of a service by its name; whether there is one
 Ready = Callable[[], Sequence[str]]  # why not, in words for a person; nothing: it is
+Retry = Callable[[], Awaitable[int]]  # of dead letters; how many
 Exposition = Callable[[], Awaitable[bytes]]  # what is counted and measured, as Prometheus reads it
 
 
@@ -97,6 +98,10 @@ def _nothing_missing() -> tuple[str, ...]:
     return ()
 
 
+async def _no_letters() -> int:
+    return 0
+
+
 async def _nothing_counted() -> bytes:
     return b""
 
@@ -111,6 +116,7 @@ class Inside:
     calendars: Calendars = list
     consent: Consent = _no_service
     metrics: Exposition = _nothing_counted
+    retry: Retry = _no_letters
     ready: Ready = _nothing_missing
 
 
@@ -221,6 +227,9 @@ async def _answer(question: _Question, writer: asyncio.StreamWriter, inside: Ins
         case "consent":
             log.info("calendar.consented", service=question.service, requested_by=_caller(writer))
             await _say(writer, {"known": await inside.consent(question.service)})
+        case "retry":
+            log.info("outbox.retry_asked", requested_by=_caller(writer))
+            await _say(writer, {"retried": await inside.retry()})
         case unknown:
             await _say(writer, {"error": f"this daemon does not know {unknown!r}"})
 

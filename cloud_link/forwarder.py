@@ -19,6 +19,7 @@ from cloud_link.broker import BrokerError, Connection, Dial, Lost, Message
 from cloud_link.commands import Command
 from cloud_link.database import Connection as Transaction
 from cloud_link.database import Database
+from cloud_link.dead_letters import DeadLetters
 from cloud_link.delivery import Durations, Ending, Line, Pace, Rest, Verdict, Window
 from cloud_link.envelope import ANSWERS
 from cloud_link.hearing import Hearing
@@ -208,6 +209,13 @@ class Forwarder:
             offer=self.offer,
             wake=self._wake_up,
         )
+        self._dead_letters = DeadLetters(
+            database,
+            within_s=self._conduct.settle_within_s,
+            rest=self._conduct.rest,
+            luck=luck,
+            wake=self._wake_up,
+        )
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -265,6 +273,10 @@ class Forwarder:
         Returns when it is on disk, with its first answer; the last comes by itself, also after a restart.
         """
         await self._replays.begin(command, acknowledged=self._acknowledged_places)
+
+    async def retry(self) -> int:
+        """Sends dead letters again, in the pauses of the new events; returns how many, once that is on disk."""
+        return await self._dead_letters.retry()
 
     def stop(self) -> None:
         """`run` returns soon: what is under way gets a moment, the broker is told, the rest stays on disk."""
@@ -478,6 +490,7 @@ class Forwarder:
         """What was under way stands first again: however often, no more than a window is sent in vain."""
         self._connection = None
         self._replays.line_ended()
+        self._dead_letters.line_ended()
         for lane in reversed(self._lanes.values()):
             if lane.sent is not None and not any(buried is lane for buried, _ in self._burying):
                 self._counts.sent_again += 1
@@ -542,17 +555,23 @@ class Forwarder:
         """What somebody asked for once more, since nothing new is there to go."""
         if self._to_read or self._reading is not None:
             return
-        one = self._replays.next()
+        if self._replays.busy or self._dead_letters.busy:
+            return
+        source: Replays | DeadLetters = self._replays
+        one = source.next()
+        if one is None:
+            source = self._dead_letters
+            one = source.next()
         if one is None:
             return
         wait_s = self._pace.wait_s(now_s)
         if wait_s > 0.0:
             self._wake_at(now_s + wait_s)
             return
-        self._replays.sent()
+        source.sent()
         envelope = one.envelope
         connection.publish(
-            Message(topic=envelope.topic, payload=envelope.payload, content_type=CLOUDEVENT), self._replays
+            Message(topic=envelope.topic, payload=envelope.payload, content_type=CLOUDEVENT), source
         )
 
     def _answer(self, lane: _Lane, one: Posted) -> Message:
@@ -625,7 +644,7 @@ class Forwarder:
                 self._judge(token, verdict, code, now_s)
             elif isinstance(token, _Status):
                 self._judge_status(token, verdict, code, now_s)
-            elif isinstance(token, Replays):
+            elif isinstance(token, Replays | DeadLetters):
                 token.judge(verdict, code)
                 if verdict in {Verdict.SETTLED, Verdict.UNHEARD}:
                     self._counts.acknowledged_at_s = now_s

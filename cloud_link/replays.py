@@ -402,6 +402,11 @@ class Replays:
         """The next is under way."""
         self._sent = True
 
+    @property
+    def busy(self) -> bool:
+        """Whether one is under way."""
+        return self._sent
+
     def line_ended(self) -> None:
         """No PUBACK will come; some brokers end the connection of whoever publishes where they may not."""
         if self._sent:
