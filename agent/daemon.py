@@ -43,12 +43,13 @@ from agent.core.orders import Answer
 from agent.desk import Desk
 from agent.listening import FEW_STRANGERS, MANY_STRANGERS, Bounds, Listener
 from agent.local_api import Broadcast, Inside, SocketInUse, serve
+from agent.metrics import Measured, Metrics
 from agent.pipeline import Pipeline, nobody
 from agent.settings import Configuration, Feedback
 from agent.telemetry import LoopLag, disk_free_bytes, memory_bytes, notify
 from cloud_link import broker, envelope, inbox, outbox
 from cloud_link.commands import Command, Rules
-from cloud_link.contract import AgentState
+from cloud_link.contract import AgentState, ClockState
 from cloud_link.database import (
     AlreadyRunning,
     Database,
@@ -113,9 +114,9 @@ async def run(configuration: Configuration) -> None:
             daemon = await _build(configuration, database)
             await stack.enter_async_context(serve(configuration.socket, daemon.inside))
             if configuration.feedback is not None:
-                await _listen(configuration.feedback, daemon.receiver, stack)
+                await _listen(configuration.feedback, daemon.receiver, daemon.metrics, stack)
             if daemon.calendars is not None:
-                await daemon.calendars.listen(stack)
+                await daemon.calendars.listen(stack, daemon.metrics.at_door)
         except (AlreadyRunning, SocketInUse) as error:
             raise CannotStart(str(error), transient=True) from error
         except DiskRefuses as error:
@@ -128,7 +129,7 @@ async def run(configuration: Configuration) -> None:
         await daemon.live(stop)
 
 
-async def _listen(feedback: Feedback, receiver: Receiver, stack: AsyncExitStack) -> None:
+async def _listen(feedback: Feedback, receiver: Receiver, metrics: Metrics, stack: AsyncExitStack) -> None:
     """Without it, devices that are heard over HTTP only are polled: worse, and no reason to hear none."""
     listener = Listener(
         receiver,
@@ -138,6 +139,7 @@ async def _listen(feedback: Feedback, receiver: Receiver, stack: AsyncExitStack)
         key=feedback.key_file,
         bounds=Bounds(strangers=FEW_STRANGERS if feedback.url is None else MANY_STRANGERS),
     )
+    metrics.at_door("feedback", receiver.callers.counts, listener.callers.counts)
     try:
         await stack.enter_async_context(listener)
     except OSError as error:  # also ssl.SSLError: the certificate
@@ -245,7 +247,8 @@ class _Daemon:
             send_again=self._send_again,
             now=clock.now,
         )
-        self.inside = Inside(self.picture, self.broadcast, self._desk.order)
+        self.metrics = Metrics(self._measured, version=self._version, site=site.site, agent=site.agent)
+        self.inside = Inside(self.picture, self.broadcast, self._desk.order, metrics=self.metrics.exposition)
         if self.calendars is not None:
             shown = partial(self.calendars.pictured, whole=True)
             self.inside = replace(self.inside, calendars=shown, consent=self.calendars.consent)
@@ -354,6 +357,7 @@ class _Daemon:
         facts = [(taken.room.id, fact) for taken in steps for fact in taken.facts]
         answers = [answer for taken in steps for answer in taken.answers]
         posted, answered = await self._database.write(partial(self._write, rooms, facts, answers))
+        self.metrics.counted(steps)
         self._forwarder.offer(posted)
         if answers:
             self._forwarder.offer(answered)
@@ -529,6 +533,34 @@ class _Daemon:
             commands=self._hearing.heard,
             calendars=() if self.calendars is None else self.calendars.health(),
             sealing_why=trouble(self._configuration.privacy),
+        )
+
+    async def _measured(self) -> Measured:
+        """What Prometheus is told of beside what is counted."""
+        stats = await self._stats()
+        configuration = self._configuration
+        shown = {"broker": configuration.broker.certificate_file}
+        if configuration.feedback is not None:
+            shown["feedback"] = configuration.feedback.certificate_file
+        if configuration.accounts is not None and configuration.accounts.push is not None:
+            shown["pushes"] = configuration.accounts.push.certificate_file
+        return Measured(
+            at=self._clock.now(),
+            rooms=dict(self._pipeline.rooms),
+            capacities={room.id: room.capacity for room in configuration.rooms},
+            stats=stats,
+            line=self._forwarder.vitals,
+            commands=self._hearing.heard,
+            events_heard=self._pipeline.events_heard,
+            events_ignored=self._pipeline.events_ignored,
+            lag=self._lag.durations,
+            clock_synced=clocks.state() is ClockState.SYNCED,
+            disk_free_bytes=disk_free_bytes(configuration.state_directory),
+            disk_stuck=self._database.trouble is not None,
+            sealing_failed=trouble(configuration.privacy) is not None,
+            devices=self._fleet.tallies,
+            calendars=() if self.calendars is None else self.calendars.views(),
+            certificates={use: file for use, file in shown.items() if file is not None},
         )
 
     async def picture(self) -> dict[str, Any]:

@@ -38,6 +38,13 @@ Json = dict[str, Any]
 Tell = Callable[[IntegrationTurned], Awaitable[None]]
 
 
+class AtDoor(Protocol):
+    """Takes who counts the callers at a door, by the door's name."""
+
+    def __call__(self, door: str, *counts: Callable[[], Mapping[str, int]]) -> None:  # noqa: D102
+        ...
+
+
 class OpenCalendars(Protocol):
     """Makes them, once it is known who is told what they say."""
 
@@ -106,18 +113,23 @@ class Calendars:
                 },
             )
 
-    async def listen(self, stack: AsyncExitStack) -> None:
-        """Open the door at which the clouds call, before any is asked to; without it, rooms are polled."""
+    async def listen(self, stack: AsyncExitStack, at_door: AtDoor) -> None:
+        """Open the door at which the clouds call, before any is asked to; without it, rooms are polled.
+
+        `at_door` is told who counts the callers there.
+        """
         door = self._accounts.push
         if door is None or not self._read.watches:
             return
+        site = PushSite(self._read.watches)
         listener = Listener(
-            PushSite(self._read.watches),
+            site,
             host=door.host,
             port=door.port,
             certificate=door.certificate_file,
             key=door.key_file,
         )
+        at_door("pushes", site.callers.counts, listener.callers.counts)
         try:
             await stack.enter_async_context(listener)
         except OSError as error:  # also ssl.SSLError: the certificate

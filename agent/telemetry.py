@@ -13,9 +13,12 @@ from typing import Any
 
 import structlog
 
+from cloud_link.delivery import Durations
+
 log = structlog.get_logger()
 
 LAG_EVERY_S = 1.0
+LAGS_UP_TO_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _PAGE = os.sysconf("SC_PAGESIZE")
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
@@ -62,6 +65,7 @@ class LoopLag:
 
     def __init__(self) -> None:
         self._longest_s = 0.0
+        self.durations = Durations(LAGS_UP_TO_S)  # of all looks since the start
 
     async def measure(self) -> None:
         """Measure, for ever."""
@@ -69,7 +73,9 @@ class LoopLag:
         while True:
             planned = loop.time() + LAG_EVERY_S
             await asyncio.sleep(LAG_EVERY_S)
-            self._longest_s = max(self._longest_s, loop.time() - planned)
+            lag_s = max(0.0, loop.time() - planned)
+            self.durations.count(lag_s)
+            self._longest_s = max(self._longest_s, lag_s)
 
     def read_s(self) -> float:
         """The longest lag since the last call, in seconds."""
