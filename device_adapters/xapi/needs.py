@@ -28,6 +28,7 @@ class Need:
 
     path: str  # below `Configuration`, as people write it: "RoomAnalytics PeopleCountOutOfCall"
     wanted: str
+    bad: frozenset[str] = frozenset()  # what it is instead; any other value says nothing
     why: str  # what is lost otherwise, as the beginning of a sentence
     mends: bool = False  # `enroll --fix` may set it; else somebody has to decide that it is to be so
     unless: str = ""  # when it may stay as it is, as the end of a sentence
@@ -61,8 +62,10 @@ class Need:
         text = str(value)
         if text == self.wanted or text in self.good:
             return True
-        if self.least is None:
+        if text in self.bad:
             return False
+        if self.least is None:
+            return None
         try:
             return ROWS.cast(value) >= self.least
         except Unreadable:
@@ -76,6 +79,7 @@ class Need:
 COUNTS_OUT_OF_CALLS = Need(
     path="RoomAnalytics PeopleCountOutOfCall",
     wanted="On",
+    bad=frozenset({"Off"}),
     why="People are counted in calls only",
     mends=True,
     counting=True,
@@ -83,6 +87,7 @@ COUNTS_OUT_OF_CALLS = Need(
 SENSES_PRESENCE = Need(
     path="RoomAnalytics PeoplePresenceDetector",
     wanted="On",
+    bad=frozenset({"Off"}),
     why="Presence is not sensed",
     mends=True,
     counting=True,
@@ -90,6 +95,7 @@ SENSES_PRESENCE = Need(
 SEES_HEADS = Need(
     path="RoomAnalytics PeoplePresence Input HeadDetector",
     wanted="On",
+    bad=frozenset({"Off"}),
     why="Presence is not sensed by the camera",
     mends=True,
     life=SINCE_11_14,
@@ -99,6 +105,7 @@ SEES_HEADS = Need(
 CALLS_ARE_USE = Need(
     path="RoomAnalytics RoomInUse InCall",
     wanted="Enabled",
+    bad=frozenset({"Disabled"}),
     why="A call does not make the room used",
     life=SINCE_11_17,
     set_by=ADMIN,
@@ -106,6 +113,7 @@ CALLS_ARE_USE = Need(
 SHARING_IS_USE = Need(
     path="RoomAnalytics RoomInUse LocalUsage",
     wanted="Enabled",
+    bad=frozenset({"Disabled"}),
     why="Sharing a screen does not make the room used",
     life=SINCE_11_17,
     set_by=ADMIN,
@@ -113,6 +121,7 @@ SHARING_IS_USE = Need(
 LEAVES_BOOKINGS_ALONE = Need(
     path="Bookings CheckIn Enabled",
     wanted="False",
+    bad=frozenset({"True"}),
     why="The device itself deletes bookings that nobody checks in to",
     unless=" if the calendar service is to decide",  # two that release rooms work against each other
     life=SINCE_11_15,
@@ -129,6 +138,7 @@ NEEDS: tuple[Need, ...] = (
     Need(
         path="NetworkServices HTTP Mode",
         wanted="HTTPS",
+        bad=frozenset({"Off"}),
         why="Its web server is off, and its WebSocket with it",
         good=frozenset({"HTTP+HTTPS"}),
         over=frozenset({Transport.SSH}),
@@ -137,6 +147,7 @@ NEEDS: tuple[Need, ...] = (
     Need(
         path="NetworkServices Websocket",
         wanted="FollowHTTPService",
+        bad=frozenset({"Off"}),
         why="Its WebSocket is off, over which roomd hears most, and soonest",
         over=frozenset({Transport.SSH, Transport.HTTP}),
         set_by=ADMIN,
@@ -144,6 +155,7 @@ NEEDS: tuple[Need, ...] = (
     Need(
         path="HttpFeedback UseHttpProxy",
         wanted="Off",
+        bad=frozenset({"On"}),
         why="What it calls back to roomd goes by way of its HTTP proxy",
         unless=" if the proxy does not lead to roomd",
         over=frozenset({Transport.HTTP}),

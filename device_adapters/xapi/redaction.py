@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
 from device_adapters.xapi.messages import Call, Feedback, Refusal, Reply, XapiMessage
+from device_adapters.xapi.needs import NEEDS
 from device_adapters.xapi.schema import COMMANDS, NODES
 
 DEEPEST = 60  # levels; the deepest that a device has are ten
@@ -135,6 +136,7 @@ _HUMPS = frozenset(
     for name in (
         *_PARTS,
         *(name for path in NODES for name in path),
+        *(name for need in NEEDS for name in need.node),
         *(name for command in COMMANDS for name in command.split()),
         *(each.name for command in COMMANDS.values() for each in command.parameters),
         *_RULES,

@@ -114,6 +114,9 @@ NODES: Mapping[Path, Life] = {
     _node("Event UserInterface Message Prompt Cleared"): ALWAYS,
     _node("Configuration RoomAnalytics PeopleCountOutOfCall"): ALWAYS,
     _node("Configuration RoomAnalytics PeoplePresenceDetector"): ALWAYS,
+    _node("Configuration RoomAnalytics PeoplePresence Input HeadDetector"): SINCE_11_14,
+    _node("Configuration RoomAnalytics RoomInUse InCall"): SINCE_11_17,
+    _node("Configuration RoomAnalytics RoomInUse LocalUsage"): SINCE_11_17,
     _node("Configuration Bookings CheckIn Enabled"): SINCE_11_15,
     _node("Configuration Bookings AdhocBooking BookingTimeout"): SINCE_11_17,
     _node("Configuration Provisioning Mode"): ALWAYS,
@@ -232,7 +235,6 @@ class Moment:
 TEXT = Text()
 IDENTITY = Identity()
 MOMENT = Moment()
-ON_OFF = Words(meaning={"On": True, "Off": False})
 TRUE_FALSE = Words(meaning={"True": True, "False": False, True: True, False: False})
 PEOPLE_COUNT = Whole(least=-1, most=100_000)  # -1: standby, or the feature is off
 PEOPLE_PRESENCE = Words(meaning={"Yes": True, "No": False, "Unknown": None})

@@ -36,14 +36,15 @@ from agent.core.events import (
     UseSensed,
 )
 from agent.core.model import BookingId, DeviceId, FeedbackId, Meeting, MeetingId, RequestId, Surface
+from device_adapters.xapi import needs
 from device_adapters.xapi.messages import Feedback
+from device_adapters.xapi.needs import Need
 from device_adapters.xapi.schema import (
     ACTIVE_CALLS,
     BOOKING_TIMEOUT_S,
     DURATION_MIN,
     IDENTITY,
     MOMENT,
-    ON_OFF,
     OPTION,
     PEOPLE_COUNT,
     PEOPLE_PRESENCE,
@@ -103,14 +104,9 @@ def _cause(causes: Mapping[object, str], value: object) -> str:
 
 # ── shortcomings, in words that a technician can act on ───────────────────────────────────────────
 
-COUNTS_IN_CALLS_ONLY = (
-    "People are counted in calls only: set `xConfiguration RoomAnalytics PeopleCountOutOfCall: On`."
-)
-SENSES_NOBODY = "Presence is not sensed: set `xConfiguration RoomAnalytics PeoplePresenceDetector: On`."
-RELEASES_ITSELF = (
-    "The device itself deletes bookings that nobody checks in to:"
-    " set `xConfiguration Bookings CheckIn Enabled: False` if the calendar service is to decide."
-)
+COUNTS_IN_CALLS_ONLY = needs.COUNTS_OUT_OF_CALLS.sentence
+SENSES_NOBODY = needs.SENSES_PRESENCE.sentence
+RELEASES_ITSELF = needs.LEAVES_BOOKINGS_ALONE.sentence
 TEAMS_ROOMS = (
     "The device runs Microsoft Teams Rooms: bookings cannot be extended or checked out on it; do that in the"
     " calendar."
@@ -121,6 +117,8 @@ ANSWERS_UNHEARD = (
     " on `NetworkServices Websocket: FollowHTTPService` or `NetworkServices SSH Mode: On`, or let it call"
     " roomd back."
 )
+
+_HEARD_NEEDS = tuple(need for need in needs.NEEDS if need.path.startswith(("RoomAnalytics ", "Bookings ")))
 
 # What a device cannot do by its nature: only told where no other device of the room does it.
 COUNTS_NOBODY = (
@@ -164,14 +162,12 @@ class Translator:
 
     __slots__ = (
         "_calls_here",
-        "_counts_out_of_call",
         "_events",
         "_in_teams_call",
         "_mode",
-        "_releases_itself",
-        "_senses_presence",
         "_shares",
         "_told_shortcomings",
+        "_unmet",
         "booking_timeout_s",
         "counts",
         "device",
@@ -198,9 +194,7 @@ class Translator:
         self._events: list[RoomEvent] = []
         self._shares: frozenset[int] = frozenset()  # `LocalInstance`s that are there
         self._mode: bool | None = None  # whether the call carries something from this room
-        self._counts_out_of_call: bool | None = None
-        self._senses_presence: bool | None = None
-        self._releases_itself: bool | None = None
+        self._unmet: frozenset[Need] = frozenset()  # as it is configured
         self._told_shortcomings: tuple[str, ...] = ()
 
     # ── what is heard and read ──
@@ -229,13 +223,8 @@ class Translator:
     @property
     def shortcomings(self) -> tuple[str, ...]:
         """What the device's configuration hides from us, as far as it is known."""
-        found = (
-            (self._counts_out_of_call is False, COUNTS_IN_CALLS_ONLY),
-            (self._senses_presence is False, SENSES_NOBODY),
-            (self._releases_itself is True, RELEASES_ITSELF),
-            (self.teams, TEAMS_ROOMS),
-        )
-        return tuple(sentence for there, sentence in found if there)
+        unmet = tuple(need.sentence for need in _HEARD_NEEDS if need in self._unmet)
+        return (*unmet, TEAMS_ROOMS) if self.teams else unmet
 
     @property
     def sharing(self) -> bool | None:
@@ -423,17 +412,30 @@ class Translator:
 
     # ── configuration ──
 
-    def _out_of_call(self, value: object) -> None:
-        self._counts_out_of_call = None if value is GONE else ON_OFF.cast(value)
+    def _configured(self, value: object, need: Need) -> None:
+        met = None if value is GONE else need.met(value)
+        self._unmet = self._unmet | {need} if met is False else self._unmet - {need}
         self._tell_shortcomings()
+        if met is None and value is not GONE:
+            raise Unreadable("not a value of its value space")
+
+    def _out_of_call(self, value: object) -> None:
+        self._configured(value, needs.COUNTS_OUT_OF_CALLS)
 
     def _detector(self, value: object) -> None:
-        self._senses_presence = None if value is GONE else ON_OFF.cast(value)
-        self._tell_shortcomings()
+        self._configured(value, needs.SENSES_PRESENCE)
+
+    def _head_detector(self, value: object) -> None:
+        self._configured(value, needs.SEES_HEADS)
+
+    def _use_in_call(self, value: object) -> None:
+        self._configured(value, needs.CALLS_ARE_USE)
+
+    def _use_by_sharing(self, value: object) -> None:
+        self._configured(value, needs.SHARING_IS_USE)
 
     def _check_in(self, value: object) -> None:
-        self._releases_itself = None if value is GONE else TRUE_FALSE.cast(value)
-        self._tell_shortcomings()
+        self._configured(value, needs.LEAVES_BOOKINGS_ALONE)
 
     def _tell_shortcomings(self) -> None:
         now = self.shortcomings
@@ -519,6 +521,8 @@ class Translator:
             "RoomAnalytics": {
                 "PeopleCountOutOfCall": _out_of_call,
                 "PeoplePresenceDetector": _detector,
+                "PeoplePresence": {"Input": {"HeadDetector": _head_detector}},
+                "RoomInUse": {"InCall": _use_in_call, "LocalUsage": _use_by_sharing},
             },
             "Bookings": {
                 "CheckIn": {"Enabled": _check_in},

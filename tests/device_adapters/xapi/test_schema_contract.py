@@ -37,9 +37,11 @@ from agent.core.model import (
     MeetingId,
     RequestId,
     Surface,
+    Transport,
 )
 from device_adapters.xapi import orders, requests, screens
 from device_adapters.xapi.messages import Call
+from device_adapters.xapi.needs import NEEDS, needs_of
 from device_adapters.xapi.plans import Plan
 from device_adapters.xapi.requests import Makeup, NotUnderstood, Target
 from device_adapters.xapi.schema import (
@@ -452,3 +454,25 @@ def test_only_surfaces_that_it_names_can_be_shown_on(version):
         else:
             with pytest.raises(NotUnderstood):
                 Screens(banner=False).show(show, makeup, NINE)
+
+
+# ── what is needed of a configuration ──
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("over", [None, *Transport])
+def test_every_need_is_a_configuration_of_this_version_that_takes_what_is_wanted(version, over):
+    for need in needs_of("Cisco Room Bar", read_firmware(version), over=over):
+        (described, *_) = [
+            node["vs"] for node in SUBSET[version] if (node["type"], *unindexed(node["path"])) == need.node
+        ]
+        value = int(need.wanted) if described.startswith("int") else need.wanted
+        assert accepts(described, value)
+        assert all(accepts(described, each) for each in need.good | need.bad)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_no_need_is_left_out_that_this_version_has(version):
+    asked = {need.path for over in Transport for need in needs_of("X", read_firmware(version), over=over)}
+    there = {node["path"] for node in SUBSET[version] if node["type"] == "Configuration"}
+    assert asked == {need.path for need in NEEDS} & there
