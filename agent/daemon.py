@@ -170,7 +170,7 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
 
 async def _build(configuration: Configuration, database: Database) -> _Daemon:
     known = await database.write(snapshots.load)
-    await database.write(partial(snapshots.forget, keep=[room.id for room in configuration.rooms]))
+    await database.write(partial(snapshots.leave, keep=[room.id for room in configuration.rooms]))
     stats = await database.write(lambda tx: outbox.stats(tx, now=outbox.moment_now()))
     if configuration.accounts is None:
         from cloud_link.calendars import kept  # noqa: PLC0415 - as below
@@ -300,6 +300,8 @@ class _Daemon:
             heard = [tasks.create_task(self._fleet.run(), name="fleet")]
             if self.calendars is not None:
                 heard.append(tasks.create_task(self.calendars.run(), name="calendars"))
+                if self.calendars.webex is not None:
+                    heard.append(tasks.create_task(self.calendars.webex.run(), name="webex"))
             clock = tasks.create_task(self._pipeline.watch_the_clock(), name="clock")
             road = tasks.create_task(self._pipeline.run(), name="pipeline")
             line = tasks.create_task(self._forwarder.run(), name="forwarder")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -49,9 +48,18 @@ class OpenCalendars(Protocol):
     """Makes them, once it is known who is told what they say."""
 
     def __call__(
-        self, *, deliver: Deliver, tell: Tell, now: Callable[[], datetime], luck: Callable[[], float]
+        self,
+        *,
+        deliver: Deliver,
+        tell: Tell,
+        now: Callable[[], datetime],
+        luck: Callable[[], float],
+        webex: WebexSite | None = None,
     ) -> Calendars:
-        """As the daemon's own parts are made; nobody is asked anything before `run`."""
+        """As the daemon's own parts are made; nobody is asked anything before `run`.
+
+        `webex` runs already, and is to go on with the rooms that there are now.
+        """
         ...
 
 
@@ -67,7 +75,7 @@ async def open_calendars(
 class Calendars:
     """Microsoft's, Google's and Webex's, whichever the site has."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - by keyword
         self,
         configuration: Configuration,
         accounts: Accounts,
@@ -78,8 +86,12 @@ class Calendars:
         tell: Tell,
         now: Callable[[], datetime],
         luck: Callable[[], float],
+        webex: WebexSite | None = None,
     ) -> None:
-        """`kept` is what the database had at the start; `now` is UTC, `luck` in [0, 1)."""
+        """`kept` is what the database had at the start; `now` is UTC, `luck` in [0, 1).
+
+        `webex` runs already, and goes on with the rooms that there are now.
+        """
         self._accounts = accounts
         self._made_for = partial(
             SiteCalendars,
@@ -94,8 +106,13 @@ class Calendars:
         )
         self._read = self._made_for(accounts)
         self._shut: str | None = None  # why nobody can call us
-        self.webex: WebexSite | None = None
-        if accounts.webex is not None:
+        self.webex = webex
+        devices = {
+            device.webex: room.id for room in configuration.rooms for device in room.devices if device.webex
+        }
+        if webex is not None:
+            webex.rearrange(configuration.linked, devices)
+        elif accounts.webex is not None:
             from cloud_link.calendars.webex_site import WebexSite  # noqa: PLC0415 - who has it pays for it
 
             self.webex = WebexSite(
@@ -105,12 +122,7 @@ class Calendars:
                 tell=tell,
                 now=now,
                 luck=luck,
-                devices={
-                    device.webex: room.id
-                    for room in configuration.rooms
-                    for device in room.devices
-                    if device.webex
-                },
+                devices=devices,
             )
 
     async def listen(self, stack: AsyncExitStack, at_door: AtDoor) -> None:
@@ -145,11 +157,15 @@ class Calendars:
             self._read = self._made_for(replace(self._accounts, push=None))
 
     async def run(self) -> None:
-        """Until cancelled; nothing that a cloud says or does ends it."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read.run(), name="calendars")
-            if self.webex is not None:
-                tasks.create_task(self.webex.run(), name="webex")
+        """Microsoft's and Google's, until cancelled; nothing that a cloud says or does ends it.
+
+        Webex's has a life of its own: devices are heard by it.
+        """
+        await self._read.run()
+
+    async def until_idle(self) -> None:
+        """Returns when nothing that was ordered of a calendar is under way, at once if nothing is."""
+        await self._read.until_idle()
 
     # ── what rooms have to do with them
 

@@ -46,7 +46,7 @@ def read_body(body: bytes) -> Room:
 def load(tx: Connection) -> dict[RoomId, Room]:
     """Every room's last state. One that cannot be read is left out: its devices will tell it anew."""
     rooms: dict[RoomId, Room] = {}
-    for name, body in tx.execute("SELECT room, body FROM snapshot ORDER BY room"):
+    for name, body in tx.execute("SELECT room, body FROM snapshot WHERE body <> x'' ORDER BY room"):
         try:
             rooms[RoomId(name)] = read_body(body)
         except msgspec.MsgspecError as error:
@@ -54,8 +54,17 @@ def load(tx: Connection) -> dict[RoomId, Room]:
     return rooms
 
 
-def forget(tx: Connection, keep: Iterable[RoomId]) -> None:
-    """Delete the rows of rooms that are configured no more."""
+def leave(tx: Connection, keep: Iterable[RoomId]) -> tuple[RoomId, ...]:
+    """Forget the rooms that are configured no more, but for their names, which are returned.
+
+    The names stay until `forget`: the broker still retains what was shown of them.
+    """
     kept = set(keep)
-    gone = [(name,) for (name,) in tx.execute("SELECT room FROM snapshot") if name not in kept]
-    tx.executemany("DELETE FROM snapshot WHERE room = ?", gone)
+    gone = tuple(RoomId(name) for (name,) in tx.execute("SELECT room FROM snapshot") if name not in kept)
+    tx.executemany("UPDATE snapshot SET body = x'' WHERE room = ?", [(name,) for name in gone])
+    return gone
+
+
+def forget(tx: Connection, rooms: Iterable[RoomId]) -> None:
+    """Delete the names of rooms that were left, and of which nothing is retained any more."""
+    tx.executemany("DELETE FROM snapshot WHERE room = ? AND body = x''", [(name,) for name in rooms])

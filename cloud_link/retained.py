@@ -64,9 +64,12 @@ class Retained:
             wish.phase = _Phase.OUTDATED
 
     def forget(self, topic: str) -> None:
-        """Takes it off the broker: an empty payload deletes what is retained."""
-        if topic in self._wishes:
-            self.show(topic, bytes)
+        """Takes it off the broker, whoever showed it there: an empty payload deletes what is retained."""
+        self.show(topic, bytes)
+
+    def __contains__(self, topic: str) -> bool:
+        """Whether anything is wished of it; no more once the broker has deleted it."""
+        return topic in self._wishes
 
     def __len__(self) -> int:
         return len(self._wishes)

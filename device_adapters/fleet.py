@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 
 import structlog
@@ -123,6 +124,12 @@ class Fleet:
         if link is not None:
             self._removed.add(link.tally)
         self._around.dial.forget(device)
+
+    def turn(self, *, timezone: tzinfo, dial_at_once: int) -> None:
+        """From now on, for what is dialled from now on: no line that stands is touched."""
+        self._around = replace(self._around, timezone=timezone, door=asyncio.Semaphore(dial_at_once))
+        for link in self._links.values():
+            link.turn(self._around)
 
     def _start(self, link: Link) -> None:
         if self._group is None:

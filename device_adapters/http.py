@@ -106,14 +106,17 @@ class Http:
         `slot` is HttpFeedback's, from 1 to 4; other systems use the others (TMS the third). ValueError for
         any other.
         """
-        if slot not in SLOT_NUMBERS:
-            raise ValueError("HttpFeedback has the slots 1 to 4")
         self._pace = pace or LinePace()
         self._contexts = contexts or trust.Contexts()
-        self._receiver = receiver
-        self._slot = slot
+        self.call_back(receiver, slot)
         self._poll_every_s = poll_every_s
         self._known: dict[DeviceId, _Known] = {}
+
+    def call_back(self, receiver: Receiver | None, slot: int) -> None:
+        """Where devices call back from their next conversation on; None: they are polled."""
+        if slot not in SLOT_NUMBERS:
+            raise ValueError("HttpFeedback has the slots 1 to 4")
+        self._receiver, self._slot = receiver, slot
 
     def forget(self, device: DeviceId) -> None:
         """Drop what was learned of a device."""

@@ -106,11 +106,18 @@ class Lines:
         `look_within_s` bounds each such look; a line that is "not ready" for longer than `boots_within_s`
         is one that cannot be had.
         """
-        self._dials = dials
+        self._dials = dict(dials)
         self._look_again = look_again
         self._look_within_s = look_within_s
         self._boots_within_s = boots_within_s
         self._known: dict[DeviceId, _Known] = {}
+
+    def lead(self, transport: Transport, dial: Dial | None) -> None:
+        """Over this line devices are dialled by that from now on; None: there is no such line any more."""
+        if dial is None:
+            self._dials.pop(transport, None)
+        else:
+            self._dials[transport] = dial
 
     def forget(self, device: DeviceId) -> None:
         """Drop what was learned of a device."""

@@ -161,6 +161,10 @@ class Link:
         """
         return self._talk is not None and self._talk.ask(request)
 
+    def turn(self, around: Surroundings) -> None:
+        """The next conversation has other surroundings."""
+        self._around = replace(around, tally=self.tally)
+
     async def run(self) -> None:
         """For ever; ends only by being cancelled."""
         if self.phase not in (Phase.RESTING, Phase.REFUSED):  # a bug of ours ended the run before

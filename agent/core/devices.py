@@ -108,6 +108,52 @@ def furnish(
     )
 
 
+def refit(
+    room: Room,
+    devices: tuple[Device, ...],
+    *,
+    closed: Collection[DeviceId],
+    puts: bool | None,
+    now: datetime,
+) -> Room:
+    """The room when the configuration has become another while the agent runs; its calendars stay.
+
+    `closed` are those of the devices whose line was closed for it. The others are heard on, and what is known
+    by them stays known.
+    """
+    devices = tuple(sorted(devices, key=lambda device: not device.counts_people))
+    states: dict[DeviceId, DeviceState] = {}
+    for device in devices:
+        state = room.devices.get(device.id)
+        if state is None:
+            state = DeviceState(id=device.id, since=now, recovering=True)
+        states[device.id] = _unheard(state, now) if device.id in closed else state
+    room = replace(room, devices=states, puts_agenda=puts)
+    if room.bookings.keys() and not _named_by(room) <= states.keys():
+        room = replace(
+            room,
+            bookings={key: _left(booking, states, now) for key, booking in room.bookings.items()},
+            heard=None
+            if room.heard is None
+            else {key: _left(booking, states, now) for key, booking in room.heard.items()},
+        )
+    return replace(
+        room,
+        sensors={device: sensed for device, sensed in room.sensors.items() if device in states},
+        holds={
+            key: replace(hold, showings=tuple(each for each in hold.showings if each.device in states))
+            for key, hold in room.holds.items()
+        },
+    )
+
+
+def _named_by(room: Room) -> set[DeviceId]:
+    """The devices by whose ids bookings are known."""
+    bookings = (*room.bookings.values(), *(room.heard or {}).values())
+    asked = {booking.requested_on for booking in bookings if booking.requested_on is not None}
+    return asked | {device for booking in bookings for device in booking.booking_ids}
+
+
 def _unheard(state: DeviceState, now: datetime) -> DeviceState:
     phase = DevicePhase.UNHEARD if state.phase is DevicePhase.CONNECTED else state.phase
     return replace(

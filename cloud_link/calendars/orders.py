@@ -60,6 +60,7 @@ class Orders:
         self._within_s = within_s
         self._waiting: deque[tuple[RoomId, Order, float]] = deque()  # until when, in loop time
         self._given = asyncio.Event()
+        self._under_way: set[asyncio.Task[None]] = set()
 
     def give(self, room: RoomId, order: Order) -> None:
         """Have an order carried out; it is answered by `deliver`."""
@@ -73,15 +74,25 @@ class Orders:
                 while True:
                     while self._waiting:
                         room, order, until = self._waiting.popleft()
-                        tasks.create_task(
+                        task = tasks.create_task(
                             self._answer(room, order, until), name=f"calendar order {order.command}"
                         )
+                        self._under_way.add(task)
+                        task.add_done_callback(self._under_way.discard)
                     self._given.clear()
                     await self._given.wait()
         finally:
             while self._waiting:
                 room, order, _ = self._waiting.popleft()
                 await self._refuse_unasked(room, order)
+
+    async def until_idle(self) -> None:
+        """Returns when every order that was begun is answered; each has its own end."""
+        while self._waiting or self._under_way:
+            self._given.set()
+            await asyncio.sleep(0)  # for what waits to be begun
+            if self._under_way:
+                await asyncio.wait(self._under_way)
 
     async def _answer(self, room: RoomId, order: Order, until: float) -> None:
         # If we stop before the calendar has answered, nobody knows yet whether it was done: the next listing

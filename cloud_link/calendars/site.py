@@ -132,6 +132,10 @@ class SiteCalendars:
 
     # ── what the agent asks ──
 
+    async def until_idle(self) -> None:
+        """Returns when nothing that was ordered is under way."""
+        await self._orders.until_idle()
+
     def linked(self) -> Mapping[RoomId, tuple[CalendarKind, ...]]:
         """Rooms that have calendars, as is known by now; the better calendar first."""
         linked = {room.id: self._calendars_of(room.id) for room in self._rooms}

@@ -185,8 +185,8 @@ class WebexSite:
         `devices` are those that rooms have by the configuration, by id in Webex or serial number.
         """
         self._account: Final = account
-        self._rooms: Final = tuple(rooms)
-        self._devices_of: Final = dict(devices or {})
+        self._rooms = tuple(rooms)
+        self._devices_of = dict(devices or {})
         self._file: Final = GrantFile(state_directory)
         self._tell: Final = tell
         self._now: Final = now
@@ -224,6 +224,14 @@ class WebexSite:
         self._ears: Final[defaultdict[str, list[Ear]]] = defaultdict(list)
 
     # ── what others ask ──
+
+    def rearrange(self, rooms: Sequence[LinkedRoom], devices: Mapping[str, RoomId]) -> None:
+        """The site has these rooms now, and in them these devices; no device that is followed notices."""
+        self._rooms, self._devices_of = tuple(rooms), dict(devices)
+        if self._read_at is not None:
+            self._link()
+            self._find_moved()
+        self._hint()
 
     def view(self) -> IntegrationView:
         """How it stands, with the rooms of the site."""

@@ -37,8 +37,22 @@ def test_a_row_that_cannot_be_read_costs_no_other_room():
 def test_rooms_that_are_configured_no_more_are_forgotten():
     connection = table()
     snapshots.save(connection, [Story().room])
-    snapshots.forget(connection, keep=[RoomId("other")])
+    gone = Story().room.id
+    assert snapshots.leave(connection, keep=[RoomId("other")]) == (gone,)
     assert snapshots.load(connection) == {}
+    assert snapshots.leave(connection, keep=[]) == (gone,), "its name is known until the broker knows"
+    snapshots.forget(connection, [gone])
+    assert snapshots.leave(connection, keep=[]) == ()
+
+
+def test_a_room_that_came_back_is_not_forgotten():
+    connection = table()
+    room = Story().room
+    snapshots.save(connection, [room])
+    snapshots.leave(connection, keep=[])
+    snapshots.save(connection, [room])
+    snapshots.forget(connection, [room.id])
+    assert snapshots.load(connection) == {room.id: room}
 
 
 def test_who_called_a_meeting_is_not_kept_and_no_news_after_a_restart():
