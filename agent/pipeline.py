@@ -24,6 +24,8 @@ BETWEEN_RECORDS_S = 0.008  # while much is heard: a transaction costs about as m
 LOOK_EVERY_S = 0.25  # at the clock, for deadlines and for jumps
 
 Record = Callable[[Sequence[Step]], Awaitable[None]]
+Arrange = Callable[[Mapping[RoomId, Room], datetime], Mapping[RoomId, Room]]  # from the rooms that there are
+Keep = Callable[[Sequence[Room], Sequence[Room]], Awaitable[None]]  # those that changed, those that are gone
 Ask = Callable[[Request], bool]  # whether the device was there to be asked
 AskCalendar = Callable[[RoomId, CalendarRequest], None]
 
@@ -39,6 +41,16 @@ class _Heard:
     at: datetime
     room: RoomId | None
     events: Sequence[RoomEvent]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rearrangement:
+    """Other rooms and another policy, in its place among what is heard."""
+
+    arrange: Arrange
+    keep: Keep
+    policy: Policy
+    done: asyncio.Future[None]
 
 
 class Pipeline:
@@ -63,7 +75,8 @@ class Pipeline:
         self._ask = ask
         self._ask_calendar = ask_calendar
         self._stepped = stepped
-        self._inbox: asyncio.Queue[_Heard | None] = asyncio.Queue()  # bounded by `_held`, for devices
+        self._inbox: asyncio.Queue[_Heard | _Rearrangement | None] = asyncio.Queue()  # bounded by `_held`
+        self._busy_since_s: float | None = None  # loop time
         self._held = 0
         self._room = asyncio.Event()
         self._deadlines: list[tuple[datetime, RoomId]] = []
@@ -90,6 +103,25 @@ class Pipeline:
             self._room.clear()
             await self._room.wait()
 
+    async def rearrange(self, arrange: Arrange, *, keep: Keep, policy: Policy) -> None:
+        """Have other rooms, or another policy. All that was heard before meets the rooms that there were.
+
+        `arrange` says what the rooms are to be; those that are new or other objects are `keep`t, and those
+        that it leaves out are gone, before anything is heard again. Returns when that is so.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._inbox.put_nowait(_Rearrangement(arrange=arrange, keep=keep, policy=policy, done=done))
+        await done
+
+    @property
+    def busy_s(self) -> float:
+        """For how long it has been at what it took from the inbox last (s); 0 while nothing is there."""
+        return (
+            0.0
+            if self._busy_since_s is None
+            else max(0.0, asyncio.get_running_loop().time() - self._busy_since_s)
+        )
+
     def close(self) -> None:
         """Take in nothing more; `run` returns when all that was taken in is recorded."""
         self._inbox.put_nowait(None)
@@ -115,23 +147,48 @@ class Pipeline:
         loop = asyncio.get_running_loop()
         recorded_at_s = 0.0
         while (first := await self._inbox.get()) is not None:
+            self._busy_since_s = loop.time()
             early_s = recorded_at_s + BETWEEN_RECORDS_S - loop.time()
             if early_s > 0.0 and self._held < TOGETHER_AT_MOST:
                 await asyncio.sleep(early_s)  # what comes right after another waits for company
-            steps, closing = self._take(first)
+            steps, then = self._take(first)
             if self._held <= INBOX_HOLDS:
                 self._room.set()
             if steps:
-                await self._record(steps)
+                await self._carry_out(steps)
                 recorded_at_s = loop.time()
-                for taken in steps:
-                    for request in taken.requests:
-                        if not self._ask(request) and isinstance(request, Book | Extend | Release):
-                            self._refuse(taken.room.id, request)
-                    for wish in taken.calendar_requests:
-                        self._ask_calendar(taken.room.id, wish)
-            if closing:
+            if isinstance(then, _Rearrangement):
+                await self._rearrange(then)
+            self._busy_since_s = None
+            if then is None:
                 return
+
+    async def _carry_out(self, steps: Sequence[Step]) -> None:
+        await self._record(steps)
+        for taken in steps:
+            for request in taken.requests:
+                if not self._ask(request) and isinstance(request, Book | Extend | Release):
+                    self._refuse(taken.room.id, request)
+            for wish in taken.calendar_requests:
+                self._ask_calendar(taken.room.id, wish)
+
+    async def _rearrange(self, wish: _Rearrangement) -> None:
+        now = self._clock.now()
+        rooms = dict(wish.arrange(self._rooms, now))
+        changed = [room for room in rooms.values() if room is not self._rooms.get(room.id)]
+        await wish.keep(changed, [room for room in self._rooms.values() if room.id not in rooms])
+        self._rooms, self._policy = rooms, wish.policy
+        self._deadlines.clear()
+        self._due.clear()
+        for room in rooms.values():
+            self._plan(room)
+        steps: list[Step] = []
+        for room in changed:  # what is to be shown, put or weighed of it may be another now
+            self._move(room.id, ClockStruck(), now, steps)
+        if steps:
+            await self._carry_out(steps)
+        if not wish.done.done():  # nobody waits any more
+            wish.done.set_result(None)
 
     def _refuse(self, room: RoomId, request: Book | Extend | Release) -> None:
         """Nobody was asked, and the core does not ask again: a booking that comes late is worse than none."""
@@ -140,12 +197,15 @@ class Pipeline:
         self._held += 1
         self._inbox.put_nowait(_Heard(self._clock.now(), room, (refused,)))
 
-    def _take(self, first: _Heard) -> tuple[list[Step], bool]:
-        """Move the rooms by all that waits in the inbox. Second: whether nothing more will come."""
+    def _take(self, first: _Heard | _Rearrangement) -> tuple[list[Step], _Heard | _Rearrangement | None]:
+        """Move the rooms by all that waits in the inbox, up to a rearrangement.
+
+        Second: what was taken last; None: nothing more will come.
+        """
         steps: list[Step] = []
-        heard: _Heard | None = first
+        heard: _Heard | _Rearrangement | None = first
         count = 0
-        while heard is not None:
+        while isinstance(heard, _Heard):
             count += len(heard.events)
             if heard.room is not None:
                 self._held -= len(heard.events)
@@ -155,9 +215,9 @@ class Pipeline:
                 for event in heard.events:
                     self._pass_time(event, heard.at, steps)
             if count >= TOGETHER_AT_MOST or self._inbox.empty():
-                return steps, False
+                break
             heard = self._inbox.get_nowait()
-        return steps, True
+        return steps, heard
 
     def _pass_time(self, event: RoomEvent, now: datetime, steps: list[Step]) -> None:
         if isinstance(event, ClockStepped):
@@ -177,7 +237,10 @@ class Pipeline:
                 self._plan(self._rooms[room])
 
     def _move(self, room_id: RoomId, event: RoomEvent, now: datetime, steps: list[Step]) -> None:
-        before = self._rooms[room_id]
+        before = self._rooms.get(room_id)
+        if before is None:  # its last words: it is not configured any more
+            self.events_ignored += 1
+            return
         taken = step(before, event, now=now, policy=self._policy)
         self.events_heard += 1
         self.events_ignored += taken.ignored

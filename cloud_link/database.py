@@ -200,6 +200,7 @@ class Database:
         self.opened = Opened(epoch="")
         self.trouble: Trouble | None = None  # read by the loop, written by the thread
         self.commits = 0
+        self.refused_at_s = 0.0  # monotonic; when the disk took nothing last, while there is `trouble`
         self._directory = directory
         self._limits = limits
         self._new_epoch = new_epoch
@@ -277,6 +278,15 @@ class Database:
         if self._patience is None:
             self._patience = self._loop.call_later(within_s, self._be_patient_no_more)
         return future
+
+    async def grant(self, budget_bytes: int) -> None:
+        """Another budget from now on. One that is smaller than the file counts from the next start."""
+
+        def bound(tx: Connection) -> None:
+            tx.execute(f"PRAGMA max_page_count = {budget_bytes // PAGE_BYTES}")
+            _tell_budget(tx, budget_bytes)
+
+        await self.write(bound)
 
     def hurry(self) -> None:
         """What waits for another's transaction gets its own now."""
@@ -438,6 +448,7 @@ class Database:
 
     def _note(self, connection: Connection, error: sqlite3.Error, *, alone: bool) -> None:
         full = _primary(error) == sqlite3.SQLITE_FULL
+        self.refused_at_s = time.monotonic()
         if self.trouble is None:
             self.trouble = Trouble(why=str(error), full=full, since_s=time.monotonic())
             log.error(
@@ -590,6 +601,15 @@ def _primary(error: sqlite3.Error) -> int:
     return -1 if code is None else int(code) & 0xFF
 
 
+def _tell_budget(connection: Connection, budget_bytes: int) -> None:
+    """For readers beside us; written only where it changed."""
+    connection.execute(
+        "INSERT INTO meta VALUES ('budget_pages', ?) ON CONFLICT (name) "
+        "DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
+        (str(budget_bytes // PAGE_BYTES),),
+    )
+
+
 def _budget_reached(connection: Connection, directory: Path, *, alone: bool) -> bool:
     """Whether it is our own bound that is in the way, and not the disk: SQLite has one code for both."""
     with contextlib.suppress(sqlite3.Error, OSError):
@@ -725,12 +745,9 @@ def _open_sound(directory: Path, limits: Limits, new_epoch: Callable[[], str]) -
         if 0 < version < SCHEMA:
             _migrate(connection, path, version)
         _check_tables(connection)
+        _begin_anew_if_copied(connection, path, new_epoch)
         epoch = _epoch(connection, new_epoch)
-        connection.execute(  # for readers beside us; written only where it changed
-            "INSERT INTO meta VALUES ('budget_pages', ?) ON CONFLICT (name) "
-            "DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
-            (str(limits.budget_bytes // PAGE_BYTES),),
-        )
+        _tell_budget(connection, limits.budget_bytes)
     except sqlite3.DatabaseError as error:
         connection.close()
         if _primary(error) in CAN_PASS:

@@ -7,7 +7,7 @@ import contextlib
 import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import inf
 from typing import Final, Protocol, assert_never
@@ -35,6 +35,7 @@ READ_TOGETHER: Final = 64  # streams in one reading job
 READ_EACH: Final = 16  # envelopes of each
 COUNTED_WITHIN_S: Final = 5.0  # a full disk must not keep us from being seen
 LOOKS_EVERY_S: Final = 1.0
+DIALLED_WITHIN_S: Final = 30.0  # counting and dialling together; each has its own end before
 LAST_ANSWERS_WITHIN_S: Final = 2.0
 GOODBYE_WITHIN_S: Final = 2.0
 SETTLED_WITHIN_S: Final = 1.0
@@ -182,7 +183,7 @@ class _Counts:
 class Forwarder:
     """Owns the way from disk to broker: `run` it as a task, `offer` and `stop` on the same loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - each is a field
         self,
         database: Database,
         dial: Dial,
@@ -255,6 +256,9 @@ class Forwarder:
         self._pauses = 0
         self._stopping = False
         self._dialling: asyncio.Task[None] | None = None
+        self._leaving = False  # for another broker
+        self._turned = asyncio.Event()  # ends a rest
+        self._back_at_s = inf  # when something is to be heard of the line at the latest
         self._told_lost = False
         self._away_why: str | None = None
         self._counts = _Counts()
@@ -275,8 +279,27 @@ class Forwarder:
         await self._replays.begin(command, acknowledged=self._acknowledged_places)
 
     async def retry(self) -> int:
-        """Sends dead letters again, in the pauses of the new events; returns how many, once that is on disk."""
+        """Sends dead letters again, in the pauses of the new events; how many, once that is on disk."""
         return await self._dead_letters.retry()
+
+    def turn_to(self, dial: Dial | None, *, window: int) -> None:
+        """From now on to this broker, with so much under way at once; None: to the same.
+
+        A line to another one is ended with a good-bye, and none to the same; a rest is over.
+        """
+        self._conduct = replace(self._conduct, window=window)
+        if dial is not None:
+            self._dial, self._leaving = dial, True
+        if self._connection is None:
+            self._turned.set()
+        else:
+            self._window = delivery.window(window, self._connection.welcome.receive_maximum)
+        self._event.set()
+
+    @property
+    def overdue_s(self) -> float:
+        """For how long the line to the broker should have moved and has not (s); a rest is no such time."""
+        return max(0.0, self._loop.time() - self._back_at_s)
 
     def stop(self) -> None:
         """`run` returns soon: what is under way gets a moment, the broker is told, the rest stays on disk."""
@@ -333,13 +356,20 @@ class Forwarder:
                 await asyncio.wait({line})
             for each in helpers:
                 each.cancel()
+        self._back_at_s = inf
         await self._settle_last()
 
     # ── the line to the broker
 
     async def _stay_connected(self) -> None:
+        dial: Dial | None = None
         line, older, unfit, server = Line(), False, 0, None
         while not self._stopping:
+            self._back_at_s = self._loop.time() + DIALLED_WITHIN_S
+            self._leaving = False
+            if self._dial is not dial:  # what was learned is of another broker
+                dial, self._retains = self._dial, True
+                line, older, unfit, server = Line(), False, 0, None
             stood_at_s: float | None = None
             self._number = await self._count_connection()
             will = Message(
@@ -348,9 +378,7 @@ class Forwarder:
                 retain=self._retains,
             )
             try:
-                async with self._dial(
-                    will=will, wake=self._event.set, older=older, server=server
-                ) as connection:
+                async with dial(will=will, wake=self._event.set, older=older, server=server) as connection:
                     stood_at_s = self._loop.time()
                     dialling, self._dialling = self._dialling, None
                     try:
@@ -361,8 +389,11 @@ class Forwarder:
                     lost = connection.lost.result() if connection.lost.done() else None
             except BrokerError as error:
                 lost = error.lost
-            if self._must_stop() or lost is None:
+            if self._must_stop():
                 return
+            if lost is None:  # we left
+                self._counts.reconnects += 1
+                continue
             ending = delivery.judge_ending(lost.code)
             self._counts.endings[ending] += 1
             line = line.ended(lived_s=None if stood_at_s is None else self._loop.time() - stood_at_s)
@@ -373,8 +404,15 @@ class Forwarder:
                 self._retains = False
             rest_s = delivery.rest_s(ending, line, self._luck(), rest=self._conduct.rest)
             self._tell_lost(lost, ending, rest_s=rest_s, first=line.failures == 1 or stood_at_s is not None)
-            await asyncio.sleep(rest_s)
+            await self._rest_from_dialling(rest_s)
             self._counts.reconnects += 1
+
+    async def _rest_from_dialling(self, rest_s: float) -> None:
+        self._back_at_s = self._loop.time() + rest_s
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(rest_s):
+                await self._turned.wait()
+        self._turned.clear()
 
     def _must_stop(self) -> bool:
         return self._stopping
@@ -442,6 +480,7 @@ class Forwarder:
     async def _converse(self, connection: Connection) -> None:
         """From CONNACK until the line is lost or we have said good-bye."""
         self._connection = connection
+        self._turned.clear()
         self._stage = _Stage.BIRTH
         self._window = delivery.window(self._conduct.window, connection.welcome.receive_maximum)
         self._status_sent = False
@@ -461,11 +500,13 @@ class Forwarder:
         while not connection.lost.done():
             self._event.clear()
             now_s = self._loop.time()
+            self._back_at_s = now_s + LOOKS_EVERY_S
             self._look_at_jobs()
             self._hear(connection, now_s)
-            if self._hearing is not None and not self._stopping:
+            leaving = self._stopping or self._leaving
+            if self._hearing is not None and not leaving:
                 self._hearing.take(connection)
-            if self._stopping and closing_until_s == inf:
+            if leaving and closing_until_s == inf:
                 closing_until_s = now_s + LAST_ANSWERS_WITHIN_S
                 self._stage = _Stage.CLOSING
             if self._stage is _Stage.CLOSING:
