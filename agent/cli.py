@@ -15,7 +15,7 @@ from datetime import UTC, tzinfo
 from importlib.metadata import version
 from pathlib import Path
 from sqlite3 import Connection
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -62,14 +62,18 @@ def _roomd(
 def run(
     config: ConfigOption = DEFAULT,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Logs repeats and details too.")] = False,
+    log_format: Annotated[
+        Literal["auto", "json", "words"],
+        typer.Option(envvar="ROOMD_LOG_FORMAT", help="How it logs; auto: JSON for the journal, else words."),
+    ] = "auto",
 ) -> None:
     """Run the daemon, until it is told to stop."""
     import uvloop
 
     from agent import daemon
-    from agent.telemetry import configure_logs
+    from agent.telemetry import LogForm, configure_logs
 
-    configure_logs(verbose=verbose)
+    configure_logs(verbose=verbose, form=LogForm(log_format))
     configuration = read_configuration(config)
     sys.setswitchinterval(SWITCH_S)
     os.umask(0o027)  # titles may lie in the database
