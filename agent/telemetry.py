@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import shutil
 import socket
 import sys
+import threading
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, TextIO
 
 import structlog
 
@@ -21,43 +26,154 @@ LAG_EVERY_S = 1.0
 LAGS_UP_TO_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _PAGE = os.sysconf("SC_PAGESIZE")
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+_INFORMATIVE = 6
 
 
-def configure_logs(*, verbose: bool = False) -> None:
-    """Log to standard error: in words on a terminal, as JSON lines with a priority under systemd."""
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+# ── logs ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class LogForm(StrEnum):
+    """How a line of the log looks."""
+
+    AUTO = "auto"  # JSON for the journal, words for everybody else
+    JSON = "json"
+    WORDS = "words"
+
+
+def configure_logs(*, verbose: bool = False, form: LogForm = LogForm.AUTO) -> None:
+    """Log to standard error, a line for each event; what libraries, warnings and crashes say goes there too.
+
+    Lines for the journal stand behind their priority (sd-daemon(3)). Tracebacks come without what was at
+    hand, which may be a password.
+    """
+    journal = _is_journal(sys.stderr)
+    if form is LogForm.AUTO:
+        form = LogForm.JSON if journal else LogForm.WORDS
+    stamped: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if "JOURNAL_STREAM" in os.environ:
-        shown: list[Any] = [structlog.processors.format_exc_info, _JournalLine()]
+    shown: list[Any] = [structlog.processors.format_exc_info]
+    if form is LogForm.JSON:
+        shown += [_json_line]
     else:
-        # Not rich's traceback, which shows what was at hand: a password, say.
-        plain = structlog.dev.plain_traceback
-        shown = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+        shown += [_harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    if journal:
+        shown += [_Prioritized(shown.pop())]
+    level = logging.DEBUG if verbose else logging.INFO
     structlog.configure(
-        processors=[*shared, *shown],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
+        processors=[structlog.contextvars.merge_contextvars, *stamped, *shown],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)  # libraries that log have something to say
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_as_a_librarys, *stamped],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shown],
+        )
+    )
+    logging.basicConfig(handlers=[lines], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _tell_of_crash
+    threading.excepthook = _tell_of_crashed_thread
+    sys.unraisablehook = _tell_of_unraisable
 
 
-class _JournalLine:
-    """A JSON line behind the priority that the journal strips and keeps (sd-daemon(3))."""
+def _is_journal(stream: TextIO) -> bool:
+    """Whether it leads to the journal: systemd names device and inode, as what we print to may be another."""
+    try:
+        named = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # it is closed, or no file
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{named.st_dev}:{named.st_ino}"
 
-    def __init__(self) -> None:
-        self._render = structlog.processors.JSONRenderer()
+
+def _as_a_librarys(
+    logger: object,  # noqa: ARG001 - as structlog calls it
+    name: str,  # noqa: ARG001
+    event: structlog.types.EventDict,
+) -> structlog.types.EventDict:
+    """What a library says, under a name of ours; asyncio adds what functions were called with: not that."""
+    library, words = event["_record"].name, str(event["event"]).strip()
+    if library == "asyncio":
+        words = words.partition("\n")[0].partition("(")[0]
+    return {**event, "event": "library.said", "library": library, "words": words}
+
+
+def _json_line(logger: object, name: str, event: structlog.types.EventDict) -> str:
+    """In one line, whatever anybody's words hold: JSON leaves some of what moves a cursor as it is."""
+    line = _to_json(logger, name, {"event": event.pop("event"), "level": event.pop("level"), **event})
+    text = line if isinstance(line, str) else line.decode()
+    return text if text.isprintable() else _in_escapes(text)
+
+
+_to_json = structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+def _harmless(
+    logger: object,  # noqa: ARG001 - as structlog calls it
+    name: str,  # noqa: ARG001
+    event: structlog.types.EventDict,
+) -> structlog.types.EventDict:
+    """Anybody's words end no line and move no cursor; a traceback keeps its lines, set in from the others."""
+    for key, value in event.items():
+        if key == "exception":
+            text = "\n".join("    " + _in_escapes(line) for line in str(value).split("\n"))
+        elif value is None or isinstance(value, int | float):
+            continue
+        else:
+            text = str(value)
+            text = text if text.isprintable() else _in_escapes(text)
+        event[key] = text
+    return event
+
+
+def _in_escapes(text: str) -> str:
+    return "".join(letter if letter.isprintable() else json.dumps(letter).strip('"') for letter in text)
+
+
+class _Prioritized:
+    """A line behind the priority that the journal takes off and keeps."""
+
+    def __init__(self, render: Callable[..., str]) -> None:
+        self._render = render
 
     def __call__(self, logger: object, name: str, event: structlog.types.EventDict) -> str:
-        return f"<{_PRIORITIES.get(name, 6)}>{self._render(logger, name, event)!s}"
+        priority = _PRIORITIES.get(event.get("level", name), _INFORMATIVE)
+        line = self._render(logger, name, event)
+        return "\n".join(f"<{priority}>{each}" for each in line.split("\n"))
+
+
+def _tell_of_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    log.critical("roomd.crashed", exc_info=(kind, error, trace), mend=CRASH_MEND)
+
+
+def _tell_of_crashed_thread(crash: threading.ExceptHookArgs) -> None:
+    if crash.exc_value is not None:
+        told = (crash.exc_type, crash.exc_value, crash.exc_traceback)
+        log.critical("roomd.thread_crashed", exc_info=told, mend=CRASH_MEND)
+
+
+def _tell_of_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    if unraisable.exc_value is not None:
+        told = (unraisable.exc_type, unraisable.exc_value, unraisable.exc_traceback)
+        log.error("roomd.error_unraisable", exc_info=told, mend=CRASH_MEND)
+
+
+CRASH_MEND = "an error in roomd: report it with these lines; systemd starts roomd again by itself"
 
 
 def printable(text: str) -> str:
     """Titles and names are anybody's words: nothing in them may move the technician's cursor."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+# ── what it measures, and its word to systemd ─────────────────────────────────────────────────────
 
 
 class LoopLag:
