@@ -42,7 +42,7 @@ from agent.core.model import (
 from agent.core.orders import Answer
 from agent.desk import Desk
 from agent.listening import FEW_STRANGERS, MANY_STRANGERS, Bounds, Listener
-from agent.local_api import Broadcast, Inside, SocketInUse, serve
+from agent.local_api import Broadcast, Inside, Sight, SocketInUse, serve
 from agent.metrics import Measured, Metrics
 from agent.pipeline import Pipeline, nobody
 from agent.settings import Configuration, Feedback
@@ -113,6 +113,10 @@ async def run(configuration: Configuration) -> None:
             )
             daemon = await _build(configuration, database)
             await stack.enter_async_context(serve(configuration.socket, daemon.inside))
+            if configuration.page is not None:
+                from agent.page_door import open_page  # noqa: PLC0415 - only who has one pays for its libraries
+
+                await stack.enter_async_context(open_page(configuration.page, daemon.inside))
             if configuration.feedback is not None:
                 await _listen(configuration.feedback, daemon.receiver, daemon.metrics, stack)
             if daemon.calendars is not None:
@@ -249,6 +253,7 @@ class _Daemon:
         )
         self.metrics = Metrics(self._measured, version=self._version, site=site.site, agent=site.agent)
         self.inside = Inside(self.picture, self.broadcast, self._desk.order, metrics=self.metrics.exposition)
+        self.inside = replace(self.inside, sight=self.sight, site=self.site_picture)
         if self.calendars is not None:
             shown = partial(self.calendars.pictured, whole=True)
             self.inside = replace(self.inside, calendars=shown, consent=self.calendars.consent)
@@ -565,8 +570,12 @@ class _Daemon:
             certificates={use: file for use, file in shown.items() if file is not None},
         )
 
-    async def picture(self) -> dict[str, Any]:
-        """What the command line shows: rooms, broker, outbox and devices as they are now."""
+    def sight(self) -> Sight:
+        """What the page shows of rooms."""
+        return Sight(at=self._clock.now(), configuration=self._configuration, rooms=self._pipeline.rooms)
+
+    async def site_picture(self) -> dict[str, Any]:
+        """What the page shows of the site: broker, outbox and devices as they are now."""
         stats = await self._stats()
         line = self._forwarder.vitals
         site, now = self._configuration.site, self._clock.now()
@@ -593,6 +602,15 @@ class _Daemon:
             },
             "calendars": [] if self.calendars is None else self.calendars.pictured(whole=False),
             "devices": {phase.value: phases[phase] for phase in DevicePhase},
+            "clock": clocks.state().value,
+            "database_why": None if (stuck := self._database.trouble) is None else stuck.why,
+        }
+
+    async def picture(self) -> dict[str, Any]:
+        """What the command line shows: the site, and every room as it is now."""
+        site, rooms, now = await self.site_picture(), self._pipeline.rooms, self._clock.now()
+        return {
+            **site,
             "rooms": [
                 {
                     "room": room.id,

@@ -9,14 +9,20 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import structlog
+
+from agent.core.model import Room, RoomId
+
+if TYPE_CHECKING:
+    from agent.settings import Configuration
 
 log = structlog.get_logger()
 
@@ -106,6 +112,15 @@ async def _nothing_counted() -> bytes:
     return b""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """The rooms as they are at this moment, and what the file says of them and the site."""
+
+    at: datetime
+    configuration: Configuration
+    rooms: Mapping[RoomId, Room]
+
+
 @dataclass(frozen=True, slots=True)
 class Inside:
     """What of the daemon the socket reaches."""
@@ -118,6 +133,8 @@ class Inside:
     metrics: Exposition = _nothing_counted
     retry: Retry = _no_letters
     ready: Ready = _nothing_missing
+    sight: Callable[[], Sight] | None = None
+    site: Picture | None = None  # the picture without its rooms
 
 
 @asynccontextmanager

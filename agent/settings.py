@@ -41,6 +41,7 @@ from agent.tables import (
     Table,
     WebexTable,
     Words,
+    refused,
 )
 from cloud_link.broker import Address
 from cloud_link.contract import SLUG
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 DEFAULT_FILE = Path("/etc/roomd/roomd.toml")
 HTTPS_PORT = 443
 FEEDBACK_PORT = 8443
+PAGE_PORT = 8580
+PAGE_SOCKET = "http.sock"  # beside `agent.socket`
+TOKEN = re.compile(rb"[!-~]{20,500}")  # fit for a header, and too long to guess
 SMALLEST_BUDGET_MB = 32
 FINGERPRINT = r"^([Ss][Hh][Aa]256( Fingerprint)?[:=])?([0-9A-Fa-f]{2}:?){32}$"  # also as openssl prints it
 
@@ -123,6 +127,24 @@ class Feedback:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Where people and scripts at the site look at it, over HTTP."""
+
+    host: str | None  # None: over the socket only
+    port: int
+    socket: Path | None  # None: over TCP only
+    token_file: Path | None  # None only where nobody but this machine's users can come
+    certificate_file: Path | None
+    key_file: Path | None
+    names: tuple[str, ...]  # of hosts by which it may be called, beside its own
+
+    @property
+    def local(self) -> bool:
+        """Whether nobody but this machine's users can come."""
+        return self.host is None or is_loopback(self.host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """Everything that the daemon is built from."""
 
@@ -135,6 +157,7 @@ class Configuration:
     rooms: tuple[RoomSettings, ...]
     dial_at_once: int
     feedback: Feedback | None  # None: devices that are heard over HTTP only are polled
+    page: Page | None  # None: there is none
     accounts: Accounts | None  # None: the site has no calendars but its devices'
     linked: tuple[LinkedRoom, ...]  # all rooms, in order, where there are accounts
     state_directory: Path
@@ -215,6 +238,31 @@ class _Feedback(Table):
     slot: Annotated[Count, Field(le=4)] = 1
 
 
+def _listen(value: object) -> object:
+    if value is False or value == "false":  # the latter from the environment
+        return False
+    if isinstance(value, str) and value:
+        return value
+    raise refused("is no address", f'Write it like "127.0.0.1:{PAGE_PORT}", or false to listen at none')
+
+
+def _socket(value: object) -> object:
+    if value is False or value == "false":
+        return False
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value)
+    raise refused("is no path", 'Write it whole, like "/run/roomd/http.sock", or false for none')
+
+
+class _Page(Table):
+    listen: Annotated[str | Literal[False], BeforeValidator(_listen)] = f"127.0.0.1:{PAGE_PORT}"
+    socket: Annotated[Path | Literal[False] | None, BeforeValidator(_socket)] = None
+    token_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    names: tuple[Words, ...] = ()
+
+
 class _Holds(Table):
     disturb: bool = False
     light: Literal["Green", "Yellow", "Red"] = "Yellow"
@@ -241,6 +289,7 @@ class _File(BaseSettings):
     agent: _Agent = _Agent()
     devices: _Devices = _Devices()
     feedback: _Feedback = _Feedback()
+    page: _Page = _Page()
     holds: _Holds = _Holds()
     microsoft: MicrosoftTable | None = None
     google: GoogleTable | None = None
@@ -369,8 +418,10 @@ class _Reader:
     def configuration(self) -> Configuration:
         site, policy, broker = self._site(), self._policy(), self._broker()
         privacy, rooms, feedback = self._privacy(), tuple(self._rooms()), self._feedback()
+        page = self._page()
         accounts, linked = self._calendars()
         self._two_doors(feedback, accounts)
+        self._page_apart(page, feedback, accounts)
         self._unique()
         if site is None or policy is None or privacy is None or self.problems:
             raise ConfigurationRefused(self.problems)
@@ -385,6 +436,7 @@ class _Reader:
             rooms=rooms,
             dial_at_once=self.content.devices.dial_at_once,
             feedback=feedback,
+            page=page,
             accounts=accounts,
             linked=linked,
             state_directory=agent.state_directory,
@@ -687,6 +739,98 @@ class _Reader:
         if feedback.host == door.host or _is_everywhere(feedback.host) or _is_everywhere(door.host):
             self._wrong("pushes.listen", "is where devices call back, too", "Give one of them another port")
 
+    def _page(self) -> Page | None:
+        table = self.content.page
+        own = self.content.agent.socket
+        path = own.with_name(PAGE_SOCKET) if table.socket is None else table.socket or None
+        if path == own:
+            self._wrong("page.socket", "is agent.socket, which speaks no HTTP", "Give it another name")
+        if table.certificate_file is None and table.key_file is not None:
+            self._wrong("page.certificate_file", "is not given beside key_file", "Name it, or neither")
+        token_file = self._secret("page.token_file", table.token_file)
+        certificate_file = self._file("page.certificate_file", table.certificate_file)
+        key_file = self._secret("page.key_file", table.key_file)
+        self._good_token(token_file)
+        if certificate_file is not None and (table.key_file is None or key_file is not None):
+            self._good_certificate(certificate_file, key_file)
+        for name in table.names:
+            if not _is_host(name) or ":" in name:
+                self._wrong("page.names", f"{name!r} is no host's name", 'Write it like "roomd.example.com"')
+        host, port = None, PAGE_PORT
+        if table.listen is not False:
+            host, port = self._host("page.listen", table.listen, port=PAGE_PORT)
+            self._guarded(host)
+        if host is None and path is None:
+            return None
+        return Page(
+            host=host,
+            port=port,
+            socket=path,
+            token_file=token_file,
+            certificate_file=certificate_file,
+            key_file=key_file,
+            names=table.names,
+        )
+
+    def _guarded(self, host: str) -> None:
+        """Whoever can come over the network shows a token, and nobody on the way can read it."""
+        table = self.content.page
+        if is_loopback(host):
+            return
+        why = f"is not given, and page.listen, {host}, can be reached over the network"
+        if table.token_file is None:
+            self._wrong(
+                "page.token_file",
+                why,
+                "Make one with `openssl rand -hex 32 > page-token` beside this file and name it, "
+                f'or listen at "127.0.0.1:{PAGE_PORT}" only',
+            )
+        if table.certificate_file is None:
+            self._wrong(
+                "page.certificate_file",
+                why,
+                "Name a certificate for this machine's name, and its key with key_file, "
+                f'or listen at "127.0.0.1:{PAGE_PORT}" only',
+            )
+        if _is_everywhere(host) and not table.names:
+            self.notes.append(
+                "page.names: none is given, so the page is shown under this machine's addresses and under no "
+                'name: names = ["roomd.example.com"]'
+            )
+
+    def _good_token(self, file: Path | None) -> None:
+        if file is None:
+            return
+        token = file.read_bytes().strip()
+        if token and TOKEN.fullmatch(token) is None:
+            self._wrong(
+                "page.token_file",
+                f"{file} holds no good token: 20 to 500 letters, digits and signs, on one line",
+                f"Make one with `openssl rand -hex 32 > {file}`",
+            )
+
+    def _good_certificate(self, certificate: Path, key: Path | None) -> None:
+        import ssl  # noqa: PLC0415 - only who has one
+
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        except (ssl.SSLError, OSError, ValueError):
+            self._wrong(
+                "page.certificate_file",
+                f"{certificate} and {'the key in it' if key is None else key} are no certificate and its key",
+                "Write the certificate with its chain, and its key without a passphrase, both as PEM",
+            )
+
+    def _page_apart(self, page: Page | None, feedback: Feedback | None, accounts: Accounts | None) -> None:
+        door = None if accounts is None else accounts.push
+        if page is None or page.host is None:
+            return
+        for name, other in (("feedback.listen", feedback), ("pushes.listen", door)):
+            if other is None or other.port != page.port:
+                continue
+            if other.host == page.host or _is_everywhere(other.host) or _is_everywhere(page.host):
+                self._wrong("page.listen", f"is the port of {name}, too", "Give one of them another port")
+
     def _host(self, key: str, host: str, *, port: int = HTTPS_PORT) -> tuple[str, int]:
         try:
             parts = urlsplit(f"//{host}")
@@ -770,6 +914,14 @@ class _Reader:
 
 def _is_host(text: str | None) -> bool:
     return text is not None and re.fullmatch(r"[0-9A-Za-z.:_%-]+", text) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, or a name, leads nowhere but to this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _is_everywhere(host: str) -> bool:

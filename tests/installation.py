@@ -96,6 +96,7 @@ def install(
     extra: str = "",
     mqtt_extra: str = "",
     feedback: str = "",
+    page: str = "listen = false",
     tables: str = "",
     links: Mapping[str, str] | None = None,
     bare: Iterable[tuple[str, str]] = (),
@@ -103,8 +104,9 @@ def install(
     """Write roomd's files for these devices, as the simulator describes them in its site.json.
 
     A device may name its `transport`, its id in Webex as `webex`, and no `host`; those that follow each other
-    with the same room share it. `feedback` is the address at which devices call back. `tables` stand before
-    the rooms; `links` are one line more for a room; `bare` are ids and names of rooms without a device.
+    with the same room share it. `feedback` is the address at which devices call back; `page` are the lines of
+    its table, `tables` stand before the rooms; `links` are one line more for a room; `bare` are ids and names
+    of rooms without a device.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lines = [
@@ -118,6 +120,8 @@ def install(
         f'socket = "{directory / "roomd.sock"}"',
         extra,
         *(["[feedback]", f'listen = "{feedback}"'] if feedback else []),
+        "[page]",
+        page,
         "[mqtt]",
         f'url = "{broker_url}"',
         *([f'ca_file = "{broker_ca}"'] if broker_ca else []),

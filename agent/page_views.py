@@ -1,0 +1,285 @@
+"""What the page and its API show of rooms and the site, as JSON: no more than the site's privacy allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from agent.core.glance import Candidate, Glance, free_rooms, glance
+from agent.core.model import (
+    Booking,
+    CalendarPhase,
+    DeviceId,
+    DevicePhase,
+    DeviceState,
+    Hold,
+    HoldPhase,
+    Room,
+    RoomId,
+)
+from agent.local_api import Sight
+from agent.settings import RoomSettings
+from cloud_link.envelope import Privacy, room_reach
+from cloud_link.privacy import PrivacyMode, dropped, plain
+
+Json = dict[str, Any]
+
+PRIVATE_FIELDS: Final = ("title", "organizer", "attendees", "join", "description")
+
+
+def privacy_of(privacy: Privacy) -> PrivacyMode:
+    """Which of the three it is."""
+    if privacy is plain:
+        return PrivacyMode.PLAIN
+    return PrivacyMode.DROPPED if privacy is dropped else PrivacyMode.SEALED
+
+
+# ── rooms ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rooms_shown(sight: Sight) -> list[Json]:
+    """Every room of the site, in the file's order, without its day."""
+    return [room_shown(sight, room, whole=False) for room in _configured(sight)]
+
+
+def room_by_name(sight: Sight, name: str) -> Json | None:
+    """One room with its day; None if the site has none of this id."""
+    found = next((room for room in _configured(sight) if room.id == name), None)
+    return None if found is None else room_shown(sight, found, whole=True)
+
+
+def free_shown(sight: Sight, *, span: timedelta, people: int) -> list[Json]:
+    """Rooms that are free for so long and so many, the smallest that fits first."""
+    settings = {room.id: room for room in _configured(sight)}
+    candidates = (
+        Candidate(room=sight.rooms[room.id], name=room.name, capacity=room.capacity)
+        for room in settings.values()
+    )
+    zone = sight.configuration.policy.timezone
+    found = free_rooms(candidates, span=span, people=people, now=sight.at, zone=zone)
+    return [_room(sight, settings[room], seen, whole=False) for room, seen in found]
+
+
+def room_shown(sight: Sight, settings: RoomSettings, *, whole: bool) -> Json:
+    """A room as the page shows it; `whole` with the bookings of its day."""
+    zone = sight.configuration.policy.timezone
+    seen = glance(sight.rooms[settings.id], now=sight.at, zone=zone)
+    return _room(sight, settings, seen, whole=whole)
+
+
+def _configured(sight: Sight) -> Iterable[RoomSettings]:
+    return (room for room in sight.configuration.rooms if room.id in sight.rooms)
+
+
+def _room(sight: Sight, settings: RoomSettings, seen: Glance, *, whole: bool) -> Json:
+    room = sight.rooms[settings.id]
+    shows = privacy_of(sight.configuration.privacy) is PrivacyMode.PLAIN
+    return {
+        "room": settings.id,
+        "name": settings.name,
+        "capacity": settings.capacity,
+        "condition": seen.condition.value,
+        "words": seen.words,
+        "until": seen.until,
+        "current": _booking(seen.current, shows=shows),
+        "next": _booking(seen.next, shows=shows),
+        "people": room.occupancy.people,
+        "in_use": room.occupancy.in_use,
+        "in_call": room.occupancy.in_call,
+        "hold": _hold(seen.hold, shows=shows),
+        "devices": [_device(device) for device in room.devices.values()],
+        "available": room_reach(room).value,
+        "calendar": _calendar(room, seen),
+        **({"day": [_booking(each, shows=shows) for each in seen.day]} if whole else {}),
+    }
+
+
+def _booking(booking: Booking | None, *, shows: bool) -> Json | None:
+    if booking is None:
+        return None
+    meeting = booking.meeting
+    named = shows and not meeting.private
+    return {
+        "key": booking.key,
+        "starts_at": booking.starts_at,
+        "ends_at": booking.ends_at,
+        "all_day": booking.all_day,
+        "phase": booking.phase.value,
+        "calendar": booking.calendar,
+        "title": meeting.title if named else None,
+        "organizer": meeting.organizer if named else None,
+        "private": meeting.private,
+    }
+
+
+def _hold(hold: Hold | None, *, shows: bool) -> Json | None:
+    if hold is None:
+        return None
+    return {
+        "text": hold.text if shows else None,  # it names somebody, mostly
+        "ends_at": hold.ends_at,
+        "shown": hold.phase is HoldPhase.SHOWN,
+    }
+
+
+def _device(device: DeviceState) -> Json:
+    return {
+        "device": device.id,
+        "product": device.product,
+        "phase": device.phase.value,
+        "why": device.why,
+        "transport": device.transport,
+        "firmware": device.firmware,
+        "shortcomings": list(device.shortcomings),
+    }
+
+
+def _calendar(room: Room, seen: Glance) -> Json | None:
+    known = seen.agenda
+    if known.believed is None:
+        return None
+    linked = room.calendars.get(known.believed)
+    unread = linked is not None and linked.phase is not CalendarPhase.ACTIVE
+    return {
+        "kind": known.believed.value,
+        "fresh": known.fresh,
+        "why": (linked.why or linked.phase.value) if unread and linked is not None else None,
+    }
+
+
+# ── facts ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def fact_shown(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A published fact as it was, but for who a booking marked private is with."""
+    data = event.get("data")
+    if not isinstance(data, dict) or not data.get("private"):
+        return event
+    before = data.get("previous")
+    covered = {**data, **{name: None for name in PRIVATE_FIELDS if name in data}}
+    if isinstance(before, dict):
+        covered["previous"] = {
+            name: None if name in PRIVATE_FIELDS else value for name, value in before.items()
+        }
+    return {**event, "data": covered}
+
+
+# ── the site ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def site_shown(sight: Sight, picture: Mapping[str, Any]) -> Json:
+    """How the site does; `picture` is the daemon's, without its rooms."""
+    configuration = sight.configuration
+    return {
+        "site": picture["site"],
+        "agent": picture["agent"],
+        "version": picture["version"],
+        "at": sight.at,
+        "timezone": str(configuration.policy.timezone),
+        "privacy": privacy_of(configuration.privacy).value,
+        "broker": picture["broker"],
+        "outbox": picture["outbox"],
+        "devices": picture["devices"],
+        "calendars": [_service(each) for each in picture["calendars"]],
+        "clock": picture["clock"],
+        "troubles": troubles(sight, picture),
+    }
+
+
+def _service(calendars: Mapping[str, Any]) -> Json:
+    linked = [room for room in calendars["rooms"] if room["address"] is not None]
+    return {
+        "service": calendars["service"],
+        "phase": calendars["phase"],
+        "why": calendars["why"],
+        "rooms": len(linked),
+        "readable": sum(room["phase"] == CalendarPhase.ACTIVE.value for room in linked),
+    }
+
+
+def troubles(sight: Sight, picture: Mapping[str, Any]) -> list[Json]:
+    """What a person must act on, the worst first, each with its mend."""
+    return [
+        {"what": what, "why": why, "mend": mend}
+        for what, why, mend in (*_own_troubles(picture), *_troubles_of_rooms(sight, picture))
+    ]
+
+
+Trouble = tuple[str, str | None, str]
+LONG_UNDELIVERED_S: Final = 300.0
+
+
+def _own_troubles(picture: Mapping[str, Any]) -> Iterable[Trouble]:
+    broker, outbox = picture["broker"], picture["outbox"]
+    if picture["database_why"]:
+        yield "The disk takes nothing", picture["database_why"], "make room on it, or mend it"
+    if not broker["connected"]:
+        yield (
+            "The broker is not reached",
+            broker["why"] or "it is being dialled",
+            "check mqtt.url, the network and the broker; nothing is lost meanwhile",
+        )
+    elif broker["deaf_why"]:
+        yield "The broker brings no commands", broker["deaf_why"], "let roomd subscribe to its command topics"
+    elif broker["why"]:
+        yield "The broker takes nothing", broker["why"], "see the broker's log; nothing is lost meanwhile"
+    elif (outbox["oldest_age_s"] or 0.0) > LONG_UNDELIVERED_S:
+        minutes = outbox["oldest_age_s"] / 60
+        yield (
+            "Facts wait for the broker",
+            f"{outbox['depth']} wait, the oldest for {minutes:.0f} minutes",
+            "ask `roomd outbox stats` and the broker's log why it does not acknowledge them",
+        )
+    if outbox["dropped"]:
+        yield (
+            "Facts were dropped",
+            f"{outbox['dropped']} since the database was made",
+            "give roomd more room with agent.budget_mb; the cloud was told which numbers",
+        )
+    if picture["sealing_why"]:
+        yield (
+            "Private fields are sealed for the old key",
+            picture["sealing_why"],
+            "mend site.recipient_key_file",
+        )
+    if picture["clock"] != "synced":
+        yield (
+            "No time service keeps the clock",
+            "bookings may start and end at the wrong moment",
+            "start one: `timedatectl set-ntp true`",
+        )
+
+
+_WORST_CALENDARS: Final = ("revoked", "operator credential", "clock skew", "degraded")
+
+
+def _troubles_of_rooms(sight: Sight, picture: Mapping[str, Any]) -> Iterable[Trouble]:
+    for phase in _WORST_CALENDARS:
+        for each in picture["calendars"]:
+            if each["phase"] == phase:
+                mend = "see the reason; then `roomd doctor --only calendars`"
+                yield f"{each['service'].title()} calendars: {phase}", each["why"], mend
+    names = {room.id: room.name for room in sight.configuration.rooms}
+    refused, lost, short = list[Trouble](), list[Trouble](), list[Trouble]()
+    for settings in _configured(sight):
+        for device in sight.rooms[settings.id].devices.values():
+            where = _named(names, settings.id, device)
+            match device.phase:
+                case DevicePhase.REFUSED:
+                    mend = "mend what the reason says; roomd dials again by itself"
+                    refused.append((f"{where} turns roomd away", device.why, mend))
+                case DevicePhase.LOST:
+                    mend = "check its power and its network; roomd dials again by itself"
+                    lost.append((f"{where} is not reached", device.why, mend))
+                case DevicePhase.CONNECTED if device.shortcomings:
+                    mend = "change the setting on the device; `roomd doctor` tells more"
+                    short.append((f"{where} is heard in part", "; ".join(device.shortcomings), mend))
+                case _:
+                    pass
+    yield from (*refused, *lost, *short)
+
+
+def _named(names: Mapping[RoomId, str], room: RoomId, device: DeviceState) -> str:
+    name = names[room]
+    return name if device.id == DeviceId(room) else f"{name}, {device.id}"
