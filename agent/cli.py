@@ -6,20 +6,16 @@ import asyncio
 import json
 import logging
 import os
-import sqlite3
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
 from datetime import UTC, tzinfo
 from importlib.metadata import version
 from pathlib import Path
-from sqlite3 import Connection
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from agent import calendar_commands, ordering
+from agent import backup_commands, calendar_commands, ordering, outbox_commands
 from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configuration, wait_for
 
 if TYPE_CHECKING:
@@ -35,14 +31,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-outbox_app = typer.Typer(
-    help="Looks into the outbox: what waits for the broker's acknowledgement.", no_args_is_help=True
-)
-app.add_typer(outbox_app, name="outbox")
 app.add_typer(ordering.app)
 app.add_typer(calendar_commands.app)
-
-T = TypeVar("T")
+app.add_typer(outbox_commands.app, name="outbox")
+app.add_typer(backup_commands.app)
 
 SWITCH_S = (
     0.001  # the writing thread waits so long for its turn while the event loop is busy; 5 ms unless told
@@ -320,78 +312,6 @@ def schema(
     if kind not in kinds:
         fail(f"{kind!r} is no kind of schema: write asyncapi or json-schema", os.EX_USAGE)
     print(json.dumps(kinds[kind](), indent=2, ensure_ascii=False))
-
-
-@outbox_app.command("stats")
-def outbox_stats(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
-    """Say how much waits in the outbox, and since when. Works beside a running daemon and without one."""
-    from cloud_link import outbox
-
-    stats = _look(read_configuration(config), lambda tx: outbox.stats(tx, now=outbox.moment_now()))
-    if as_json:
-        print(json.dumps(asdict(stats)))
-        return
-    oldest = "" if stats.oldest_age_s is None else f", the oldest for {_span(stats.oldest_age_s)}"
-    print(f"{stats.depth} waiting ({_size(stats.bytes)}){oldest}")
-    print(f"{stats.replayable} acknowledged and still kept ({_size(stats.replayable_bytes)})")
-    print(f"{stats.used:.0%} of the budget used, {stats.streams} streams, epoch {stats.epoch}")
-    if stats.gaps or stats.dead_letters:
-        print(
-            f"{stats.dropped} dropped in {stats.gaps} gaps; {stats.dead_letters} of them no broker will take"
-        )
-
-
-@outbox_app.command("peek")
-def outbox_peek(
-    config: ConfigOption = DEFAULT,
-    as_json: JsonOption = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 10,
-) -> None:
-    """Show the oldest envelopes that wait."""
-    from rich.console import Console
-
-    from agent.console import fact_line
-    from cloud_link import outbox
-
-    configuration = read_configuration(config)
-    waiting = _look(configuration, lambda tx: outbox.peek(tx, limit=limit))
-    if not waiting and not as_json:
-        print("nothing waits", file=sys.stderr)
-    console = Console(soft_wrap=True, highlight=False)
-    for envelope in waiting:
-        event = json.loads(envelope.payload)
-        if as_json:
-            told = {"place": envelope.place, "topic": envelope.topic, "recorded_ms": envelope.recorded_ms}
-            print(json.dumps({**told, "event": event}))
-        else:
-            console.print(fact_line(event, zone=configuration.policy.timezone))
-
-
-def _look(configuration: Configuration, query: Callable[[Connection], T]) -> T:
-    from cloud_link.database import open_to_read
-
-    try:
-        with open_to_read(configuration.state_directory) as tx:
-            return query(tx)
-    except FileNotFoundError as error:
-        fail(str(error), os.EX_NOINPUT)
-    except sqlite3.Error as error:
-        fail(
-            f"the database in {configuration.state_directory} cannot be read: {error}. "
-            "Run with sudo, or as the user roomd",
-            os.EX_NOPERM,
-        )
-
-
-def _span(seconds: float) -> str:
-    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= length_s:
-            return f"{seconds / length_s:.1f} {unit}"
-    return f"{seconds:.1f} s"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1_048_576:.1f} MB" if count >= 1_048_576 else f"{count / 1024:.1f} KB"  # noqa: PLR2004
 
 
 # ── asking the daemon ─────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -46,6 +47,22 @@ def wait_for(work: Coroutine[object, object, None]) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has seen enough
         raise typer.Exit from None
+
+
+@contextmanager
+def progress_line() -> Iterator[Callable[[str], None]]:
+    """A line on standard error that is written over, and gone at the end; nothing where it is no terminal."""
+    terminal = sys.stderr.isatty()
+
+    def show(words: str) -> None:
+        if terminal:
+            sys.stderr.write(f"\r\x1b[K{words}")
+            sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        show("")
 
 
 def fail(why: str, code: int) -> NoReturn:

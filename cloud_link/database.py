@@ -39,6 +39,7 @@ RESCUE: Final = FILE + ".rescue"  # stands while a damaged file is being rescued
 IN_USE: Final = (
     "roomd.in-use"  # there from the first commit to a clean close: says that a WAL must be there too
 )
+COPIED: Final = "copied"  # in meta of a backup: whoever opens it goes on under a new epoch
 SCHEMA: Final = 4
 APPLICATION: Final = 0x726F6F6D  # "room", in the file's header: noise there is not taken for a newer schema
 TABLES: Final = {
@@ -129,13 +130,13 @@ class DatabaseClosed(DatabaseError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reset:
-    """A damaged file was set aside; what could be read was carried over, under a new epoch."""
+    """A damaged file was set aside, or a backup put in its place: numbers begin anew, under a new epoch."""
 
     previous_epoch: str | None
     salvaged: int  # envelopes not yet acknowledged; they keep their ids, numbers and bytes
     snapshots: int
     reason: str
-    quarantined: Path
+    quarantined: Path | None  # None: of a backup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -535,7 +536,7 @@ async def open_database(
     Raises AlreadyRunning, SchemaTooNew and DiskRefuses. A damaged file is no error: see `Database.opened`.
     """
     await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
-    with _alone(directory):
+    with alone(directory):
         database = Database(directory, limits or Limits(), new_epoch)
         await database._open()  # noqa: SLF001 (its maker)
         try:
@@ -624,7 +625,8 @@ def _budget_reached(connection: Connection, directory: Path, *, alone: bool) -> 
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
+def alone(directory: Path) -> Iterator[None]:
+    """Nobody else has the state directory while the block lasts. Raises AlreadyRunning."""
     path = directory / LOCK
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
@@ -705,7 +707,8 @@ def _untold_reset(connection: Connection) -> Reset | None:
     if row is None:
         return None
     said = json.loads(row[0])
-    return Reset(**{**said, "quarantined": Path(said["quarantined"])})
+    quarantined = said["quarantined"]
+    return Reset(**{**said, "quarantined": None if quarantined is None else Path(quarantined)})
 
 
 def reset_told(tx: Connection) -> None:
@@ -823,6 +826,46 @@ def _check_tables(connection: Connection) -> None:
     missing = TABLES - found
     if missing:
         raise _Damaged(f"tables are missing: {', '.join(sorted(missing))}")
+
+
+def _begin_anew_if_copied(connection: Connection, path: Path, new_epoch: Callable[[], str]) -> None:
+    """A backup was put in place: its numbers may have been given since, with other content.
+
+    What was taken up before the backup and not answered may have been done since, and is not done again.
+    """
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (COPIED,)).fetchone()
+    if row is None:
+        return
+    copied = json.loads(row[0])
+    connection.execute("BEGIN IMMEDIATE")
+    before = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+    counter = connection.execute("SELECT value FROM meta WHERE name = 'connection'").fetchone()
+    (waiting,) = connection.execute(
+        "SELECT count(*) FROM outbox o JOIN streams s ON s.id = o.stream WHERE o.place > s.settled_place"
+    ).fetchone()
+    (snapshots,) = connection.execute("SELECT count(*) FROM snapshot").fetchone()
+    reset = Reset(
+        previous_epoch=None if before is None else str(before[0]),
+        salvaged=waiting,
+        snapshots=snapshots,
+        reason=f"restored from a backup of {copied['at']}",
+        quarantined=None,
+    )
+    epoch = new_epoch()
+    connection.execute("UPDATE streams SET next_number = 1")
+    connection.execute("UPDATE inbox SET state = 'begun' WHERE state = 'kept'")
+    connection.executemany(
+        "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+        [
+            ("epoch", epoch),
+            # Seconds since 1970 are above every number that was told since.
+            ("connection", str(max(int(time.time()), 0 if counter is None else int(counter[0])))),
+            ("untold_reset", json.dumps(asdict(reset))),
+        ],
+    )
+    connection.execute("DELETE FROM meta WHERE name = ?", (COPIED,))
+    connection.execute("COMMIT")
+    log.warning("database.restored", path=str(path), copied_at=copied["at"], waiting=waiting, new_epoch=epoch)
 
 
 def _epoch(connection: Connection, new_epoch: Callable[[], str]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Final, Protocol
@@ -610,3 +611,45 @@ def peek(
         )
         for place, name, number, id_, kind, topic, payload, recorded_ms in rows
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """One envelope, as it lies there or was set aside."""
+
+    place: int
+    stream: str
+    number: int
+    id: str
+    kind: str
+    topic: str
+    payload: bytes
+    at_ms: int  # when it was recorded; of a dead letter, when it was given up
+    state: str  # waiting, acknowledged, dead
+
+
+def every(tx: Connection, *, everything: bool) -> Iterator[Exported]:
+    """All that wait, in order, one at a time; with `everything`, also the acknowledged, and dead letters."""
+    rows = tx.execute(
+        "SELECT o.place, s.name, o.number, o.id, o.kind, o.topic, o.payload, o.recorded_ms, "
+        "iif(o.place > s.settled_place, 'waiting', 'acknowledged') FROM outbox o "
+        "JOIN streams s ON s.id = o.stream WHERE ? OR o.place > s.settled_place ORDER BY o.place",
+        (everything,),
+    )
+    dead = tx.execute(
+        "SELECT place, stream, number, id, kind, topic, payload, buried_ms, 'dead' FROM dead_letters "
+        "WHERE ? ORDER BY place",
+        (everything,),
+    )
+    for place, stream, number, id_, kind, topic, payload, at_ms, state in chain(rows, dead):
+        yield Exported(
+            place=place,
+            stream=stream,
+            number=number,
+            id=id_,
+            kind=kind,
+            topic=topic,
+            payload=payload,
+            at_ms=at_ms,
+            state=state,
+        )

@@ -374,6 +374,7 @@ async def test_a_damaged_file_gives_back_what_can_be_read(tmp_path: Path, harm: 
             assert harm == "noise at random"
             return
         assert reset.previous_epoch is None or accepted[0].envelope.id.startswith(reset.previous_epoch)
+        assert reset.quarantined is not None
         assert reset.quarantined.exists()
         assert reset.salvaged >= {"index": 390, "last page": 360, "page in the middle": 360}.get(harm, 0)
         found = await everything(database)

@@ -1,0 +1,135 @@
+"""`roomd backup` and `roomd restore`: the state of a site as one file, taken while it runs and put back."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.outbox_commands import readable, size
+from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configuration
+
+app = typer.Typer()
+
+
+@app.command()
+def backup(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The file to write; an older backup there is replaced.")
+    ],
+    config: ConfigOption = DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy the daemon's state into one file, for its owner alone. The daemon may run.
+
+    The state is what waits for the broker, what is kept of it, and what is known of rooms, holds, commands
+    and calendars. The configuration and its secrets are not in it: keep /etc/roomd with the machine's own
+    backup. The copy has been read in whole when this ends well.
+    """
+    from cloud_link.copies import NoBackup, Origin, back_up, look
+    from cloud_link.database import SchemaTooNew
+
+    configuration = read_configuration(config)
+    if file.is_dir():
+        fail(f"{file} is a directory: name a file in it", os.EX_USAGE)
+    directory = configuration.state_directory
+    try:
+        if file.exists():
+            look(file)  # raises where it is something else
+        origin = Origin(
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            version=version("roomd"),
+            site=configuration.site.site,
+            agent=configuration.site.agent,
+        )
+        made = back_up(directory, file, origin, readable=readable)
+    except (NoBackup, SchemaTooNew) as error:
+        fail(f"{error}. Nothing was written", os.EX_DATAERR)
+    except FileNotFoundError as error:
+        fail(str(error), os.EX_NOINPUT)
+    except OSError as error:
+        fail(f"{file} cannot be written: {error.strerror or error}", os.EX_CANTCREAT)
+    except sqlite3.Error as error:
+        fail(
+            f"{directory} could not be copied to {file}: {error}. "
+            "Run with sudo, and see that the disk has room",
+            os.EX_IOERR,
+        )
+    if as_json:
+        print(json.dumps(asdict(made)))
+        return
+    print(
+        f"{file}: {size(made.bytes)}, {made.rooms} rooms, {made.waiting} envelopes that wait; read and sound"
+    )
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `roomd backup` has written.")],
+    config: ConfigOption = DEFAULT,
+    as_json: JsonOption = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Also a backup of another site, and where undelivered envelopes are left behind.",
+        ),
+    ] = False,
+) -> None:
+    """Put a backup in the place of the daemon's state. The daemon must be stopped.
+
+    What was there is kept beside it. Numbers begin anew with the next start, and `outbox.reset` tells the
+    cloud; what waited in the backup is sent with its old ids, also if it has been delivered since.
+    """
+    from cloud_link.copies import NoBackup, WouldLose, look
+    from cloud_link.copies import restore as put_back
+    from cloud_link.database import AlreadyRunning, SchemaTooNew
+
+    configuration = read_configuration(config)
+    site, directory = configuration.site, configuration.state_directory
+    try:
+        origin = look(file).origin
+        if origin is not None and origin.site != site.site and not force:
+            fail(
+                f"{file} is of the site {origin.site}, and {configuration.file} says {site.site}. "
+                "If that is meant so, give --force",
+                os.EX_DATAERR,
+            )
+        if origin is not None and origin.agent != site.agent:
+            print(
+                f"note: the backup is of the agent {origin.agent}, and this one is {site.agent}. To stay the "
+                "same for the cloud, set agent.id in the configuration before roomd is started",
+                file=sys.stderr,
+            )
+        done = put_back(file, directory, at=datetime.now(UTC), readable=readable, lose=force)
+    except (NoBackup, SchemaTooNew) as error:
+        fail(f"{error}. Nothing was changed", os.EX_DATAERR)
+    except AlreadyRunning as error:
+        fail(f"{error}: stop it first, with `systemctl stop roomd`. Nothing was changed", os.EX_TEMPFAIL)
+    except WouldLose as error:
+        fail(
+            f"{directory} holds {error.count} envelopes that were never delivered and are not in {file}. "
+            "Start roomd and let it deliver them, or give --force: they are kept aside. Nothing was changed",
+            os.EX_TEMPFAIL,
+        )
+    except OSError as error:
+        fail(f"{error.filename or file}: {error.strerror or error}. Run with sudo", os.EX_NOPERM)
+    copied = done.copied
+    if as_json:
+        replaced = None if done.replaced is None else str(done.replaced)
+        print(json.dumps({"restored": asdict(copied), "replaced": replaced, "left_behind": done.undelivered}))
+        return
+    when = f" of {copied.origin.at}" if copied.origin is not None else ""
+    print(f"restored the backup{when}: {copied.rooms} rooms, {copied.waiting} envelopes that wait")
+    if done.replaced is not None:
+        left = f", with {done.undelivered} envelopes that were never delivered" if done.undelivered else ""
+        print(f"what was there is kept as {done.replaced}{left}")
+    print("start roomd: numbers begin anew, and the cloud is told (outbox.reset)")
