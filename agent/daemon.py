@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import random
 import signal
-import sqlite3
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
+from datetime import datetime, timedelta
 from functools import partial
-from importlib.metadata import version
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,12 @@ import structlog
 
 from agent import clock as clocks
 from agent import snapshots
+from agent.changes import Changes, Part
 from agent.clock import Clock
-from agent.core.calendars import FOR_A_PERSON
-from agent.core.devices import furnish
-from agent.core.events import RoomEvent
-from agent.core.facts import Fact, Request, Step
+from agent.core.calendars import FOR_A_PERSON, link_anew
+from agent.core.devices import furnish, refit
+from agent.core.events import CalendarsLinked, RoomEvent
+from agent.core.facts import CalendarRequest, Fact, Request, Step
 from agent.core.model import (
     CalendarKind,
     CalendarPhase,
@@ -34,22 +36,24 @@ from agent.core.model import (
     DeviceId,
     DevicePhase,
     DeviceState,
-    HoldPhase,
     Room,
     RoomId,
     Transport,
 )
-from agent.core.orders import Answer
+from agent.core.orders import FINAL_ANSWERS, Answer, AnswerStatus
 from agent.desk import Desk
+from agent.doors import Doors, running
 from agent.listening import FEW_STRANGERS, MANY_STRANGERS, Bounds, Listener
-from agent.local_api import Broadcast, Inside, Sight, SocketInUse, serve
-from agent.metrics import Measured, Metrics
-from agent.pipeline import Pipeline, nobody
-from agent.settings import Configuration, Feedback
-from agent.telemetry import LoopLag, disk_free_bytes, memory_bytes, notify
+from agent.local_api import Broadcast, Inside, SocketInUse, serve
+from agent.metrics import Metrics
+from agent.pipeline import Pipeline
+from agent.portrait import VERSION, Portrait
+from agent.reloading import Reloading
+from agent.settings import Configuration, Feedback, Page, RoomSettings
+from agent.telemetry import notify
 from cloud_link import broker, envelope, inbox, outbox
 from cloud_link.commands import Command, Rules
-from cloud_link.contract import AgentState, ClockState
+from cloud_link.contract import AgentState
 from cloud_link.database import (
     AlreadyRunning,
     Database,
@@ -57,15 +61,12 @@ from cloud_link.database import (
     Limits,
     SchemaTooNew,
     open_database,
-    open_to_read,
     reset_told,
 )
 from cloud_link.forwarder import Agent, Conduct, Forwarder
-from cloud_link.privacy import trouble
 from cloud_link.retained import Picture
 from device_adapters import trust
 from device_adapters.cloud import Cloud, CloudLines
-from device_adapters.conversation import Dial
 from device_adapters.fleet import Fleet
 from device_adapters.http import Http
 from device_adapters.lines import Lines
@@ -74,18 +75,20 @@ from device_adapters.ssh import Shells
 from device_adapters.websocket import WebSockets
 
 if TYPE_CHECKING:
-    from agent.site_calendars import OpenCalendars
+    from agent.site_calendars import Calendars, OpenCalendars
     from cloud_link.calendars.views import IntegrationTurned
+    from cloud_link.calendars.webex_site import WebexSite
 
 log = structlog.get_logger()
 
 Reached = tuple[Mapping[DeviceId, DeviceState], Mapping[CalendarKind, CalendarState]]
 
-HEALTH_EVERY_S = 60.0
 DEFAULT_SLOT = 1
 DRAINS_WITHIN_S = 5.0  # systemd gives fifteen seconds, and broker and database want some of them
 PARTS_WITHIN_S = 5.5  # the forwarder from the broker: last answers, good-bye, and the last settling
-HEALTH_EXPIRES_S = 180  # after three periods nobody should take it for news
+ORDERS_WITHIN_S = 20.0  # when calendars become others: what was ordered of them is answered first
+LEFT_ROOMS_EVERY_S = 5.0
+ROOM_WAS_TAKEN_OUT = "the room was taken out of the configuration while this was done: look at the room"
 
 
 class CannotStart(Exception):
@@ -101,11 +104,11 @@ async def run(configuration: Configuration) -> None:
 
     Raises `CannotStart`. What is recorded and not delivered by then is delivered after the next start.
     """
-    stop = asyncio.Event()
+    stop, reload = asyncio.Event(), asyncio.Event()
     for note in configuration.notes:
         log.warning("configuration.note", note=note)
     async with AsyncExitStack() as stack:
-        stack.enter_context(_signals(stop))
+        stack.enter_context(_signals(stop, reload))
         try:
             limits = Limits(budget_bytes=configuration.budget_bytes, gather_s=0.0)
             database = await stack.enter_async_context(
@@ -113,14 +116,6 @@ async def run(configuration: Configuration) -> None:
             )
             daemon = await _build(configuration, database)
             await stack.enter_async_context(serve(configuration.socket, daemon.inside))
-            if configuration.page is not None:
-                from agent.page_door import open_page  # noqa: PLC0415 - only who has one pays for its libraries
-
-                await stack.enter_async_context(open_page(configuration.page, daemon.inside))
-            if configuration.feedback is not None:
-                await _listen(configuration.feedback, daemon.receiver, daemon.metrics, stack)
-            if daemon.calendars is not None:
-                await daemon.calendars.listen(stack, daemon.metrics.at_door)
         except (AlreadyRunning, SocketInUse) as error:
             raise CannotStart(str(error), transient=True) from error
         except DiskRefuses as error:
@@ -130,10 +125,11 @@ async def run(configuration: Configuration) -> None:
             raise CannotStart(str(error), transient=False) from error
         gc.collect()
         gc.freeze()  # what lives as long as the daemon is not looked through again and again
-        await daemon.live(stop)
+        await daemon.live(stop, reload)
 
 
-async def _listen(feedback: Feedback, receiver: Receiver, metrics: Metrics, stack: AsyncExitStack) -> None:
+@asynccontextmanager
+async def _listening(feedback: Feedback, receiver: Receiver, metrics: Metrics) -> AsyncIterator[None]:
     """Without it, devices that are heard over HTTP only are polled: worse, and no reason to hear none."""
     listener = Listener(
         receiver,
@@ -144,27 +140,27 @@ async def _listen(feedback: Feedback, receiver: Receiver, metrics: Metrics, stac
         bounds=Bounds(strangers=FEW_STRANGERS if feedback.url is None else MANY_STRANGERS),
     )
     metrics.at_door("feedback", receiver.callers.counts, listener.callers.counts)
-    try:
-        await stack.enter_async_context(listener)
-    except OSError as error:  # also ssl.SSLError: the certificate
-        log.error(
-            "feedback.not_listening",
-            url=feedback.url or listener.url,
-            why=str(error),
-            mend="mend [feedback] in the configuration and restart roomd; until then devices are polled",
-        )
-    else:
-        stack.enter_context(receiver.reached_at(feedback.url or listener.url))
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(listener)
+        except OSError as error:  # also ssl.SSLError: the certificate
+            log.error(
+                "feedback.not_listening",
+                url=feedback.url or listener.url,
+                why=str(error),
+                mend="mend [feedback] in the configuration and reload roomd; until then devices are polled",
+            )
+        else:
+            stack.enter_context(receiver.reached_at(feedback.url or listener.url))
+        yield
 
 
 @contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
+def _signals(stop: asyncio.Event, reload: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
-    loop.add_signal_handler(
-        signal.SIGHUP, partial(log.warning, "reload.ignored", mend="restart roomd to apply a changed file")
-    )
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
     try:
         yield
     finally:
@@ -174,33 +170,60 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
 
 async def _build(configuration: Configuration, database: Database) -> _Daemon:
     known = await database.write(snapshots.load)
-    await database.write(partial(snapshots.leave, keep=[room.id for room in configuration.rooms]))
+    left = await database.write(partial(snapshots.leave, keep=[room.id for room in configuration.rooms]))
     stats = await database.write(lambda tx: outbox.stats(tx, now=outbox.moment_now()))
+    calendars = await _calendars(configuration, database)
+    return _Daemon(configuration, database, known, stats, left=left, calendars=calendars)
+
+
+async def _calendars(configuration: Configuration, database: Database) -> OpenCalendars | None:
+    """Only who has some pays for their libraries; of who has none any more, nothing of them stays on disk."""
     if configuration.accounts is None:
-        from cloud_link.calendars import kept  # noqa: PLC0415 - as below
+        from cloud_link.calendars import kept  # noqa: PLC0415
 
-        await database.write(partial(kept.begin, directories={}))  # there may have been some
-        return _Daemon(configuration, database, known, stats, calendars=None)
-    from agent.site_calendars import open_calendars  # noqa: PLC0415 - only who has some pays for their libraries
+        await database.write(partial(kept.begin, directories={}))
+        return None
+    from agent.site_calendars import open_calendars  # noqa: PLC0415
 
-    calendars = await open_calendars(configuration, configuration.accounts, database)
-    return _Daemon(configuration, database, known, stats, calendars=calendars)
+    return await open_calendars(configuration, configuration.accounts, database)
 
 
-def _lines(feedback: Feedback | None, receiver: Receiver, cloud: Cloud | None) -> Lines:
-    contexts = trust.Contexts()
-    lines: dict[Transport, Dial] = {
-        Transport.WEBSOCKET: WebSockets(contexts=contexts),
-        Transport.SSH: Shells(),
-        Transport.HTTP: Http(
-            contexts=contexts,
-            receiver=None if feedback is None else receiver,
-            slot=DEFAULT_SLOT if feedback is None else feedback.slot,
-        ),
-    }
-    if cloud is not None:
-        lines[Transport.CLOUD] = CloudLines(cloud)
-    return Lines(lines)
+def _page(page: Page, inside: Inside) -> AbstractAsyncContextManager[None]:
+    from agent.page_door import open_page  # noqa: PLC0415 - only who has one pays for its libraries
+
+    return open_page(page, inside)
+
+
+class _Lines(Lines):
+    """Those of this site, with what of them can become another."""
+
+    def __init__(self) -> None:
+        self.contexts = trust.Contexts()
+        self._http = Http(contexts=self.contexts)
+        super().__init__(
+            {
+                Transport.WEBSOCKET: WebSockets(contexts=self.contexts),
+                Transport.SSH: Shells(),
+                Transport.HTTP: self._http,
+            }
+        )
+
+    def call_back(self, feedback: Feedback | None, receiver: Receiver) -> None:
+        """Where devices that are heard over HTTP call back from now on."""
+        if feedback is None:
+            self._http.call_back(None, DEFAULT_SLOT)
+        else:
+            self._http.call_back(receiver, feedback.slot)
+
+    def lead_through(self, cloud: Cloud | None) -> None:
+        """Devices are heard by it; None: by none."""
+        self.lead(Transport.CLOUD, None if cloud is None else CloudLines(cloud))
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 class _Daemon:
@@ -213,50 +236,27 @@ class _Daemon:
         known: Mapping[RoomId, Room],
         stats: outbox.Stats,
         *,
+        left: Iterable[RoomId],
         calendars: OpenCalendars | None,
     ) -> None:
-        """`known` are the rooms as the last life left them."""
+        """`known` are the rooms as the last life left them; `left` those of which only traces are left."""
         clock = Clock()
         self._configuration = configuration
         self._database = database
         self._clock = clock
-        self.calendars = None
-        if calendars is not None:
-            self.calendars = calendars(
-                deliver=self._deliver, tell=self._tell_of_calendars, now=clock.now, luck=random.random
-            )
-        linked = {} if self.calendars is None else self.calendars.linked()
-        rooms = [
-            furnish(
-                known.get(room.id),
-                room.id,
-                room.devices,
-                calendars=linked.get(room.id, ()),
-                writes=frozenset() if self.calendars is None else self.calendars.writes(),
-                puts=room.put_on_devices,
-                now=clock.now(),
-            )
-            for room in configuration.rooms
-        ]
-        self._lag = LoopLag()
-        self._last_stats = stats
+        self._calendars = None if calendars is None else self._open(calendars)
+        rooms = [self._furnished(room, known.get(room.id), clock.now()) for room in configuration.rooms]
         self._calendars_told: dict[str, envelope.CalendarsTurned] = {}  # by service, what the cloud knows
-        self._version = version("roomd")
         self.broadcast = Broadcast()
         site = configuration.site
         self._desk = Desk(
-            Rules(site=site, rooms=frozenset(room.id for room in rooms)),
+            self._rules(configuration.rooms),
             rooms=lambda: self._pipeline.rooms,
             deliver=self._deliver,
             send_again=self._send_again,
+            answer=self._answer,
             now=clock.now,
         )
-        self.metrics = Metrics(self._measured, version=self._version, site=site.site, agent=site.agent)
-        self.inside = Inside(self.picture, self.broadcast, self._desk.order, metrics=self.metrics.exposition)
-        self.inside = replace(self.inside, sight=self.sight, site=self.site_picture)
-        if self.calendars is not None:
-            shown = partial(self.calendars.pictured, whole=True)
-            self.inside = replace(self.inside, calendars=shown, consent=self.calendars.consent)
         self._hearing = self._desk.hearing(database)
         self._forwarder = Forwarder(
             database,
@@ -270,65 +270,101 @@ class _Daemon:
             conduct=Conduct(window=configuration.window),
             hearing=self._hearing,
         )
-        self.inside = replace(self.inside, retry=self._forwarder.retry)
         self._pipeline = Pipeline(
             rooms,
             policy=configuration.policy,
             clock=clock,
             record=self._record,
             ask=self._ask,
-            ask_calendar=nobody if self.calendars is None else self.calendars.ask,
+            ask_calendar=self._ask_calendar,
             stepped=self._clock_stepped,
         )
-        self.receiver = Receiver()
+        self._receiver = Receiver()
+        self._lines = _Lines()
+        self._lines.call_back(configuration.feedback, self._receiver)
+        self._lines.lead_through(None if self._calendars is None else self._calendars.webex)
         self._fleet = Fleet(
             configuration.devices,
             self._pipeline.deliver,
-            dial=_lines(
-                configuration.feedback,
-                self.receiver,
-                None if self.calendars is None else self.calendars.webex,
-            ),
+            dial=self._lines,
             dial_at_once=configuration.dial_at_once,
             timezone=configuration.policy.timezone,
             clock=clock.now,
         )
-        self._pictures = {room.id: self._picture_of(room.id) for room in rooms}
+        self._portrait = Portrait(
+            configuration,
+            database,
+            stats,
+            clock=clock,
+            pipeline=self._pipeline,
+            fleet=self._fleet,
+            forwarder=self._forwarder,
+            hearing=self._hearing,
+        )
+        self._portrait.calendars = self._calendars
+        self._metrics = Metrics(self._portrait.measured, version=VERSION, site=site.site, agent=site.agent)
+        self.inside = Inside(
+            self._portrait.picture,
+            self.broadcast,
+            self._desk.order,
+            calendars=self._pictured_calendars,
+            consent=self._consent,
+            metrics=self._metrics.exposition,
+            ready=self._portrait.ready,
+            sight=self._portrait.sight,
+            site=self._portrait.site_picture,
+            retry=self._forwarder.retry,
+        )
+        self._pictures: dict[RoomId, tuple[Picture, Picture]] = {}
         self._reached: dict[RoomId, Reached] = {}
+        self._left: set[RoomId] = set()
         for room in rooms:
             self._show(room)
+        for gone in left:
+            self._clear(gone)
 
-    async def live(self, stop: asyncio.Event) -> None:
+    async def live(self, stop: asyncio.Event, reload: asyncio.Event) -> None:
         """Run every task until told to stop, and then let go of them in the order of a datum's way."""
         await self._tell_of_rescue()
+        portrait = self._portrait
         async with asyncio.TaskGroup() as tasks:
-            heard = [tasks.create_task(self._fleet.run(), name="fleet")]
-            if self.calendars is not None:
-                heard.append(tasks.create_task(self.calendars.run(), name="calendars"))
-                if self.calendars.webex is not None:
-                    heard.append(tasks.create_task(self.calendars.webex.run(), name="webex"))
-            clock = tasks.create_task(self._pipeline.watch_the_clock(), name="clock")
+            self._doors = Doors(tasks)
+            await self._open_doors(Part.FEEDBACK, Part.PAGE)
+            fleet = tasks.create_task(self._fleet.run(), name="fleet")
+            await self._run_calendars(Part.CALENDARS, Part.WEBEX)
             road = tasks.create_task(self._pipeline.run(), name="pipeline")
             line = tasks.create_task(self._forwarder.run(), name="forwarder")
-            lag = tasks.create_task(self._lag.measure(), name="loop-lag")
-            health = tasks.create_task(self._show_health(), name="health")
+            beside = [
+                tasks.create_task(self._pipeline.watch_the_clock(), name="clock"),
+                tasks.create_task(portrait.lag.measure(), name="loop-lag"),
+                tasks.create_task(portrait.show_health(), name="health"),
+                tasks.create_task(portrait.tell_status(), name="status"),
+                tasks.create_task(self._forget_the_left(), name="left-rooms"),
+            ]
+            watchdog = tasks.create_task(portrait.watchdog.run(), name="watchdog")
+            portrait.begun = True
             notify("READY=1")
             log.info(
                 "roomd.started",
-                version=self._version,
+                version=VERSION,
                 site=self._configuration.site.site,
                 rooms=len(self._configuration.rooms),
                 devices=len(self._configuration.devices),
             )
+            reloading = Reloading(self._configuration, self._apply).run(reload)
+            reloads = tasks.create_task(reloading, name="reloading")
             await stop.wait()
+            portrait.begun = False
             notify("STOPPING=1")
-            for task in (*heard, clock, lag, health):
-                task.cancel()
-            await asyncio.wait((*heard, clock, lag, health))
+            await _end(reloads)  # first: it starts and ends what the others are
+            calendars = (self._doors.close(part) for part in (Part.CALENDARS, Part.WEBEX))
+            await asyncio.gather(_end(fleet, *beside), *calendars)
             await self._drain(road)
             self._forwarder.stop()
             await asyncio.wait((line,), timeout=PARTS_WITHIN_S)
             line.cancel()  # a disk that takes nothing may hold it up at any point
+            await self._doors.close_all()
+            watchdog.cancel()
         log.info("roomd.stopped")
 
     async def _drain(self, road: asyncio.Task[None]) -> None:
@@ -352,6 +388,10 @@ class _Daemon:
     def _ask(self, request: Request) -> bool:
         return self._fleet.ask(request)
 
+    def _ask_calendar(self, room: RoomId, request: CalendarRequest) -> None:
+        if self._calendars is not None:
+            self._calendars.ask(room, request)
+
     async def _deliver(self, room: RoomId, events: Sequence[RoomEvent]) -> None:
         await self._pipeline.deliver(room, events)
 
@@ -364,7 +404,7 @@ class _Daemon:
         facts = [(taken.room.id, fact) for taken in steps for fact in taken.facts]
         answers = [answer for taken in steps for answer in taken.answers]
         posted, answered = await self._database.write(partial(self._write, rooms, facts, answers))
-        self.metrics.counted(steps)
+        self._metrics.counted(steps)
         self._forwarder.offer(posted)
         if answers:
             self._forwarder.offer(answered)
@@ -400,20 +440,206 @@ class _Daemon:
 
     def _picture_of(self, room: RoomId) -> tuple[Picture, Picture]:
         """How the room's state and its availability look, whenever somebody wants to know."""
-        rooms, clock, privacy = self._pipeline.rooms, self._clock, self._configuration.privacy
+        pipeline, clock = self._pipeline, self._clock
         return (
-            lambda: envelope.room_state(rooms[room], now=clock.now(), privacy=privacy),
-            lambda: envelope.availability(rooms[room]),
+            lambda: envelope.room_state(
+                pipeline.rooms[room], now=clock.now(), privacy=self._configuration.privacy
+            ),
+            lambda: envelope.availability(pipeline.rooms[room]),
         )
 
     def _show(self, room: Room) -> None:
         site, retained = self._configuration.site, self._forwarder.retained
-        state, reach = self._pictures[room.id]
+        pictures = self._pictures.get(room.id)
+        if pictures is None:
+            pictures = self._pictures[room.id] = self._picture_of(room.id)
+        state, reach = pictures
         retained.show(site.state(room.id), state)
         devices, calendars = self._reached.get(room.id, (None, None))
         if devices is not room.devices or calendars is not room.calendars:
             self._reached[room.id] = room.devices, room.calendars
             retained.show(site.availability(room.id), reach)
+
+    async def _answer(self, answers: Sequence[Answer]) -> None:
+        """What commands are answered that no room takes up."""
+        answer = partial(inbox.answer, answers=answers, recorded=outbox.moment_now())
+        self._forwarder.offer(await self._database.write(answer))
+        self._desk.tell(answers)
+
+    # ── what becomes another while it runs
+
+    def _rules(self, rooms: Iterable[RoomSettings]) -> Rules:
+        return Rules(site=self._configuration.site, rooms=frozenset(room.id for room in rooms))
+
+    def _open(self, calendars: OpenCalendars, webex: WebexSite | None = None) -> Calendars:
+        return calendars(
+            deliver=self._deliver,
+            tell=self._tell_of_calendars,
+            now=self._clock.now,
+            luck=random.random,
+            webex=webex,
+        )
+
+    def _furnished(self, room: RoomSettings, known: Room | None, now: datetime) -> Room:
+        kinds, writes = self._links_of(room.id)
+        return furnish(
+            known, room.id, room.devices, calendars=kinds, writes=writes, puts=room.put_on_devices, now=now
+        )
+
+    def _links_of(self, room: RoomId) -> tuple[tuple[CalendarKind, ...], frozenset[CalendarKind]]:
+        calendars = self._calendars
+        if calendars is None:
+            return (), frozenset()
+        return calendars.linked().get(room, ()), calendars.writes()
+
+    async def _open_doors(self, *parts: Part) -> None:
+        configuration = self._configuration
+        if Part.FEEDBACK in parts and configuration.feedback is not None:
+            door = _listening(configuration.feedback, self._receiver, self._metrics)
+            await self._doors.open(Part.FEEDBACK, door)
+        if Part.PAGE in parts and configuration.page is not None:
+            await self._doors.open(Part.PAGE, _page(configuration.page, self.inside))
+
+    async def _run_calendars(self, *parts: Part) -> None:
+        calendars = self._calendars
+        if calendars is None:
+            return
+        if Part.CALENDARS in parts:
+            await self._doors.open(Part.CALENDARS, calendars.standing(self._metrics.at_door))
+        if Part.WEBEX in parts and calendars.webex is not None:
+            await self._doors.open(Part.WEBEX, running(calendars.webex.run(), name="webex"))
+
+    async def _apply(self, changes: Changes) -> None:
+        """In the order of a datum's way: who is heard no more goes first, who is heard anew comes last."""
+        new, parts = changes.applied, changes.parts
+        stay = [room for room in new.rooms if room.id not in changes.rooms_new]
+        self._desk.serve(self._rules(stay))
+        if changes.devices_touched:
+            self._lines.contexts.forget()
+        closed = self._lines_to_close(changes)
+        await asyncio.gather(*(self._fleet.remove(device) for device in closed))
+        others = parts & {Part.CALENDARS, Part.WEBEX}
+        if others:
+            await self._replace_calendars(changes)
+        await self._pipeline.rearrange(
+            partial(self._rearranged, changes, closed), keep=partial(self._keep_rooms, new), policy=new.policy
+        )
+        if Part.PRIVACY in parts:
+            for room in self._pipeline.rooms.values():
+                self._show(room)
+        self._fleet.turn(timezone=new.policy.timezone, dial_at_once=new.dial_at_once)
+        for part in parts & {Part.FEEDBACK, Part.PAGE}:
+            await self._doors.close(part)
+        await self._open_doors(*parts)
+        self._lines.call_back(new.feedback, self._receiver)
+        there = self._fleet.devices
+        for device in new.devices:
+            if device.id not in there:
+                self._fleet.add(device)
+        if others:
+            await self._run_calendars(Part.CALENDARS, *others)
+        if Part.BROKER in parts or changes.broker_touched or Part.WINDOW in parts:
+            dial = broker.dialling(new.broker) if Part.BROKER in parts else None
+            self._forwarder.turn_to(dial, window=new.window)
+        if Part.BUDGET in parts:
+            await self._database.grant(new.budget_bytes)
+        self._desk.serve(self._rules(new.rooms))
+
+    def _lines_to_close(self, changes: Changes) -> frozenset[DeviceId]:
+        """Those that lead elsewhere now; and those that are heard by something that becomes another."""
+        closed = {*changes.devices_gone, *(device.id for device in changes.devices_changed)}
+        for room in self._pipeline.rooms.values():
+            for state in room.devices.values():
+                through = state.transport if state.phase is DevicePhase.CONNECTED else None
+                if (
+                    (Part.FEEDBACK in changes.parts and through == Transport.HTTP)
+                    or (Part.WEBEX in changes.parts and through == Transport.CLOUD)
+                    or (state.id in changes.devices_touched and through is None)
+                ):
+                    closed.add(state.id)
+        return frozenset(closed)
+
+    async def _replace_calendars(self, changes: Changes) -> None:
+        """Others take their place, and do not run yet; if Webex stays, devices are heard by it on."""
+        before, new = self._calendars, changes.applied
+        stays = Part.WEBEX not in changes.parts
+        if before is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ORDERS_WITHIN_S):
+                    await before.until_idle()
+            await self._doors.close(Part.CALENDARS)
+            if not stays:
+                await self._doors.close(Part.WEBEX)
+        opened = await _calendars(new, self._database)
+        webex = before.webex if before is not None and stays else None
+        self._calendars = self._portrait.calendars = None if opened is None else self._open(opened, webex)
+        if not stays:
+            self._lines.lead_through(None if self._calendars is None else self._calendars.webex)
+
+    def _rearranged(
+        self, changes: Changes, closed: frozenset[DeviceId], before: Mapping[RoomId, Room], now: datetime
+    ) -> Mapping[RoomId, Room]:
+        rooms: dict[RoomId, Room] = {}
+        for wanted in changes.applied.rooms:
+            room = before.get(wanted.id)
+            if room is None:
+                rooms[wanted.id] = self._furnished(wanted, None, now)
+                continue
+            if wanted.id in changes.rooms_refitted or not closed.isdisjoint(room.devices):
+                room = refit(room, wanted.devices, closed=closed, puts=wanted.put_on_devices, now=now)
+            if Part.CALENDARS in changes.parts:
+                kinds, writes = self._links_of(room.id)
+                room = link_anew(room, CalendarsLinked(calendars=kinds, writes=writes), now=now).room
+            rooms[wanted.id] = room
+        return rooms
+
+    async def _keep_rooms(self, new: Configuration, changed: Sequence[Room], gone: Sequence[Room]) -> None:
+        """On disk first; from then on the new file holds, also after a crash."""
+        now = self._clock.now()
+        unfinished = [
+            Answer(command=command.id, status=AnswerStatus.UNKNOWN, reason=ROOM_WAS_TAKEN_OUT, at=now)
+            for room in gone
+            for command in room.commands.values()
+            if command.status not in FINAL_ANSWERS
+        ]
+
+        def keep(tx: Connection) -> list[outbox.Posted]:
+            snapshots.save(tx, changed)
+            snapshots.leave(tx, keep=[room.id for room in new.rooms])
+            return inbox.answer(tx, unfinished, recorded=outbox.moment_now()) if unfinished else []
+
+        if changed or gone:
+            self._forwarder.offer(await self._database.write(keep))
+            self._desk.tell(unfinished)
+        self._configuration = self._portrait.configuration = new
+        for room in changed:
+            self._left.discard(room.id)
+            self._show(room)
+        for room in gone:
+            self._clear(room.id)
+
+    def _clear(self, room: RoomId) -> None:
+        """Take off the broker what was shown of a room that is not configured any more."""
+        site, retained = self._configuration.site, self._forwarder.retained
+        self._pictures.pop(room, None)
+        self._reached.pop(room, None)
+        retained.forget(site.state(room))
+        retained.forget(site.availability(room))
+        self._left.add(room)
+
+    async def _forget_the_left(self) -> None:
+        """Once the broker has deleted what it retained of a room; after a restart before that, once more."""
+        site, retained = self._configuration.site, self._forwarder.retained
+        while True:
+            done = [
+                room
+                for room in self._left
+                if site.state(room) not in retained and site.availability(room) not in retained
+            ]
+            if done:
+                await self._database.write(partial(snapshots.forget, rooms=done))
+                self._left.difference_update(done)
+            await asyncio.sleep(LEFT_ROOMS_EVERY_S)
 
     # ── what it tells about itself
 
@@ -423,7 +649,7 @@ class _Daemon:
             state=AgentState.ONLINE if online else AgentState.OFFLINE,
             connection=connection,
             since=None if reason == "lost" else self._clock.now(),
-            version=self._version,
+            version=VERSION,
             reason=reason,
         )
 
@@ -448,8 +674,14 @@ class _Daemon:
         )
 
     def _clock_stepped(self, by: timedelta) -> None:
-        if self.calendars is not None:
-            self.calendars.stepped(by)
+        if self._calendars is not None:
+            self._calendars.stepped(by)
+
+    def _pictured_calendars(self) -> list[dict[str, Any]]:
+        return [] if self._calendars is None else self._calendars.pictured(whole=True)
+
+    async def _consent(self, service: str) -> bool:
+        return self._calendars is not None and await self._calendars.consent(service)
 
     async def _tell_of_calendars(self, turned: IntegrationTurned) -> None:
         """A service's calendars stand otherwise: for the log, and for the cloud where it is news to it."""
@@ -497,140 +729,3 @@ class _Daemon:
             reset_told(tx)
 
         await self._database.write(tell)
-
-    async def _show_health(self) -> None:
-        while True:
-            stats = await self._stats()
-            vitals = self._vitals(stats)
-            rooms = self._pipeline.rooms.values()
-            body = envelope.agent_health(self._configuration.site, vitals, rooms=rooms)
-            self._forwarder.retained.show(
-                self._configuration.site.health, partial(bytes, body), expiry_s=HEALTH_EXPIRES_S
-            )
-            await asyncio.sleep(HEALTH_EVERY_S)
-
-    async def _stats(self) -> outbox.Stats:
-        """How full the outbox is, read beside the writer: it may be stuck, and that is when one asks."""
-
-        def read() -> outbox.Stats:
-            with open_to_read(self._configuration.state_directory) as tx:
-                return outbox.stats(tx, now=outbox.moment_now())
-
-        try:
-            self._last_stats = await asyncio.to_thread(read)
-        except (OSError, sqlite3.Error) as error:
-            log.debug("outbox.unread", why=str(error))
-        return self._last_stats
-
-    def _vitals(self, stats: outbox.Stats) -> envelope.Vitals:
-        line = self._forwarder.vitals
-        now = self._clock.now()
-        since_s = line.since_acknowledged_s
-        return envelope.Vitals(
-            at=now,
-            outbox_depth=stats.depth,
-            outbox_oldest_age_s=stats.oldest_age_s,
-            outbox_bytes=stats.bytes,
-            outbox_drops=stats.dropped,
-            acknowledged_at=None if since_s is None else now - timedelta(seconds=since_s),
-            clock=clocks.state(),
-            disk_free_bytes=disk_free_bytes(self._configuration.state_directory),
-            memory_bytes=memory_bytes(),
-            loop_lag_s=self._lag.read_s(),
-            commands=self._hearing.heard,
-            calendars=() if self.calendars is None else self.calendars.health(),
-            sealing_why=trouble(self._configuration.privacy),
-        )
-
-    async def _measured(self) -> Measured:
-        """What Prometheus is told of beside what is counted."""
-        stats = await self._stats()
-        configuration = self._configuration
-        shown = {"broker": configuration.broker.certificate_file}
-        if configuration.feedback is not None:
-            shown["feedback"] = configuration.feedback.certificate_file
-        if configuration.accounts is not None and configuration.accounts.push is not None:
-            shown["pushes"] = configuration.accounts.push.certificate_file
-        return Measured(
-            at=self._clock.now(),
-            rooms=dict(self._pipeline.rooms),
-            capacities={room.id: room.capacity for room in configuration.rooms},
-            stats=stats,
-            line=self._forwarder.vitals,
-            commands=self._hearing.heard,
-            events_heard=self._pipeline.events_heard,
-            events_ignored=self._pipeline.events_ignored,
-            lag=self._lag.durations,
-            clock_synced=clocks.state() is ClockState.SYNCED,
-            disk_free_bytes=disk_free_bytes(configuration.state_directory),
-            disk_stuck=self._database.trouble is not None,
-            sealing_failed=trouble(configuration.privacy) is not None,
-            devices=self._fleet.tallies,
-            calendars=() if self.calendars is None else self.calendars.views(),
-            certificates={use: file for use, file in shown.items() if file is not None},
-        )
-
-    def sight(self) -> Sight:
-        """What the page shows of rooms."""
-        return Sight(at=self._clock.now(), configuration=self._configuration, rooms=self._pipeline.rooms)
-
-    async def site_picture(self) -> dict[str, Any]:
-        """What the page shows of the site: broker, outbox and devices as they are now."""
-        stats = await self._stats()
-        line = self._forwarder.vitals
-        site, now = self._configuration.site, self._clock.now()
-        rooms = self._pipeline.rooms
-        phases = Counter(device.phase for room in rooms.values() for device in room.devices.values())
-        return {
-            "site": site.site,
-            "agent": site.agent,
-            "version": self._version,
-            "at": now.isoformat(),
-            "broker": {
-                "connected": line.connected,
-                "why": line.paused_why or line.away_why,
-                "connection": line.connection,
-                "deaf_why": self._hearing.heard.deaf_why,
-            },
-            "sealing_why": trouble(self._configuration.privacy),
-            "outbox": {
-                "depth": stats.depth,
-                "bytes": stats.bytes,
-                "oldest_age_s": stats.oldest_age_s,
-                "delivered": line.acknowledged,
-                "dropped": stats.dropped,
-            },
-            "calendars": [] if self.calendars is None else self.calendars.pictured(whole=False),
-            "devices": {phase.value: phases[phase] for phase in DevicePhase},
-            "clock": clocks.state().value,
-            "database_why": None if (stuck := self._database.trouble) is None else stuck.why,
-        }
-
-    async def picture(self) -> dict[str, Any]:
-        """What the command line shows: the site, and every room as it is now."""
-        site, rooms, now = await self.site_picture(), self._pipeline.rooms, self._clock.now()
-        return {
-            **site,
-            "rooms": [
-                {
-                    "room": room.id,
-                    "name": room.name,
-                    "capacity": room.capacity,
-                    "state": json.loads(
-                        envelope.room_state(rooms[room.id], now=now, privacy=self._configuration.privacy)
-                    ),
-                    "availability": json.loads(envelope.availability(rooms[room.id])),
-                    "holds": [
-                        {
-                            "hold": hold.id,
-                            "starts_at": hold.starts_at.isoformat(),
-                            "ends_at": hold.ends_at.isoformat(),
-                            "shown": hold.phase is HoldPhase.SHOWN,
-                        }
-                        for hold in rooms[room.id].holds.values()
-                        if hold.live and not hold.plain
-                    ],
-                }
-                for room in self._configuration.rooms
-            ],
-        }

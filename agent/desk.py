@@ -47,6 +47,7 @@ NEEDS_SOMEBODY = (BookRoom, ExtendBooking, ReleaseBooking, Resync)
 TAKEN_WITHIN = timedelta(minutes=1)  # whoever stands at the machine does not mean an hour later
 
 Deliver = Callable[[RoomId, Sequence[RoomEvent]], Awaitable[None]]
+Reply = Callable[[Sequence[Answer]], Awaitable[None]]
 SendAgain = Callable[[Command], Awaitable[None]]
 
 
@@ -72,15 +73,22 @@ class Desk:
         rooms: Callable[[], Mapping[RoomId, Room]],
         deliver: Deliver,
         send_again: SendAgain,
+        answer: Reply,
         now: Callable[[], datetime],
     ) -> None:
+        """`answer` puts on disk, and tells, what is answered here."""
         self._rules = rules
+        self._answer = answer
         self._rooms = rooms
         self._deliver = deliver
         self._send_again = send_again
         self._now = now
         self._patient_until_s = asyncio.get_running_loop().time() + CONNECTS_WITHIN_S
         self._waiting: dict[CommandId, asyncio.Queue[Answer]] = {}
+
+    def serve(self, rules: Rules) -> None:
+        """Judge by these from now on; what was handed on before is for the rooms to do."""
+        self._rules = rules
 
     def hearing(self, database: Database) -> Hearing:
         """The cloud's way in."""
@@ -99,6 +107,11 @@ class Desk:
         order = command.order
         if isinstance(order, NEEDS_SOMEBODY) or (isinstance(order, PlaceHold) and order.book):
             await self._until_reached(command.room, order)
+        if command.room not in self._rules.rooms:
+            why = f"the room {command.room} was taken out of the configuration"
+            refused = Answer(command=command.id, status=AnswerStatus.REFUSED, reason=why, at=self._now())
+            await self._answer([refused])
+            return
         given = CommandGiven(command=command.id, order=command.order, requested_by=command.requested_by)
         await self._deliver(command.room, (given,))
 

@@ -512,7 +512,7 @@ class _Reader:
             )
         return Address(
             url=mqtt.url,
-            client_id=mqtt.client_id or f"roomd-{self.content.site.id}-{self._agent_id()}",
+            client_id=mqtt.client_id or own_client_id(self.content.site.id, self._agent_id()),
             username=mqtt.username,
             password_file=self._secret("mqtt.password_file", mqtt.password_file),
             ca_file=self._file("mqtt.ca_file", mqtt.ca_file),
@@ -907,6 +907,11 @@ class _Reader:
         if problem not in self.problems:  # a default is looked up once for each device
             self.problems.append(problem)
         return None
+
+
+def own_client_id(site: str, agent: str) -> str:
+    """By which the broker knows roomd where the file says nothing."""
+    return f"roomd-{site}-{agent}"
 
 
 # ── in words ──────────────────────────────────────────────────────────────────────────────────────

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,6 +13,7 @@ import structlog
 
 from agent.core.facts import CalendarRequest
 from agent.core.model import CalendarKind, CalendarPhase, RoomId
+from agent.doors import running
 from agent.listening import Listener
 from agent.settings import Configuration
 from cloud_link import envelope
@@ -155,6 +156,14 @@ class Calendars:
                 f"nobody can call at {door.host}:{door.port}: {error.strerror or error}; mend [pushes]"
             )
             self._read = self._made_for(replace(self._accounts, push=None))
+
+    @asynccontextmanager
+    async def standing(self, at_door: AtDoor) -> AsyncIterator[None]:
+        """Run, with the door open, as long as this is entered."""
+        async with AsyncExitStack() as stack:
+            await self.listen(stack, at_door)
+            await stack.enter_async_context(running(self.run(), name="calendars"))
+            yield
 
     async def run(self) -> None:
         """Microsoft's and Google's, until cancelled; nothing that a cloud says or does ends it.

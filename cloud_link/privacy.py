@@ -117,7 +117,7 @@ class Rotating:
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._file = file
+        self.file: Final = file
         self._now = now
         self._monotonic = monotonic
         self._looking = threading.Lock()
@@ -156,7 +156,7 @@ class Rotating:
                 self._trouble = str(error)
                 log.error(
                     "privacy.key_unusable",
-                    file=str(self._file),
+                    file=str(self.file),
                     why=error.why,
                     mend=error.mend,
                     still=self.kid,
@@ -165,17 +165,17 @@ class Rotating:
             self._looking.release()
 
     def _take(self) -> None:
-        seen = _signature(self._file)
+        seen = _signature(self.file)
         if seen is None or seen != self._seen or self._unread:
             self._unread = True
-            self._recipients = read_recipients(self._file)
+            self._recipients = read_recipients(self.file)
             self._seen, self._unread = seen, False
-        key = choose_recipient(self._file, self._recipients, now=self._now())
+        key = choose_recipient(self.file, self._recipients, now=self._now())
         if (key.thumbprint(), name_of(key)) != (self._key.thumbprint(), self.kid):
-            log.info("privacy.key_changed", file=str(self._file), kid=name_of(key), before=self.kid)
+            log.info("privacy.key_changed", file=str(self.file), kid=name_of(key), before=self.kid)
             self._key, self._seal = key, sealed(key)
         elif self._trouble is not None:
-            log.info("privacy.key_usable", file=str(self._file), kid=self.kid)
+            log.info("privacy.key_usable", file=str(self.file), kid=self.kid)
         self._trouble = None
 
 

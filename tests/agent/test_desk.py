@@ -43,6 +43,7 @@ class Rooms:
             rooms=lambda: {FJORD: self.room},
             deliver=self.deliver,
             send_again=self.send_again,
+            answer=self.answer,
             now=lambda: NOW,
         )
 
@@ -72,6 +73,9 @@ class Rooms:
 
     async def send_again(self, command: object) -> None:
         raise AssertionError(command)
+
+    async def answer(self, answers: Sequence[Answer]) -> None:
+        self.desk.tell(answers)
 
     async def order(self, name: str, arguments: object, room: str = "fjord") -> list[dict[str, object]]:
         async with asyncio.timeout(5):
@@ -137,6 +141,19 @@ async def test_what_cannot_be_understood_never_reaches_a_room():
     assert not rooms.given
 
 
+async def test_a_room_that_goes_while_an_order_waits_takes_it_no_more():
+    rooms = Rooms(calendars=(CalendarKind.MICROSOFT,))
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(rooms.order("booking.book", BOOK), name="order")
+        await asyncio.sleep(0)
+        rooms.desk.serve(Rules(site=SITE, rooms=frozenset()))
+        rooms.read()
+    (answer,) = asked.result()
+    assert answer["status"] == "refused"
+    assert "taken out of the configuration" in str(answer["reason"])
+    assert not rooms.given
+
+
 async def test_who_hangs_up_is_not_waited_for():
     rooms = Rooms()
     rooms.desk.tell([])
@@ -151,6 +168,7 @@ async def test_who_hangs_up_is_not_waited_for():
         rooms=dict,
         deliver=keep,
         send_again=rooms.send_again,
+        answer=rooms.answer,
         now=lambda: NOW,
     )
     rooms.desk = desk

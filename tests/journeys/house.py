@@ -181,10 +181,10 @@ class House:
         """A command: its exit code, its answer and its complaints."""
         return await self.installation.ask(*arguments)
 
-    async def logged(self, word: str, *, within_s: float = SEEN_WITHIN_S) -> str:
-        """The log, as soon as it has this word in it."""
+    async def logged(self, word: str, *, after: int = 0, within_s: float = SEEN_WITHIN_S) -> str:
+        """The log, as soon as it has this word in it, behind its first letters."""
         async with asyncio.timeout(within_s):
-            while word not in self.roomd.log:  # noqa: ASYNC110 -- another process writes it
+            while word not in self.roomd.log[after:]:  # noqa: ASYNC110 -- another process writes it
                 await asyncio.sleep(0.05)
         return self.roomd.log
 
