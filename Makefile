@@ -105,6 +105,16 @@ diagrams: ready ## Draws the state diagrams of the docs from the code's tables
 schema: ready ## Writes the published contract anew from the code's models
 	@$(BIN)/python -m cloud_link.asyncapi
 
+# ── to ship it
+
+.PHONY: deb
+deb: ready ## The packages for Debian 12 and 13, into dist/
+	@scripts/deb
+
+.PHONY: deb-check
+deb-check: ready ## Two builds give the same bytes, and lintian finds nothing wrong
+	@scripts/deb-check
+
 .PHONY: clean
 clean: ## Removes everything that was made
 	@rm -rf .venv .venv-* .venv.lock .tools build dist node_modules

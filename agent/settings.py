@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 DEFAULT_FILE = Path("/etc/roomd/roomd.toml")
 HTTPS_PORT = 443
 FEEDBACK_PORT = 8443
+CREDENTIALS = "credentials"  # secrets, in a directory beside the file; systemd puts it before their names
 PAGE_PORT = 8580
 PAGE_SOCKET = "http.sock"  # beside `agent.socket`
 TOKEN = re.compile(rb"[!-~]{20,500}")  # fit for a header, and too long to guess
@@ -336,11 +337,20 @@ def read(file: Path) -> Configuration:
 
 
 def place_of_secret(file: Path, name: str) -> Path:
-    """Where a secret of this configuration is: systemd's credentials come first, then beside the file."""
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and not Path(name).is_absolute() and os.path.exists(Path(credentials) / name):  # noqa: PTH110 - says no where it may not look
-        return Path(credentials) / name
-    return file.parent / name
+    """Where a secret of this configuration is: with systemd, in `credentials`, or beside the file.
+
+    Of a directory, systemd makes each file a credential, named after both (systemd.exec(5), LoadCredential=).
+    """
+    if Path(name).is_absolute():
+        return Path(name)
+    kept = file.parent / CREDENTIALS
+    places = [kept / name, file.parent / name]
+    if handed := os.environ.get("CREDENTIALS_DIRECTORY"):
+        places = [Path(handed) / name, Path(handed) / f"{CREDENTIALS}_{name.replace('/', '_')}", *places]
+    for place in places:
+        if os.path.exists(place):  # noqa: PTH110 - says no where it may not look
+            return place
+    return kept / name if os.path.isdir(kept) else file.parent / name  # noqa: PTH112 - the same
 
 
 def _without(table: dict[str, Any], errors: Iterable[ErrorDetails]) -> dict[str, Any]:
@@ -872,10 +882,16 @@ class _Reader:
         if name is None:
             return None
         path = self._place(name)
+        if "CREDENTIALS_DIRECTORY" in os.environ and path == self.file.parent / CREDENTIALS / name:
+            what = f"{path} was not there when systemd started roomd"
+            mend = "Write the secret into it, and then: systemctl restart roomd"
+            if all(problem.what != what for problem in self.problems):  # a default serves many devices
+                self._wrong(key, what, mend)
+            return None
         found = self._readable(key, path)
         if found is not None and not found.read_bytes().strip():
             self._wrong(key, f"{path} is empty", "Write the secret into it, on one line")
-        if found is not None and found.stat().st_mode & 0o007:
+        if found is not None and found.stat().st_mode & 0o007 and path.parent.stat().st_mode & 0o001:
             note = f"{key}: {path} can be read by every user of this machine: chmod 640 {path}"
             if note not in self.notes:
                 self.notes.append(note)

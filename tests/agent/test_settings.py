@@ -163,14 +163,40 @@ def test_a_secret_stands_in_the_credentials_of_systemd_first(directory, tmp_path
     assert configuration.broker.password_file == directory / "mqtt-password"
 
 
+def test_a_directory_of_credentials_beside_the_file_is_looked_into(directory):
+    (directory / "credentials").mkdir(mode=0o700)
+    (directory / "device-password").rename(directory / "credentials" / "device-password")
+    configuration = reads(directory)
+    assert configuration.devices[0].credential.password_file == directory / "credentials" / "device-password"
+    assert configuration.broker.password_file == directory / "mqtt-password"
+
+
+def test_systemd_puts_the_directory_before_the_names_of_its_credentials(
+    directory, tmp_path_factory, monkeypatch
+):
+    handed = tmp_path_factory.mktemp("handed")
+    (directory / "credentials").mkdir(mode=0o700)
+    (directory / "device-password").rename(handed / "credentials_device-password")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(handed))
+    configuration = reads(directory)
+    assert configuration.devices[0].credential.password_file == handed / "credentials_device-password"
+    (handed / "credentials_device-password").unlink()
+    told = refuses(directory)["devices.password_file"]
+    assert "was not there when systemd started" in told
+    assert "systemctl restart roomd" in told
+
+
 def test_an_empty_secret_is_refused(directory):
     (directory / "device-password").write_text("\n", encoding="utf-8")
     assert "empty" in refuses(directory, GOOD)["devices.password_file"]
 
 
 def test_a_secret_that_everybody_can_read_is_worth_a_note(directory):
+    directory.chmod(0o755)
     (directory / "device-password").chmod(0o644)
     assert any("chmod 640" in note for note in reads(directory).notes)
+    directory.chmod(0o750)
+    assert reads(directory).notes == (), "nobody else may enter there"
 
 
 def test_the_environment_is_laid_over_the_file(directory, monkeypatch):
