@@ -121,49 +121,51 @@ class Callers:
 # ── the door ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class Listener:
-    """Listens as long as it is entered."""
+class Visitor(asyncio.Protocol):
+    """One connection at a door."""
 
-    def __init__(
-        self,
-        site: Site,
-        *,
-        host: str,
-        port: int,
-        certificate: Path | None = None,
-        key: Path | None = None,
-        pace: Pace | None = None,
-        bounds: Bounds | None = None,
-    ) -> None:
-        """Listen at `host` and `port`, over TLS where there is a `certificate` (PEM, with its chain).
+    __slots__ = ("address", "greeting", "stranger")
 
-        `key` may be in the certificate's file.
-        """
+    def __init__(self, address: str) -> None:
+        """`address` is where it comes from."""
+        self.address = address
+        self.stranger = False  # it is let in, and has shown no secret
+        self.greeting: asyncio.Task[None] | None = None
+
+    def abort(self) -> None:
+        """Drop it at once."""
+        raise NotImplementedError
+
+
+class Door:
+    """Lets visitors in as long as it is entered, and no more than it has room for."""
+
+    def __init__(self, *, bounds: Bounds | None = None, pace: Pace | None = None) -> None:
+        """Who comes in is a `visitor`; where from, `listen` says."""
         self.callers = Callers()
-        self.site = site
         self.bounds = bounds or Bounds()
-        self._host = host
-        self._port = port
-        self._certificate = certificate
-        self._key = key
         self._pace = pace or Pace()
-        self._visitors: set[_Visitor] = set()
-        self._strangers: defaultdict[str, dict[_Visitor, None]] = defaultdict(
-            dict
-        )  # by address, as they came
-        self._strange_bytes = 0
+        self._visitors: set[Visitor] = set()
+        self._strangers: defaultdict[str, dict[Visitor, None]] = defaultdict(dict)  # by address, as they came
         self._listening: Sequence[socket.socket] = ()
         self._tasks = asyncio.TaskGroup()
 
+    def visitor(self, address: str) -> Visitor:
+        """One more, from there."""
+        raise NotImplementedError
+
+    async def listen(self) -> Sequence[socket.socket]:
+        """Sockets that listen already; OSError if they cannot."""
+        raise NotImplementedError
+
+    def context(self) -> ssl.SSLContext | None:
+        """Of TLS; None without it. OSError, also ssl.SSLError, if the certificate cannot be used."""
+        return None
+
     async def __aenter__(self) -> Self:
         """OSError, also ssl.SSLError, if it cannot listen there or the certificate cannot be used."""
-        context = None
-        if self._certificate is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            context.load_cert_chain(self._certificate, self._key)
-        self._listening = await _listening(self._host, self._port)
-        self._port = self._listening[0].getsockname()[1]
+        context = self.context()
+        self._listening = await self.listen()
         self._tasks = await asyncio.TaskGroup().__aenter__()
         self._serving = self._tasks.create_task(self._serve(context), name="listener")
         return self
@@ -178,12 +180,6 @@ class Listener:
         await self._tasks.__aexit__(None, None, None)  # an error of the body's stays what it is
         for each in listening:
             each.close()
-
-    @property
-    def url(self) -> str:
-        """Where it is, as seen from this machine's own network; without a slash at its end."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http{'' if self._certificate is None else 's'}://{host}:{self._port}"
 
     async def _serve(self, context: ssl.SSLContext | None) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -201,7 +197,7 @@ class Listener:
             except OSError:  # it is gone again, or we have no file left
                 await asyncio.sleep(ACCEPT_AGAIN_S)
                 continue
-            visitor = _Visitor(self, self._pace, str(address[0]))
+            visitor = self.visitor(str(address[0]) if address else "")  # none at a socket of this machine
             if self.enter(visitor):
                 visitor.greeting = tasks.create_task(
                     self._greet(visitor, accepted, context), name="a caller's TLS"
@@ -209,9 +205,7 @@ class Listener:
             else:
                 accepted.close()
 
-    async def _greet(
-        self, visitor: _Visitor, accepted: socket.socket, context: ssl.SSLContext | None
-    ) -> None:
+    async def _greet(self, visitor: Visitor, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
         within_s = None if context is None else self._pace.greet_within_s
         try:
@@ -227,7 +221,7 @@ class Listener:
 
     # ── what visitors call ──
 
-    def enter(self, visitor: _Visitor) -> bool:
+    def enter(self, visitor: Visitor) -> bool:
         """Whether there is room for one more, or a stranger made it.
 
         Who shows a secret does so at once, so of a full house the stranger goes that waited longest, of
@@ -250,7 +244,7 @@ class Listener:
         visitor.stranger = True
         return True
 
-    def acquainted(self, visitor: _Visitor) -> None:
+    def acquainted(self, visitor: Visitor) -> None:
         """It has shown a secret, or is gone."""
         if visitor.stranger:
             visitor.stranger = False
@@ -258,20 +252,13 @@ class Listener:
             if not self._strangers[visitor.address]:
                 del self._strangers[visitor.address]
 
-    def leave(self, visitor: _Visitor) -> None:
+    def leave(self, visitor: Visitor) -> None:
         """It is gone."""
         self.acquainted(visitor)
         self._visitors.discard(visitor)
 
-    def makes_room(self, strange_bytes: int) -> bool:
-        """Whether a stranger may have so many bytes more of our memory; less than nothing gives them back."""
-        if strange_bytes > 0 and self._strange_bytes + strange_bytes > self.bounds.strange_bytes:
-            return False
-        self._strange_bytes += strange_bytes
-        return True
 
-
-async def _listening(host: str, port: int) -> list[socket.socket]:
+async def listening_at(host: str, port: int) -> list[socket.socket]:
     """Sockets that listen at all addresses of a host; OSError if one cannot."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -286,10 +273,75 @@ async def _listening(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
+def serving_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
+    """TLS as this house offers it; OSError, also ssl.SSLError, if the certificate cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key, password="")  # nobody is asked for one
+    return context
+
+
+# ── the house's own callers ───────────────────────────────────────────────────────────────────────
+
+
+class Listener(Door):
+    """Answers devices and clouds that call, each request whole."""
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        host: str,
+        port: int,
+        certificate: Path | None = None,
+        key: Path | None = None,
+        pace: Pace | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
+        """Listen at `host` and `port`, over TLS where there is a `certificate` (PEM, with its chain).
+
+        `key` may be in the certificate's file.
+        """
+        super().__init__(bounds=bounds, pace=pace)
+        self.site = site
+        self._host = host
+        self._port = port
+        self._certificate = certificate
+        self._key = key
+        self._strange_bytes = 0
+
+    @property
+    def url(self) -> str:
+        """Where it is, as seen from this machine's own network; without a slash at its end."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http{'' if self._certificate is None else 's'}://{host}:{self._port}"
+
+    def visitor(self, address: str) -> Visitor:
+        """One more, from there."""
+        return _Visitor(self, self._pace, address)
+
+    def context(self) -> ssl.SSLContext | None:
+        """Of TLS."""
+        return None if self._certificate is None else serving_context(self._certificate, self._key)
+
+    async def listen(self) -> Sequence[socket.socket]:
+        """At its host and port."""
+        sockets = await listening_at(self._host, self._port)
+        self._port = sockets[0].getsockname()[1]
+        return sockets
+
+    def makes_room(self, strange_bytes: int) -> bool:
+        """Whether a stranger may have so many bytes more of our memory; less than nothing gives them back."""
+        if strange_bytes > 0 and self._strange_bytes + strange_bytes > self.bounds.strange_bytes:
+            return False
+        self._strange_bytes += strange_bytes
+        return True
+
+
 # ── one caller ────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Visitor(asyncio.Protocol):
+class _Visitor(Visitor):
     """One connection: requests one after another, each read when the answers before it were taken."""
 
     __slots__ = (
@@ -303,15 +355,10 @@ class _Visitor(asyncio.Protocol):
         "_timer",
         "_transport",
         "_untaken",
-        "address",
-        "greeting",
-        "stranger",
     )
 
     def __init__(self, listener: Listener, pace: Pace, address: str) -> None:
-        self.address = address
-        self.stranger = False  # it is let in, and has shown no secret
-        self.greeting: asyncio.Task[None] | None = None
+        super().__init__(address)
         self._listener = listener
         self._pace = pace
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=listener.bounds.head_bytes)

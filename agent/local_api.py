@@ -141,7 +141,7 @@ class Inside:
 async def serve(path: Path, inside: Inside) -> AsyncIterator[None]:
     """Answer on this socket, for its owner and group, while the context stands. Raises `SocketInUse`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _make_way(path)
+    make_way(path)
     async with asyncio.TaskGroup() as tasks:
         callers: set[asyncio.Task[None]] = set()
 
@@ -159,7 +159,7 @@ async def serve(path: Path, inside: Inside) -> AsyncIterator[None]:
             yield
         finally:
             server.close()
-            _take_away(path)
+            take_away(path)
             for caller in callers:
                 caller.cancel()
 
@@ -193,23 +193,26 @@ class _Question:
 _understand = msgspec.json.Decoder(_Question).decode
 
 
-def _take_away(path: Path) -> None:
+def take_away(path: Path) -> None:
+    """So that nobody waits for an answer there."""
     path.unlink(missing_ok=True)
 
 
-def _make_way(path: Path) -> None:
-    """Take away the socket that a killed daemon left; refuse if somebody answers on it, or if it is none."""
+def make_way(path: Path) -> None:
+    """Take away the socket that a killed daemon left; `SocketInUse` if another answers, or it is none."""
     if path.exists() and not path.is_socket():
-        raise SocketInUse(f"{path} is there and is no socket: give roomd another agent.socket")
+        raise SocketInUse(f"{path} is there and is no socket: give roomd another path for its socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         try:
             line.connect(str(path))
         except FileNotFoundError:
             return
         except ConnectionError:
-            _take_away(path)
+            take_away(path)
             return
-    raise SocketInUse(f"{path}: another roomd answers there; stop it, or give this one another agent.socket")
+    raise SocketInUse(
+        f"{path}: another roomd answers there; stop it, or give this one another path for its socket"
+    )
 
 
 async def _answer(question: _Question, writer: asyncio.StreamWriter, inside: Inside) -> None:

@@ -180,8 +180,13 @@ class Teller:
         while True:
             await self._somebody.wait()
             self._somebody.clear()
-            with self._broadcast.listen() as queue:
-                await self._tell(queue)
+            try:
+                with self._broadcast.listen() as queue:
+                    await self._tell(queue)
+            except Exception:  # the page is to be looked at: what goes wrong with it stops nothing else
+                log.exception("page.silent", mend="report it, with these lines; roomd goes on")
+                for listener in self._listeners:
+                    listener.end()
 
     async def _tell(self, queue: asyncio.Queue[bytes]) -> None:
         loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 import uvloop
@@ -231,7 +232,8 @@ class Hoard(House):
 
     def admits(self, method: str, target: str, headers: Mapping[str, str]) -> Coming | HTTPStatus:
         assert self.listener is not None
-        for visitor in self.listener._visitors:  # noqa: SLF001
+        for each in self.listener._visitors:  # noqa: SLF001
+            visitor: Any = each
             if visitor._transport is not None:  # noqa: SLF001
                 self.most_untaken = max(self.most_untaken, visitor._transport.get_write_buffer_size())  # noqa: SLF001
         return super().admits(method, target, headers)
