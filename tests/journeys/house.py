@@ -207,6 +207,7 @@ async def house(
     strangers: Mapping[str, str] | None = None,
     arrange: Callable[[Site, list[dict[str, Any]]], None] | None = None,
     feedback: bool = False,
+    page: str = "listen = false",
     tables: Callable[[Path], str] = lambda _: "",
     links: Mapping[str, str] | None = None,
     bare: Iterable[tuple[str, str]] = (),
@@ -216,7 +217,7 @@ async def house(
     """Everything up; roomd as well unless it shall start later. `strangers`: rooms at other hosts.
 
     `arrange` changes the devices, and what roomd is told of them, before it starts; with `feedback` roomd
-    listens for devices that call back. `tables` writes the files of the calendars' tables into a directory;
+    listens for devices that call back; `page` are the lines of its table. `tables` writes the files of the calendars' tables into a directory;
     `links` are one line more for a room, `bare` ids and names of rooms without a device.
     """
     async with AsyncExitStack() as stack:
@@ -242,6 +243,7 @@ async def house(
             site="journey",
             mqtt_extra=mqtt,
             feedback=f"127.0.0.1:{free_port()}" if feedback else "",
+            page=page,
             tables=tables(directory / "roomd"),
             links=links,
             bare=bare,
