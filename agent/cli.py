@@ -113,10 +113,17 @@ def doctor(
         list[str] | None,
         typer.Option(
             "--only",
-            help="A part: file, clock, disk, daemon, broker, devices, calendars; can be given again.",
+            help="A part: file, permissions, clock, disk, dns, daemon, broker, devices, calendars; may be "
+            "given again.",
             metavar="PART",
         ),
     ] = None,
+    thorough: Annotated[
+        bool,
+        typer.Option(
+            "--thorough", help="Logs in to devices also where roomd runs: tells roles, sessions, clocks."
+        ),
+    ] = False,
 ) -> None:
     """Examine the whole installation: what is wrong, and what to do. Changes nothing anywhere."""
     import structlog
@@ -133,7 +140,8 @@ def doctor(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     found: list[Finding] = []
-    wait_for(consult(config, {Part(each) for each in only or Part}, found, as_json=as_json))
+    parts = {Part(each) for each in only or Part}
+    wait_for(consult(config, parts, found, as_json=as_json, thorough=thorough))
     raise typer.Exit(exit_code(found))
 
 

@@ -16,8 +16,10 @@ class Part(StrEnum):
     """What is examined together, in the order in which it is told."""
 
     FILE = "file"
+    PERMISSIONS = "permissions"
     CLOCK = "clock"
     DISK = "disk"
+    DNS = "dns"
     DAEMON = "daemon"
     BROKER = "broker"
     DEVICES = "devices"
@@ -26,8 +28,10 @@ class Part(StrEnum):
 
 TITLES: Mapping[Part, str] = {
     Part.FILE: "Configuration file",
+    Part.PERMISSIONS: "Permissions",
     Part.CLOCK: "Clock",
     Part.DISK: "Disk",
+    Part.DNS: "Names of hosts",
     Part.DAEMON: "Running daemon",
     Part.BROKER: "Broker",
     Part.DEVICES: "Devices",
@@ -59,7 +63,7 @@ class Finding:
         return {
             "part": self.part,
             "what": self.what,
-            "verdict": self.verdict,
+            "severity": self.verdict,
             "seen": self.seen,
             "mend": self.mend,
         }
@@ -83,6 +87,7 @@ class Visit:
     picture: Mapping[str, Any] | None
     calendars: Sequence[Mapping[str, Any]]  # each service's, as `roomd calendars --json` has them
     absent: str
+    thorough: bool  # also log in where the running daemon is logged in already
     now: Callable[[], datetime]  # UTC
     tell: Callable[[Finding], None]
     progress: Callable[[Part, int, int], None]

@@ -53,7 +53,10 @@ STANDARD_WINDOW: Final = 65535  # MQTT 5, 3.2.2.3.3, where the broker names none
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 OLD_CODES: Final = {1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}  # MQTT 3.1.1's CONNACK in the words of 5
 PUBLISH_QOS1: Final = 0x32
+PUBLISH_QOS2: Final = 0x34
 PUBACK: Final = 0x40
+PUBREC: Final = 0x50
+ANNOUNCED_S: Final = 1  # should a broker pass on what was only announced, it does not keep it for long
 CONNACK: Final = 0x20
 
 
@@ -160,6 +163,7 @@ class _Line:
         self._for_paho = bytearray()
         self._taken = 0
         self.acknowledged: list[tuple[int, int]] = []  # packet id, reason code
+        self.received: list[tuple[int, int]] = []  # of what was announced: the same
         self.welcome: bytes | None = None  # the first CONNACK's variable header, as it came
         self.ended = False
         self.error: OSError | None = None
@@ -261,9 +265,10 @@ class _Line:
             if after > end:
                 break
             first = heard[at]
-            if first == PUBACK and length >= 2:  # noqa: PLR2004
+            if first in {PUBACK, PUBREC} and length >= 2:  # noqa: PLR2004
                 code = heard[body + 2] if length > 2 else 0  # noqa: PLR2004
-                self.acknowledged.append((heard[body] << 8 | heard[body + 1], code))
+                codes = self.acknowledged if first == PUBACK else self.received
+                codes.append((heard[body] << 8 | heard[body + 1], code))
             else:
                 if first == CONNACK and self.welcome is None:
                     self.welcome = bytes(heard[body:after])
@@ -329,7 +334,7 @@ def _pack(content_type: str | None, expiry_s: int | None, correlation_data: byte
     return bytes(cast("Any", properties).pack())
 
 
-def _publish(message: Message, mid: int, version: Version) -> bytes:
+def _publish(message: Message, mid: int, version: Version, *, first: int = PUBLISH_QOS1) -> bytes:
     topic = message.topic.encode()
     if version is not Version.V5:
         properties = b""
@@ -338,7 +343,7 @@ def _publish(message: Message, mid: int, version: Version) -> bytes:
     else:
         properties = _pack(message.content_type, message.expiry_s, message.correlation_data)
     length = 4 + len(topic) + len(properties) + len(message.payload)
-    head = bytearray((PUBLISH_QOS1 | message.retain,))
+    head = bytearray((first | message.retain,))
     while length > 0x7F:  # noqa: PLR2004 (seven bits a byte)
         head.append(length & 0x7F | 0x80)
         length >>= 7
@@ -360,6 +365,7 @@ class Welcome:
     maximum_packet_size: int | None
     retain_available: bool
     version: Version
+    maximum_qos: int = 2
 
 
 class Connection:
@@ -392,6 +398,7 @@ class Connection:
         self._misc: asyncio.TimerHandle | None = None
         self._goodbye: Lost | None = None
         self._granted: dict[int, asyncio.Future[list[int]]] = {}
+        self._announced: dict[int, asyncio.Future[int]] = {}
         self._unacknowledged = 0  # by us
         self._deaf = False  # not read from: too much waits for us
         self._deaf_until_s = 0.0
@@ -432,6 +439,25 @@ class Connection:
         if not self._sent or self._deaf:
             return 0.0
         return self._loop.time() - max(next(iter(self._sent.values()))[1], self._deaf_until_s)
+
+    async def announce(self, topic: str) -> int:
+        """Ask whether this may be published to, without publishing: the broker's reason code. BrokerError.
+
+        A message at QoS 2, empty and not retained, that is never released: brokers that wait for the release
+        (mosquitto does) show it to nobody. Each takes a place of `welcome.receive_maximum` until the end.
+        """
+        mid = self._next_mid()
+        code: asyncio.Future[int] = self._loop.create_future()
+        self._announced[mid] = code
+        expiry_s = ANNOUNCED_S if self._version is Version.V5 else None
+        message = Message(topic=topic, payload=b"", expiry_s=expiry_s)
+        self._client.line.send(_publish(message, mid, self._version, first=PUBLISH_QOS2))
+        self._flush_soon()
+        either: set[asyncio.Future[Any]] = {code, self.lost}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not code.done():
+            raise BrokerError(self.lost.result())
+        return code.result()
 
     # ── receiving
 
@@ -491,7 +517,7 @@ class Connection:
     def _next_mid(self) -> int:
         while True:
             self._mid = OUR_FIRST_MID if self._mid >= OUR_LAST_MID else self._mid + 1
-            if self._mid not in self._sent:
+            if self._mid not in self._sent and self._mid not in self._announced:
                 return self._mid
 
     def _flush_soon(self, *_: object) -> None:
@@ -529,6 +555,11 @@ class Connection:
                     self._answers.append((sent[0], code))
             line.acknowledged.clear()
             self._wake()
+        for mid, code in line.received:
+            announced = self._announced.get(mid)
+            if announced is not None and not announced.done():
+                announced.set_result(code)
+        line.received.clear()
         if (
             line.welcome is not None
             and not self._welcomed.done()
@@ -610,6 +641,7 @@ class Connection:
             maximum_packet_size=getattr(properties, "MaximumPacketSize", None),
             retain_available=bool(getattr(properties, "RetainAvailable", 1)),
             version=self._version,
+            maximum_qos=getattr(properties, "MaximumQoS", 2),
         )
         bounds = [each for each in (self._largest, self.welcome.maximum_packet_size) if each is not None]
         self._largest = min(bounds, default=None)
@@ -666,7 +698,7 @@ class Connection:
         if message.qos == 0:
             if len(self.incoming) < INCOMING_AT_MOST:
                 return True
-            log.warning("broker.flood", topic=message.topic, consequence="dropped: it came with QoS 0")
+            log.warning("broker.message_dropped", topic=message.topic, consequence="dropped: it came with QoS 0")
             return False
         self._unacknowledged += 1
         if self._unacknowledged >= INCOMING_AT_MOST and not self._deaf and self._reader is not None:

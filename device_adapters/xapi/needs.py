@@ -9,6 +9,8 @@ from agent.core.model import Transport
 from device_adapters.xapi.messages import Call
 from device_adapters.xapi.schema import (
     ALWAYS,
+    COMMANDS,
+    NODES,
     ROWS,
     SINCE_11_14,
     SINCE_11_15,
@@ -213,3 +215,35 @@ def shortfalls(needs: tuple[Need, ...], configured: Mapping[str, object]) -> tup
         if need.met(configured.get(need.path)) is False
         and not (need.without is not None and configured.get(need.without[0]) == need.without[1])
     )
+
+
+# ── what newer firmware brings ────────────────────────────────────────────────────────────────────
+
+# By the node or the command that brings it, so that its life is told in one place.
+BROUGHT: tuple[tuple[str, str], ...] = (
+    ("Event Bookings Start", "it does not say when a booking starts and ends"),
+    ("UserInterface LedControl Color Set", "the light at the door cannot show a hold"),
+    ("Event Bookings Deleted", "it does not say why a booking is gone"),
+    ("Status RoomAnalytics RoomInUse", "it does not say whether the room is in use"),
+    ("Bookings Extend", "bookings cannot be extended on it"),
+    ("Event Bookings BookingCreated", "what became of a booking request is found by listing, later"),
+    ("Bookings CheckOut", "bookings cannot be checked out on it"),
+    ("Target", "the panel at the door shows no messages"),
+)
+
+
+def lacked(firmware: Firmware) -> tuple[tuple[str, Firmware], ...]:
+    """What this firmware does not have of what roomd uses, in words, and since when there is it."""
+    found: list[tuple[str, Firmware]] = []
+    for name, loses in BROUGHT:
+        node = tuple(name.split())
+        if name == "Target":
+            (life,) = (each.life for each in COMMANDS[_MESSAGE].parameters if each.name == name)
+        else:
+            life = NODES[node] if node in NODES else COMMANDS[name].life
+        if not life.covers(firmware):
+            found.append((loses, life.since))
+    return tuple(found)
+
+
+_MESSAGE = "UserInterface Message Prompt Display"

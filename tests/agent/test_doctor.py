@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
-from agent import doctor
+from agent import device_checks
 from agent.calendar_checks import SETTLED
 from agent.doctor import consult, examine
 from agent.findings import Finding, Part, Verdict, exit_code
@@ -48,10 +48,14 @@ def now() -> datetime:
 async def examined(
     installation: Installation,
     *parts: Part,
-    at: datetime = AT,
+    at: datetime | None = AT,
+    thorough: bool = False,
     progress: list[tuple[Part, int, int]] | None = None,
 ) -> list[Finding]:
-    """What is found, in its order; nothing of it may be a secret or a content."""
+    """What is found, in its order; nothing of it may be a secret or a content.
+
+    The simulated devices have the real time; `at` None is that, too.
+    """
     found: list[Finding] = []
     steps: list[tuple[Part, int, int]] = [] if progress is None else progress
     async with asyncio.timeout(30):
@@ -60,7 +64,8 @@ async def examined(
             parts or tuple(Part),
             tell=found.append,
             progress=lambda *step: steps.append(step),
-            now=lambda: at,
+            now=lambda: at or datetime.now(UTC),
+            thorough=thorough,
         )
     for secret in ("s3cret", CANARY, "Ada", "PRIVATE KEY", "ya29"):
         assert secret not in str(found)
@@ -212,7 +217,7 @@ async def test_the_running_daemon_is_asked_and_nobody_else(tmp_path):
         said = picture(devices=[device("connected", device=site.devices[0].room)])
         said["rooms"][0]["room"] = site.devices[0].room
         async with answering(installation, said):
-            found = await examined(installation, Part.DAEMON, Part.BROKER, Part.DEVICES)
+            found = await examined(installation, Part.DAEMON, Part.BROKER, Part.DEVICES, at=None)
         assert {each.verdict for each in found} == {Verdict.OK}
         assert site.devices[0].logins == 0
 
@@ -269,7 +274,7 @@ async def test_what_the_daemon_says_is_wrong_is_wrong(tmp_path):
 async def test_a_broker_that_lets_us_in_is_left_without_a_trace(tmp_path):
     async with Mosquitto(tmp_path / "broker", persistence=True) as broker:
         found = await examined(installed(tmp_path, broker_url=broker.url), Part.BROKER)
-        assert verdicts(found) == {broker.url: "ok", "commands": "ok"}
+        assert verdicts(found) == {broker.url: "ok", "commands": "ok", "publishing": "ok"}
         assert "MQTT 5" in one(found, "mqtt://").seen
         assert not any("mid" in line for line in broker.log if "PUBLISH" in line)
 
@@ -333,7 +338,7 @@ async def test_each_device_is_dialled_once_and_its_trouble_is_its_own(tmp_path):
             device_ca=tmp_path / "site" / "ca.pem",
         )
         steps: list[tuple[Part, int, int]] = []
-        found = await examined(installation, Part.DEVICES, progress=steps)
+        found = await examined(installation, Part.DEVICES, at=None, progress=steps)
         names = [each["room"] for each in described]
         assert one(found, names[0]).verdict is Verdict.OK
         assert "over websocket" in one(found, names[0]).seen
@@ -367,7 +372,7 @@ async def test_a_password_that_one_device_refuses_is_not_tried_at_the_others(tmp
 
 @pytest.mark.slow
 async def test_a_devices_time_begins_when_its_turn_comes(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "DEVICE_WITHIN_S", 3.0)
+    monkeypatch.setattr(device_checks, "DEVICE_WITHIN_S", 3.0)
 
     async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -389,7 +394,7 @@ async def test_a_devices_time_begins_when_its_turn_comes(tmp_path, monkeypatch):
         text = installation.config.read_text()
         assert "[devices]\n" in text
         installation.config.write_text(text.replace("[devices]\n", "[devices]\ndial_at_once = 1\n"))
-        found = await examined(installation, Part.DEVICES)
+        found = await examined(installation, Part.DEVICES, at=None)
     assert one(found, described[0]["room"]).verdict is Verdict.WRONG
     assert one(found, described[1]["room"]).verdict is Verdict.OK
 
@@ -856,7 +861,7 @@ async def test_the_command_answers_in_json_and_by_its_exit_code(tmp_path):
     code, out, err = await installation.ask("doctor", "--json", "--only", "file", "--only", "broker")
     told = [json.loads(line) for line in out.splitlines()]
     assert (code, err) == (os.EX_UNAVAILABLE, "")
-    assert [(each["part"], each["verdict"]) for each in told if each["verdict"] != "advice"] == [
+    assert [(each["part"], each["severity"]) for each in told if each["severity"] != "advice"] == [
         ("file", "ok"),
         ("broker", "wrong"),
     ]
@@ -876,7 +881,7 @@ async def test_what_the_daemon_reads_and_what_is_seen_from_here_agree(tenant):
             }:
                 await asyncio.sleep(0.1)
         code, out, _ = await installation.ask("doctor", "--json", "--only", "calendars")
-    told = {each["what"]: each["verdict"] for each in map(json.loads, out.splitlines())}
+    told = {each["what"]: each["severity"] for each in map(json.loads, out.splitlines())}
     assert told["Microsoft 365, in roomd"] == "ok"
     assert told["Microsoft 365, rooms"] == "ok"
     assert told["Microsoft 365, dale"] == "wrong"
@@ -897,13 +902,14 @@ async def test_beside_a_running_daemon_its_word_counts_and_no_device_is_dialled_
         logins = [each.logins for each in h.devices]
         code, out, _ = await h.ask("doctor", "--json")
         told = [json.loads(line) for line in out.splitlines()]
-        assert not [each for each in told if each["verdict"] == "wrong"]
+        assert not [each for each in told if each["severity"] == "wrong"]
         assert code == 0
         assert {each["part"] for each in told} == {part.value for part in Part}
         seen = {each["what"]: each["seen"] for each in told if each["part"] == "devices"}
         assert "listens on" in seen.pop("feedback")
-        assert seen.keys() == {each.room for each in h.devices}
-        assert all("over websocket" in each for each in seen.values())
+        assert seen.keys() >= {f"{each.room} ({each.host})" for each in h.devices}
+        heard = [each for what, each in seen.items() if not what.startswith("firmware ")]
+        assert all("over websocket" in each and "certificate" in each for each in heard)
         assert [each.logins for each in h.devices] == logins
 
 

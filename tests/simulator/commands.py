@@ -406,6 +406,11 @@ def _halfwake(device: Device, given: Given) -> Result:
     return {}
 
 
+def _sessions(device: Device, given: Given) -> Result:
+    """Who is there now. No source shows an answer; that there is a list of sessions is all to rely on."""
+    return {"Session": [{"id": number} for number, _ in enumerate([*device.visitors, *device.sessions], 1)]}
+
+
 def _boot(device: Device, given: Given) -> Result:
     device.reboot()
     return {}
@@ -439,6 +444,7 @@ _ACTS: Final[Mapping[str, Callable[[Device, Given], Result]]] = {
     "HttpFeedback Register": _register,
     "HttpFeedback Deregister": _deregister,
     "HttpFeedback Enable": _enable,
+    "Security Session List": _sessions,
     "Standby Activate": _activate,
     "Standby Deactivate": _deactivate,
     "Standby Halfwake": _halfwake,

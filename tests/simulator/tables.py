@@ -60,6 +60,7 @@ D      Peripherals Connect: HardwareInfo:str[0..100] ID!:str[1..100] Name:str[0.
        Type!:lit:AudioAmplifier|AudioMicrophone|Byod|Camera|ControlSystem|Other|TableExtender|TouchPanel|
        RoomScheduler|PersistentWebApp|VideoSwitcher
 ZABMCD Peripherals HeartBeat: ID!:str[1..100] Timeout:int[1..65535]=60
+ZABMCD Security Session List:
 ZABMCD Standby Activate:
 ZABMCD Standby Deactivate:
 ZABMCD Standby Halfwake:
