@@ -106,7 +106,7 @@ async def run(configuration: Configuration) -> None:
     """
     stop, reload = asyncio.Event(), asyncio.Event()
     for note in configuration.notes:
-        log.warning("configuration.note", note=note)
+        log.warning("configuration.noted", note=note)
     async with AsyncExitStack() as stack:
         stack.enter_context(_signals(stop, reload))
         try:
@@ -145,7 +145,7 @@ async def _listening(feedback: Feedback, receiver: Receiver, metrics: Metrics) -
             await stack.enter_async_context(listener)
         except OSError as error:  # also ssl.SSLError: the certificate
             log.error(
-                "feedback.not_listening",
+                "feedback.not_opened",
                 url=feedback.url or listener.url,
                 why=str(error),
                 mend="mend [feedback] in the configuration and reload roomd; until then devices are polled",

@@ -245,7 +245,7 @@ async def _answer(question: _Question, writer: asyncio.StreamWriter, inside: Ins
         case "calendars":
             await _say(writer, {"calendars": inside.calendars()})
         case "consent":
-            log.info("calendar.consented", service=question.service, requested_by=_caller(writer))
+            log.info("calendars.consented", service=question.service, requested_by=_caller(writer))
             await _say(writer, {"known": await inside.consent(question.service)})
         case "retry":
             log.info("outbox.retry_asked", requested_by=_caller(writer))

@@ -56,7 +56,7 @@ class Reloading:
         changes = difference(self._configuration, new, touched=touched)
         for note in new.notes:
             if note not in self._configuration.notes:
-                log.warning("configuration.note", note=note)
+                log.warning("configuration.noted", note=note)
         if not changes.nothing:
             await self._apply(changes)
         self._configuration, self._marks = changes.applied, marks

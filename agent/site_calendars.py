@@ -147,7 +147,7 @@ class Calendars:
             await stack.enter_async_context(listener)
         except OSError as error:  # also ssl.SSLError: the certificate
             log.error(
-                "push.not_listening",
+                "pushes.not_opened",
                 url=door.url,
                 why=str(error),
                 mend="mend [pushes] in the configuration and restart roomd; until then rooms are polled",

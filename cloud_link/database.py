@@ -415,7 +415,7 @@ class Database:
                 self._tell(_resolve, piece)
                 continue
             if stop_at_s is not None and time.monotonic() >= stop_at_s:
-                log.error("database.lost_jobs", path=str(self.path), jobs=len(jobs))
+                log.error("database.jobs_lost", path=str(self.path), jobs=len(jobs))
                 for job in jobs:
                     job.error = DatabaseClosed(f"{self.path} could not be written before the close")
                 self._tell(_resolve, jobs)
@@ -914,7 +914,7 @@ def _lay_ballast(directory: Path, count: int) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-        log.warning("database.no_ballast", path=str(path), why=str(error))
+        log.warning("database.ballast_missed", path=str(path), why=str(error))
 
 
 # ── rescuing ──────────────────────────────────────────────────────────────────────────────────────
@@ -1025,7 +1025,7 @@ def _salvage_outbox(connection: Connection, old: Connection, settled: dict[int, 
         saved += 1
     if rotten:
         log.error(
-            "database.rotten", envelopes=rotten, consequence="not carried over: their bytes have changed"
+            "database.envelopes_rotten", envelopes=rotten, consequence="not carried over: their bytes have changed"
         )
     return saved
 

@@ -439,7 +439,7 @@ class Forwarder:
         self._away_why = lost.why
         facts = {"why": lost.why, "code": lost.code, "rest_s": round(rest_s, 1), "connection": self._number}
         if not first and self._told_lost:
-            log.debug("broker.unreachable", **facts)
+            log.debug("broker.lost", **facts)
             return
         self._told_lost = True
         if lost.person:
@@ -636,7 +636,7 @@ class Forwarder:
         if not lane.answers or lane.elsewhere == one.place or topic == self._always_heard(lane, one):
             return False
         lane.elsewhere = one.place
-        log.warning("answer.goes_elsewhere", topic=topic, why=why, to=self._always_heard(lane, one))
+        log.warning("answer.redirected", topic=topic, why=why, to=self._always_heard(lane, one))
         return True
 
     def _suspect(self, lane: _Lane, one: Posted) -> None:
@@ -770,9 +770,9 @@ class Forwarder:
         if unheard != self._counts.unheard:
             self._counts.unheard = unheard
             if unheard:
-                log.warning("outbox.nobody_listens", mend="start the consumer, or check its subscriptions")
+                log.warning("outbox.unheard", mend="start the consumer, or check its subscriptions")
             else:
-                log.info("outbox.somebody_listens")
+                log.info("outbox.heard")
 
     def _take_back(self, lane: _Lane) -> None:
         if lane.sent is not None:

@@ -147,5 +147,5 @@ class Fleet:
                 bugs += 1
                 link.tally.bugs += 1
                 rest_s = spread(self._around.patience.after_bug, failures=bugs, luck=self._around.luck())
-                log.exception("device.bug", device=link.device.id, rest_s=round(rest_s, 1))
+                log.exception("link.crashed", device=link.device.id, rest_s=round(rest_s, 1))
                 await asyncio.sleep(rest_s)

@@ -180,7 +180,7 @@ class Link:
                 await self._converse()
             except BetterLine as error:  # no news for the room: the next conversation lists what came between
                 self.phase = moved(self.phase, Phase.RESTING)
-                log.info("device.better_line", device=self.device.id, transport=error.transport)
+                log.info("device.line_changed", device=self.device.id, transport=error.transport)
             except DeviceError as error:
                 rest = await self._failed(error)
             await self._rest(rest, credential)

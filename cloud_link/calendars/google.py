@@ -175,7 +175,7 @@ class Google:
         async for page in self._pages(Feature.ROOMS, path, asked, about=About.DIRECTORY):
             for raw in page.items:
                 if (resource := google_calendar.resource(raw)) is None:
-                    log.warning("google.room.unreadable")
+                    log.warning("google.room_skipped")
                 else:
                     found[resource.address] = resource
         return tuple(found[address] for address in sorted(found))
@@ -247,7 +247,7 @@ class Google:
                 else:
                     found[event.id] = event  # the same may come on two pages: the later counts
         if unreadable:
-            log.warning("google.events.unreadable", room=address, count=unreadable)
+            log.warning("google.events_skipped", room=address, count=unreadable)
         return found
 
     async def _entries(
@@ -268,7 +268,7 @@ class Google:
                 entries.append(entry)
         self._searched[address] = searched
         if unreadable:
-            log.warning("google.entries.unreadable", room=address, count=unreadable)
+            log.warning("google.entries_skipped", room=address, count=unreadable)
         return tuple(sorted(entries, key=lambda entry: (entry.starts_at, entry.ends_at, entry.entry_id)))
 
     async def _search(
@@ -282,7 +282,7 @@ class Google:
             except IntegrationError:
                 raise
             except CalendarError as error:
-                log.debug("google.description.unread", room=address, why=str(error))
+                log.debug("google.description_unread", room=address, why=str(error))
                 return entry
         searched[entry.entry_id] = before
         return google_calendar.joined(entry, before.join)

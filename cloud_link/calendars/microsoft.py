@@ -186,7 +186,7 @@ class Microsoft:
             before = len(found)
             for raw in page.value:
                 if (place := graph.place(raw)) is None:
-                    log.warning("microsoft.room.unreadable")
+                    log.warning("microsoft.room_skipped")
                 else:
                     found[place.address] = place
             skipped += len(page.value)
@@ -197,7 +197,7 @@ class Microsoft:
             else:
                 break
         if len(found) < counted:
-            log.warning("microsoft.rooms.short", found=len(found), counted=counted)
+            log.warning("microsoft.rooms_missed", found=len(found), counted=counted)
         return tuple(found[address] for address in sorted(found))
 
     @staticmethod
@@ -359,7 +359,7 @@ class Microsoft:
         if self._bodies:
             self._searched[room.address.lower()] = searched
         if unreadable:
-            log.warning("microsoft.entries.unreadable", room=room.address, count=unreadable)
+            log.warning("microsoft.entries_skipped", room=room.address, count=unreadable)
         return tuple(sorted(entries, key=lambda entry: (entry.starts_at, entry.ends_at, entry.entry_id)))
 
     async def _search(
@@ -377,7 +377,7 @@ class Microsoft:
             except IntegrationError:
                 raise
             except CalendarError as error:
-                log.debug("microsoft.body.unread", room=address, why=str(error))
+                log.debug("microsoft.body_unread", room=address, why=str(error))
                 return entry
             before = _Searched(change_key=change_key, join=join)
         searched[entry.entry_id] = before
@@ -514,7 +514,7 @@ class Microsoft:
         try:
             there = await self._in_span(address, span)
         except CalendarError as error:
-            log.warning("microsoft.booking.unchecked", room=address, why=str(error))
+            log.warning("microsoft.booking_unchecked", room=address, why=str(error))
             return made
         return await self._unless_second(address, made, there)
 
@@ -546,7 +546,7 @@ class Microsoft:
         own = next((each for each in there if each.id == made), None)
         if own is None or not any(each.order < own.order for each in there):
             return made
-        log.info("microsoft.booking.second", room=address)
+        log.info("microsoft.booking_doubled", room=address)
         try:
             await self._write("DELETE", address, _entry_path(address, made))
         except Gone:

@@ -121,7 +121,7 @@ class Orders:
         except (Transient, TimeoutError) as error:
             # Perhaps it was done all the same: only the calendar itself can tell now.
             why = str(error) or "no answer in time"
-            log.warning("calendars.order.unanswered", room=room, command=order.command, why=why)
+            log.warning("calendars.order_unanswered", room=room, command=order.command, why=why)
             writable.hint_room(room)
             return CalendarOrderUnanswered(calendar=order.calendar, command=order.command)
         except CalendarError as error:

@@ -198,7 +198,7 @@ class GoogleCalendars:
         try:
             buildings = await self.client.buildings()
         except CalendarError as error:  # they only help to tell names apart
-            log.info("google.buildings.unread", why=str(error))
+            log.info("google.buildings_unread", why=str(error))
         names = {building.building_id: building.name for building in buildings}
         return tuple(
             Named(

@@ -357,7 +357,7 @@ class Reader(Generic[Open]):
             return
         self._credential_at = now + CREDENTIAL_SEEN_EVERY
         if self._provider.access() != self._access:
-            log.info("calendars.credential.changed", service=self.service)
+            log.info("calendars.credential_changed", service=self.service)
             self._begin_anew()
             self._keep(self._forget_revocation)
 
@@ -422,7 +422,7 @@ class Reader(Generic[Open]):
                 return
             said = said_by(error, at=self._around.now(), luck=self._around.luck())
             if self._trouble is None:
-                log.info("calendars.directory.unread", service=self.service, why=str(error))
+                log.info("calendars.directory_unread", service=self.service, why=str(error))
             self._trouble = f"{error}; {error.mend}"
         else:
             matching = await asyncio.to_thread(match, self._named(), found, by_hand=self._by_hand)

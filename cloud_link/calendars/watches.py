@@ -402,7 +402,7 @@ class Watches(ABC, Generic[C, W]):
             leaving.failures += 1
             leaving.due_at = self._again_at(error, leaving.failures)
             if leaving.failures >= MOST_TRIES:
-                log.warning("push.left_over", service=self.service, why=str(error))
+                log.warning("pushes.left_over", service=self.service, why=str(error))
                 await self._forget(id_)
         else:
             self._answered(proven=False)
@@ -418,7 +418,7 @@ class Watches(ABC, Generic[C, W]):
         if room.watch is None:
             self._turn(room, pushed=False)
         told = log.warning if self._of_one_room(error) and room.failures == 1 else log.debug
-        told("push.refused", service=self.service, room=room.address, why=str(error), mend=error.mend)
+        told("pushes.refused", service=self.service, room=room.address, why=str(error), mend=error.mend)
 
     @staticmethod
     def _of_one_room(error: CalendarError) -> bool:
@@ -445,7 +445,7 @@ class Watches(ABC, Generic[C, W]):
         self._rest_until = until if self._rest_until is None else max(self._rest_until, until)
         if not isinstance(error, Throttled):
             if self._trouble is None:
-                log.warning("pushes.failing", service=self.service, why=str(error), mend=error.mend)
+                log.warning("pushes.failed", service=self.service, why=str(error), mend=error.mend)
             self._trouble = error
         return self._rest_until
 
@@ -460,7 +460,7 @@ class Watches(ABC, Generic[C, W]):
         self._rests = 0
         if self._trouble is not None:
             self._trouble = None
-            log.info("pushes.again", service=self.service)
+            log.info("pushes.resumed", service=self.service)
 
     def _turn(self, room: _Room[W], *, pushed: bool) -> None:
         if room.pushed is not pushed:
@@ -802,7 +802,7 @@ class GoogleWatches(Watches[Google, HeldChannel]):
     def _fell_silent(self, room: _Room[HeldChannel]) -> None:
         self._turn(room, pushed=False)
         if not self._is_silent:
-            log.warning("pushes.silent", service=self.service, room=room.address, mend=self._reach)
+            log.warning("pushes.missed", service=self.service, room=room.address, mend=self._reach)
         room.silent = True
 
     async def _let_go(self, client: Google, id_: str) -> None:

@@ -248,7 +248,7 @@ class Webex:
                 try:
                     one = read(item)
                 except ValueError:  # the others are not to suffer
-                    log.warning("webex.unreadable", what=path.strip("/"))
+                    log.warning("webex.entry_skipped", what=path.strip("/"))
                 else:
                     found[one.id] = one
             link = next_link(answer.headers.get("link", ""))

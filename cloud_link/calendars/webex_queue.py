@@ -175,7 +175,7 @@ class WebexQueue:
                 if not await self._poll(poll_url):
                     rest_s = self._pace.between_s
                 if trouble is not None:
-                    log.info("webex.queue.heard_again")
+                    log.info("webex.queue_resumed")
                     trouble = None
                     await self._listener.troubled(None)
             except (Revoked, CredentialWrong, ClockSkewed, Misconfigured):
@@ -187,7 +187,7 @@ class WebexQueue:
                 asked_s = error.retry_after_s if isinstance(error, Transient) else None
                 rest_s = max(asked_s or 0.0, self._pace.rest_s)
                 if trouble is None:
-                    log.warning("webex.queue.lost", why=str(error), rest_s=rest_s)
+                    log.warning("webex.queue_lost", why=str(error), rest_s=rest_s)
                 trouble = str(error)
                 await self._listener.troubled(error)
             await asyncio.sleep(rest_s)
@@ -197,7 +197,7 @@ class WebexQueue:
         batch = read_batch(await self._webex.poll(poll_url))
         if batch.unreadable:
             self.unreadable += batch.unreadable
-            log.warning("webex.queue.unreadable", count=batch.unreadable)
+            log.warning("webex.messages_skipped", count=batch.unreadable)
         for message in batch.messages:
             match message:
                 case StatusChanged():
@@ -253,13 +253,13 @@ class WebexQueue:
                 self._done.append(one.token)
         except Unsigned as error:
             self.forged += 1
-            log.warning("webex.queue.forged", why=str(error))
+            log.warning("webex.message_forged", why=str(error))
         except IntegrationError:
             raise
         except CalendarError as error:
             rest_s = self._rest_s(error, one.failed)
             if one.failed == 0:
-                log.warning("webex.action.put_off", why=str(error), rest_s=rest_s)
+                log.warning("webex.action_put_off", why=str(error), rest_s=rest_s)
             one.failed += 1
             one.due_at = asyncio.get_running_loop().time() + rest_s
             return False
@@ -269,7 +269,7 @@ class WebexQueue:
         try:
             await self._webex.report(self._listener.health())
         except Refused as error:
-            log.warning("webex.health.refused", why=str(error))
+            log.warning("webex.health_refused", why=str(error))
         except Transient as error:
             self._report_at = asyncio.get_running_loop().time() + self._rest_s(error, 0)
             return

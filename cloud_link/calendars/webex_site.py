@@ -662,7 +662,7 @@ class WebexSite:
         try:
             await session.webex.report(health)
         except Refused as error:
-            log.warning("webex.health.refused", why=str(error))
+            log.warning("webex.health_refused", why=str(error))
 
     def _until_look_s(self) -> float:
         if not self._heard:
@@ -721,7 +721,7 @@ class WebexSite:
                 "move the device in the file to the room where it is, or back in Control Hub"
             )
         for room in moved.keys() - self._moved.keys():
-            log.warning("webex.device_elsewhere", room=room, why=moved[room])
+            log.warning("webex.device_moved", room=room, why=moved[room])
         self._moved = moved
 
     def _link(self) -> None:
@@ -744,7 +744,7 @@ class WebexSite:
         self._hybrid = {room: each for room, each in self._hybrid.items() if room in linked}
         self._judge_due = {room: at for room, at in self._judge_due.items() if room in linked}
         for doubt in self._matching.doubts:
-            log.debug("webex.doubtful", room=doubt.one, why=doubt.why)
+            log.debug("webex.room_doubted", room=doubt.one, why=doubt.why)
 
     def _found(self, now: datetime) -> Iterator[tuple[RoomId, Said]]:
         linked = self.linked_workspaces
@@ -790,7 +790,7 @@ class WebexSite:
         before = self._hybrid.get(room)
         self._hybrid[room] = judged
         if before is None or before.phase is not judged.phase:
-            log.info("webex.hybrid", room=room, phase=judged.phase.value, mend=judged.mend)
+            log.info("webex.hybrid_judged", room=room, phase=judged.phase.value, mend=judged.mend)
         return True
 
     def _judge_soon(self, device: str) -> None:

@@ -38,7 +38,7 @@ warnings.warn("old ways")
 try:
     logs_in(secret)
 except ZeroDivisionError:
-    log.exception("device.bug", device="fjord")
+    log.exception("link.crashed", device="fjord")
     logging.getLogger("uvicorn.error").exception("no answer")
 thread = threading.Thread(target=logs_in, args=(secret,))
 thread.start()
@@ -58,7 +58,7 @@ EVENTS = [
     "device.connected",
     SAID,
     *["library.said"] * 2,
-    "device.bug",
+    "link.crashed",
     "library.said",
     *CRASHED,
 ]
@@ -98,7 +98,7 @@ def test_json_is_a_line_for_each_event_whoever_says_it(tmp_path):
     assert libraries["asyncssh"]["level"] == "warning"
     assert libraries["asyncio"]["words"] == "Exception in callback logs_in"
     for line in lines:
-        broke = line["event"] in {"device.bug", *CRASHED} and line.get("library") != "py.warnings"
+        broke = line["event"] in {"link.crashed", *CRASHED} and line.get("library") != "py.warnings"
         if broke and line.get("library") != "asyncssh":
             assert "logs_in" in line["exception"]
             assert "ZeroDivisionError" in line["exception"]
@@ -111,7 +111,7 @@ def test_words_are_told_from_what_others_say(tmp_path):
     begun = [line for line in text.splitlines() if not line.startswith("    ")]  # tracebacks are set in
     assert len(begun) == len(EVENTS)
     assert all(re.match(r"20\d\d-", line) for line in begun)
-    for words in ("device.bug", "device=fjord", "logs_in", "ZeroDivisionError", "roomd.crashed", "møte"):
+    for words in ("link.crashed", "device=fjord", "logs_in", "ZeroDivisionError", "roomd.crashed", "møte"):
         assert words in text
 
 

@@ -100,7 +100,7 @@ async def test_a_bug_over_one_device_stays_with_that_device(tmp_path):
                 assert "roomd" in ear.of(DeviceLost, clumsy.id)[0].why
                 assert not ear.of(DeviceLost, sound.id)
                 assert fleet.tally.bugs == 1
-    assert [entry["device"] for entry in logs if entry["event"] == "device.bug"] == [clumsy.id]
+    assert [entry["device"] for entry in logs if entry["event"] == "link.crashed"] == [clumsy.id]
 
 
 async def test_devices_come_and_go_while_the_fleet_runs(tmp_path):

@@ -155,7 +155,7 @@ async def test_it_comes_back_to_the_better_line_without_losing_the_room(simulate
             assert (await connected(ear, 2)).transport == "websocket"
             assert not ear.of(DeviceLost)
             assert not ear.of(DeviceRefused)
-    assert [one["transport"] for one in logs if one["event"] == "device.better_line"] == ["websocket"]
+    assert [one["transport"] for one in logs if one["event"] == "device.line_changed"] == ["websocket"]
 
 
 async def test_the_line_that_worked_is_tried_first(simulated, tmp_path):

@@ -250,7 +250,7 @@ async def test_microsoft_tells_of_changes_where_it_can_reach_us(tmp_path):
             assert [status for _, status in office.tenant.delivered] == [202]
             code = await h.roomd.stop()
             assert code == 0
-            assert "push.not_listening" not in h.roomd.log
+            assert "pushes.not_opened" not in h.roomd.log
             assert office.tenant.subscriptions, "it is found again by the next life"
 
 
@@ -263,7 +263,7 @@ async def test_a_door_that_cannot_be_opened_stops_nobody(tmp_path):
             tmp_path, rooms=0, haste=HURRY, tables=office.tables, links=links, bare=[("attic", "Attic")]
         ) as h:
             await h.listed("attic", "Design review")
-            assert "push.not_listening" in h.roomd.log
+            assert "pushes.not_opened" in h.roomd.log
             assert office.tenant.subscriptions == {}
             _, out, _ = await h.ask("calendars")
             assert "nobody can call at" in " ".join(out.split())

@@ -317,7 +317,7 @@ async def test_a_count_that_differs_is_said(
     stand.tenant.faults.count_off_by = off_by
     with structlog.testing.capture_logs() as logs:
         assert len(await client.rooms()) == 1
-    assert [each["event"] for each in logs] == ["microsoft.rooms.short"] * warned
+    assert [each["event"] for each in logs] == ["microsoft.rooms_missed"] * warned
 
 
 async def test_a_room_hidden_from_the_list_is_read_by_its_address(stand: Stand, client: Microsoft):
@@ -475,7 +475,7 @@ async def test_an_entry_that_cannot_be_read_spoils_no_other(stand: Stand, client
     stand.tenant.add(FJORD, "Plain", EIGHT, NINE)
     with structlog.testing.capture_logs() as logs:
         assert titles(await client.list_room(FJORD, WINDOW, OSLO)) == ["Plain"]
-    assert [(each["event"], each["count"]) for each in logs] == [("microsoft.entries.unreadable", 1)]
+    assert [(each["event"], each["count"]) for each in logs] == [("microsoft.entries_skipped", 1)]
 
 
 @pytest.mark.parametrize("body", ["<html>log in</html>", "", "[]", '{"value": 3}', '{"status": "ok"}'])
@@ -1186,7 +1186,7 @@ async def test_nobody_hears_of_descriptions_invitees_and_tokens(
             await nonsense
         told += traceback.format_exception(unread.value)
     out, err = capfd.readouterr()
-    assert "microsoft.entries.unreadable" in out + err
+    assert "microsoft.entries_skipped" in out + err
     logged = [record.getMessage() for record in caplog.records]
     assert canary not in "".join([*told, out, err, *logged])
     for request in stand.service.seen:

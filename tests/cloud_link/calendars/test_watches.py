@@ -672,7 +672,7 @@ async def test_an_address_that_google_does_not_call_is_no_matter_of_the_token(wo
             await site.pushed(site.fjord.address, site.lake.address)
             assert watches.trouble is None
     warned = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
-    assert warned == ["pushes.failing"]
+    assert warned == ["pushes.failed"]
 
 
 async def test_what_strangers_say_of_channels_changes_nothing(workspace):

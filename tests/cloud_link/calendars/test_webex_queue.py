@@ -352,7 +352,7 @@ async def test_an_action_that_cannot_be_done_for_now_makes_nobody_deaf(trouble: 
             hidden.clear()
             await site.told.until(lambda: site.told.actions == [ManifestApproved(version=3)])
             assert (site.told.troubles, site.told.anew_times) == ([], 1)
-    assert [entry["event"] for entry in logs] == ["webex.action.put_off"]
+    assert [entry["event"] for entry in logs] == ["webex.action_put_off"]
 
 
 async def test_an_action_waits_until_its_key_can_be_had(cloud, site):
@@ -406,7 +406,7 @@ async def test_trouble_that_lasts_is_told_once(cloud, site, bar):
             await cloud.say(cloud.status(bar, {"RoomAnalytics.PeopleCount.Current": 3}))
             await site.told.until(lambda: len(site.told.observations) == 1)
             await site.eventually(lambda: cloud.polling == 1)
-    assert [entry["event"] for entry in logs] == ["webex.queue.lost", "webex.queue.heard_again"]
+    assert [entry["event"] for entry in logs] == ["webex.queue_lost", "webex.queue_resumed"]
 
 
 async def test_a_poll_address_on_another_host_is_refused(cloud, site):
@@ -452,7 +452,7 @@ async def test_no_secret_and_nothing_private_gets_into_a_log_or_a_request(cloud,
             await cloud.say(cloud.health_check())
             await site.told.until(lambda: site.told.anew_times == 2)
             task.cancel()
-    assert [entry["event"] for entry in logs].count("webex.queue.lost") == 1
+    assert [entry["event"] for entry in logs].count("webex.queue_lost") == 1
     everything = "\n".join([*shown, repr(logs), caplog.text])
     access = await site.tokens.token()
     for secret in ("CANARY", cloud.client_secret, cloud.refresh_token, access):

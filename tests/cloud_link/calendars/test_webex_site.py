@@ -445,7 +445,7 @@ async def test_a_device_that_control_hub_has_in_another_workspace_is_said(cloud,
             here.later = timedelta(hours=4)
             await here.until(lambda: "in no workspace" in (room_of(here).why or ""))
     said = [each["event"] for each in logs]
-    assert said.count("webex.device_elsewhere") == 2
+    assert said.count("webex.device_moved") == 2
 
 
 class Deaf:
