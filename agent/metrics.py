@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import resource
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
-from prometheus_client import ProcessCollector
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -36,6 +37,7 @@ from agent.core.model import (
     RoomId,
     Transport,
 )
+from agent.telemetry import memory_bytes
 from cloud_link import forwarder, outbox
 from cloud_link.contract import RoomReach
 from cloud_link.delivery import Durations, Ending, Verdict
@@ -109,7 +111,7 @@ class Metrics:
         self._doors: dict[str, tuple[Counts, ...]] = {}
         self._shut: dict[str, Counter[str]] = {}  # what was counted at doors that stand no more, by name
         self._certificates: dict[Path, tuple[int, float]] = {}
-        self._process = ProcessCollector(registry=None)
+        self._started_at_s = time.time()
 
     def counted(self, steps: Iterable[Step]) -> None:
         """These are on disk; called for every transaction, so it costs next to nothing."""
@@ -137,10 +139,11 @@ class Metrics:
         return await asyncio.to_thread(self._written, measured, facts)
 
     def _written(self, measured: Measured, facts: Mapping[tuple[RoomId, FactKind], int]) -> bytes:
-        return generate_latest(_Collected([*self._told(measured, facts), *self._process.collect()]))
+        return generate_latest(_Collected(self._told(measured, facts)))
 
     def _told(self, measured: Measured, facts: Mapping[tuple[RoomId, FactKind], int]) -> Iterator[Metric]:
         yield InfoMetricFamily("roomd_build", "The running roomd.", self._info)
+        yield from self._process()
         yield from _house(measured)
         yield from _outbox(measured.stats, measured.line)
         yield from _broker(measured.line)
@@ -166,6 +169,24 @@ class Metrics:
         yield self._callers()
         if measured.certificates:
             yield self._expiries(measured.certificates)
+
+    def _process(self) -> Iterator[Metric]:
+        """As every exporter does; prometheus_client's own wants a /proc that our unit does not let us see."""
+        yield _gauge(
+            "process_start_time_seconds",
+            "When the process was started, as seconds since 1970.",
+            self._started_at_s,
+        )
+        yield _counter(
+            "process_cpu_seconds", "User and system time that the process used.", time.process_time()
+        )
+        yield _gauge("process_resident_memory_bytes", "What the process holds in memory.", memory_bytes())
+        yield _gauge(
+            "process_open_fds", "Open files and sockets.", len(list(Path("/proc/self/fd").iterdir()))
+        )
+        yield _gauge(
+            "process_max_fds", "As many as may be open.", resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        )
 
     def _commands(self, heard: Heard) -> Iterator[Metric]:
         came = CounterMetricFamily(
@@ -194,7 +215,7 @@ class Metrics:
             "Who called at a door of ours, and what became of it.",
             labels=("door", "outcome"),
         )
-        for door, sources in self._doors.items():
+        for door, sources in tuple(self._doors.items()):
             counts = Counter(self._shut[door])
             for each in sources:
                 for outcome, count in each().items():
