@@ -56,7 +56,7 @@ def glance(room: Room, *, now: datetime, zone: tzinfo) -> Glance:
     current = known.current or next((b for b in known.bookings if b.starts_at <= now), None)
     hold = standing_hold(room, now=now)
     condition = _condition(room, known, current, hold)
-    until = _until(room, known, condition, hold, now)
+    until = _until(room, known, condition, current, hold, now)
     return Glance(
         condition=condition,
         words=_words(room, known, current, condition, until, _Times(now=now, zone=zone)),
@@ -157,11 +157,11 @@ def _condition(room: Room, known: Agenda, current: Booking | None, hold: Hold | 
 
 
 def _until(
-    room: Room, known: Agenda, condition: Condition, hold: Hold | None, now: datetime
+    room: Room, known: Agenda, condition: Condition, current: Booking | None, hold: Hold | None, now: datetime
 ) -> datetime | None:
     match condition:
         case Condition.BOOKED | Condition.EMPTY:
-            end = now
+            end = now if current is None else current.ends_at
             for booking in known.bookings:  # those that follow without a gap keep it booked
                 if booking.starts_at <= end:
                     end = max(end, booking.ends_at)
