@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from agent import backup_commands, calendar_commands, ordering, outbox_commands
+from agent import backup_commands, calendar_commands, ordering, outbox_commands, support_commands
 from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configuration, wait_for
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ app.add_typer(ordering.app)
 app.add_typer(calendar_commands.app)
 app.add_typer(outbox_commands.app, name="outbox")
 app.add_typer(backup_commands.app)
+app.add_typer(support_commands.app)
 
 SWITCH_S = (
     0.001  # the writing thread waits so long for its turn while the event loop is busy; 5 ms unless told

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
@@ -334,6 +334,18 @@ def read(file: Path) -> Configuration:
         except (ValidationError, SettingsError):
             raise ConfigurationRefused(problems) from None
     return _Reader(file, content, problems).configuration()
+
+
+def known_keys() -> frozenset[str]:
+    """Every key that the file may have, of whatever table."""
+    models: list[type[BaseModel]] = [_File]
+    found: set[str] = set()
+    for model in models:  # grows on the way
+        found |= model.model_fields.keys()
+        for field in model.model_fields.values():
+            inside = (field.annotation, *get_args(field.annotation))
+            models += [each for each in inside if isinstance(each, type) and issubclass(each, BaseModel)]
+    return frozenset(found)
 
 
 def place_of_secret(file: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""What a broker would not take goes again when a person says so: late, with its old id and bytes, in order."""
+"""What a broker would not take goes again when a person says so: late, with its id and bytes, in order."""
 
 import json
 from pathlib import Path

@@ -1,0 +1,198 @@
+"""Puts other words in the place of names, the same word everywhere, so that anybody may read what is left."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from functools import partial
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What a name is of; its word begins so."""
+
+    SITE = "site"
+    AGENT = "agent"
+    ROOM = "room"
+    DEVICE = "device"
+    HOST = "host"
+    ADDRESS = "address"
+    USER = "user"
+    PERSON = "person"
+    TENANT = "tenant"
+    MACHINE = "machine"
+    PATH = "path"
+    ID = "id"
+    PRINT = "fingerprint"
+    SERIAL = "serial"
+    NAME = "name"
+    SECRET = "secret"  # noqa: S105 - the word stands in the place of one
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+COMMON: Final = _words(  # say nothing of anybody, and would make our own sentences unreadable
+    """roomd root admin administrator integrator user localhost true false none yes no on off auto room rooms
+    device devices agent agents site broker host https http mqtt mqtts wss ssh tcp tls the and not"""
+)
+PUBLIC_HOSTS: Final = _words(
+    """graph.microsoft.com login.microsoftonline.com graph.microsoft.us login.microsoftonline.us
+    dod-graph.microsoft.us microsoftgraph.chinacloudapi.cn login.chinacloudapi.cn www.googleapis.com
+    oauth2.googleapis.com admin.googleapis.com gmail.googleapis.com calendar.googleapis.com webexapis.com
+    xapi-a.wbx2.com developer.webex.com admin.webex.com"""
+)
+OURS: Final = (
+    "/etc/roomd",
+    "/var/lib/roomd",
+    "/run/roomd",
+    "/run/credentials",
+    "/usr/",
+    "/opt/roomd",
+    "/proc/",
+    "/dev/",
+)
+# Last labels that make a dotted word a host's name, and not one of our events or keys.
+_TOP: Final = (
+    "com|net|org|edu|gov|mil|int|info|biz|io|dev|app|cloud|local|lan|internal|intranet|corp|home|private|arpa|"
+    "example|test|invalid|localdomain|no|se|dk|fi|is|de|at|ch|nl|be|lu|fr|es|pt|it|uk|ie|pl|cz|eu|us|ca|au|nz|"
+    "jp|cn|in|sg|br|mx|za|ru|tr|kr|hk|tw"
+)
+
+_NO_VERSION: Final = r"(?<!firmware )(?<!roomos )(?<!version )(?<!ce)(?<!ce )"  # four numbers as well
+
+_PATTERNS: Final[Sequence[tuple[Kind, re.Pattern[str]]]] = (
+    (Kind.SECRET, re.compile(r"-----BEGIN [^-]+-----.*?(?:-----END [^-]+-----|\Z)", re.DOTALL)),
+    (Kind.SECRET, re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){1,4}")),
+    (Kind.SECRET, re.compile(r"(?i)\b(?:bearer|basic)\s+[\w.~+/=-]{8,}")),
+    (Kind.PERSON, re.compile(r"[\w.+'-]+@[\w-]+(?:\.[\w-]+)*")),
+    (Kind.PRINT, re.compile(r"(?i)\bsha256:[0-9A-Za-z+/:=-]{32,}")),
+    (Kind.PRINT, re.compile(r"\b(?:[0-9A-Fa-f]{2}:){19,31}[0-9A-Fa-f]{2}\b")),
+    (Kind.ADDRESS, re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b")),
+    (Kind.ADDRESS, re.compile(rf"(?i){_NO_VERSION}(?<![\w.])\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?![\w.]*\w)")),
+    (
+        Kind.ADDRESS,
+        re.compile(r"(?<![\w:])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)[0-9A-Fa-f:]{2,}(?:[0-9.]*)(?![\w:])"),
+    ),
+    (Kind.ID, re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b")),
+    (
+        Kind.HOST,
+        re.compile(rf"(?i)(?<![\w.@-])(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?:{_TOP})(?![\w-]|\.\w)"),
+    ),
+    (Kind.HOST, re.compile(r"(?<=://)[^\s/:\"'<>\[\]]+")),
+    (Kind.SERIAL, re.compile(r"\b[A-Z]{3}\d{4}[0-9A-Z]{4}\b")),
+    (Kind.ID, re.compile(r"(?<![\w+])(?=[\w+]*\d)(?=[\w+]*[A-Za-z])[\w+]{28,}={0,2}(?![\w+])")),
+)
+_PATH: Final = re.compile(r"(?<![\w/.:])/(?:[^\s/'\":,;()<>\[\]]+/)*[^\s/'\":,;()<>\[\]]+")
+_PLACE: Final = re.compile(r"\b(rooms|agents|sites)/([a-z0-9][a-z0-9-]*)")
+_PLACES: Final[Mapping[str, Kind]] = {"rooms": Kind.ROOM, "agents": Kind.AGENT, "sites": Kind.SITE}
+_MADE: Final = re.compile(rf"(?:{'|'.join(Kind)})-\d+(?:-\d+)?")
+SHORTEST: Final = 2  # a name of one letter is in every sentence, and says nothing
+
+
+class Disguise:
+    """Remembers which word stands for which name. A mutable class: names come up as one reads on."""
+
+    def __init__(self) -> None:
+        self.removed: Counter[Kind] = Counter()  # how often, by kind
+        self._words: dict[str, str] = {}  # by the name in small letters
+        self._counts: Counter[Kind] = Counter()
+        self._names: re.Pattern[str] | None = None
+
+    def know(self, kind: Kind, *names: str) -> str:
+        """These are all names of one thing, which gets a word; the word."""
+        known = [self._words[name.lower()] for name in names if name.lower() in self._words]
+        fresh = [name for name in names if name.lower() not in self._words and _tells(name)]
+        if known:
+            word = known[0]
+        elif not fresh:
+            return names[0] if names else ""
+        else:
+            self._counts[kind] += 1
+            word = "secret" if kind is Kind.SECRET else f"{kind}-{self._counts[kind]}"
+        for name in fresh:
+            self._words[name.lower()] = word
+            self._names = None
+        return word
+
+    @property
+    def things(self) -> Mapping[Kind, int]:
+        """How many of each kind have a word."""
+        return dict(self._counts)
+
+    def word(self, kind: Kind, name: str) -> str:
+        """The word for this whole text, whatever it is; a new one where it has none."""
+        text = name.strip()
+        if not text or text.lower() in COMMON or _MADE.fullmatch(text):
+            return text
+        self.removed[kind] += 1
+        return self._words.get(text.lower()) or self.know(kind, text) or str(kind)
+
+    def text(self, text: str) -> str:
+        """A sentence without names: those that are known, and what looks like one."""
+        text = _PATH.sub(self._path, text)
+        text = self._known(text)
+        for kind, pattern in _PATTERNS:
+            text = pattern.sub(partial(self._found, kind), text)
+        return _PLACE.sub(self._place, text)
+
+    def _known(self, text: str) -> str:
+        if self._names is None and self._words:
+            longest = sorted(self._words, key=len, reverse=True)
+            names = "|".join(re.escape(name) for name in longest)
+            self._names = re.compile(rf"(?<![^\W_])(?:{names})(?![^\W_])", re.IGNORECASE)
+        if self._names is None:
+            return text
+        return self._names.sub(self._replaced, text)
+
+    def _replaced(self, found: re.Match[str]) -> str:
+        word = self._words.get(found[0].lower(), "name")
+        self.removed[Kind(word.partition("-")[0])] += 1
+        return word
+
+    def _found(self, kind: Kind, found: re.Match[str]) -> str:
+        text = found[0]
+        if _MADE.fullmatch(text) or not _is_private(kind, text):
+            return text
+        return self.word(kind, text)
+
+    def _path(self, found: re.Match[str]) -> str:
+        path = found[0]
+        if path.startswith(OURS) or path.count("/") < 2:  # noqa: PLR2004 - /healthz says nothing
+            return path
+        return self.word(Kind.PATH, path.rstrip("."))
+
+    def _place(self, found: re.Match[str]) -> str:
+        place, name = found.groups()
+        return found[0] if _MADE.fullmatch(name) else f"{place}/{self.word(_PLACES[place], name)}"
+
+
+def without_names(value: object, disguise: Disguise) -> object:
+    """A JSON value whose texts are without names; its keys are ours."""
+    if isinstance(value, str):
+        return disguise.text(value)
+    if isinstance(value, Mapping):
+        return {str(key): without_names(each, disguise) for key, each in value.items()}
+    if isinstance(value, Iterable):
+        return [without_names(each, disguise) for each in value]
+    return value
+
+
+def _tells(name: str) -> bool:
+    return len(name) >= SHORTEST and name.lower() not in COMMON and not _MADE.fullmatch(name)
+
+
+def _is_private(kind: Kind, text: str) -> bool:
+    if kind is Kind.HOST:
+        return text.lower() not in PUBLIC_HOSTS | COMMON and not text.lower().startswith("this-machine")
+    if kind is Kind.ADDRESS:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            return re.fullmatch(r"(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}", text) is not None
+        return not address.is_loopback and not address.is_unspecified
+    return True
