@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from agent import backup_commands, calendar_commands, ordering, outbox_commands, support_commands
+from agent import (
+    backup_commands,
+    calendar_commands,
+    enroll_commands,
+    ordering,
+    outbox_commands,
+    support_commands,
+)
 from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configuration, wait_for
 
 if TYPE_CHECKING:
@@ -31,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(enroll_commands.app)
 app.add_typer(ordering.app)
 app.add_typer(calendar_commands.app)
 app.add_typer(outbox_commands.app, name="outbox")

@@ -267,7 +267,7 @@ async def _connect(host: str, port: int) -> socket.socket:
 
 
 async def _connection(
-    connected: socket.socket, login: _Login, **options: object
+    connected: socket.socket, login: asyncssh.SSHClient, **options: object
 ) -> asyncssh.SSHClientConnection:
     """Keys and log-in over a socket. Nothing of the account that roomd runs as counts: no file, no agent."""
     return await asyncssh.connect(
@@ -291,6 +291,36 @@ async def _connection(
         keepalive_count_max=1,
         **options,
     )
+
+
+async def shown_host_key(
+    host: str, port: int, *, connect_within_s: float, greet_within_s: float
+) -> str | None:
+    """The host key that is shown there, as it is pinned; None if nobody speaks SSH. No log-in is tried."""
+    shown = _Shown()
+    every = [algorithm for kind in _KEY_KINDS for algorithm in kind]
+    try:
+        async with asyncio.timeout(connect_within_s):
+            connected = await _connect(host, port)
+        with contextlib.closing(connected):
+            async with asyncio.timeout(greet_within_s):
+                await _connection(
+                    connected, shown, username="", known_hosts=([], [], []), server_host_key_algs=every
+                )
+    except (asyncssh.Error, OSError):
+        pass  # it always ends so: the key is seen, and refused
+    return shown.key
+
+
+class _Shown(asyncssh.SSHClient):
+    """Looks at one host key and goes."""
+
+    def __init__(self) -> None:
+        self.key: str | None = None
+
+    def validate_host_public_key(self, _host: str, _addr: str, _port: int, key: asyncssh.SSHKey) -> bool:
+        self.key = trust.host_key(key.public_data)
+        return False
 
 
 class _Login(asyncssh.SSHClient):
