@@ -217,8 +217,9 @@ async def house(
     """Everything up; roomd as well unless it shall start later. `strangers`: rooms at other hosts.
 
     `arrange` changes the devices, and what roomd is told of them, before it starts; with `feedback` roomd
-    listens for devices that call back; `page` are the lines of its table. `tables` writes the files of the calendars' tables into a directory;
-    `links` are one line more for a room, `bare` ids and names of rooms without a device.
+    listens for devices that call back; `page` are the lines of its table. `tables` writes the files of the
+    calendars' tables into a directory; `links` are one line more for a room, `bare` ids and names of rooms
+    without a device.
     """
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(
