@@ -41,10 +41,12 @@ def stuck(seen: Seen, *, patience_s: float) -> tuple[str, ...]:
     """
     refuses = seen.refused_s is not None and seen.refused_s <= patience_s
     found: list[str] = []
-    if seen.asked_s > patience_s and not refuses:
-        found.append(f"the database has finished nothing for {seen.asked_s:.0f} s")
-    elif seen.busy_s > patience_s and not refuses:
-        found.append(f"the rooms have been at what they heard for {seen.busy_s:.0f} s")
+    waited_s = max(seen.asked_s, seen.busy_s)
+    if waited_s > patience_s and not refuses:
+        who = (
+            "the database has finished nothing" if seen.asked_s else "the rooms have been at what they heard"
+        )
+        found.append(f"{who} for {waited_s:.0f} s")
     if seen.overdue_s > patience_s:
         found.append(f"the line to the broker has not moved for {seen.overdue_s:.0f} s")
     return tuple(found)

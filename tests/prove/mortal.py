@@ -3,16 +3,19 @@
 `PROVE_DIE_AT="before COMMIT:3"` is a `kill -9` when a commit is about to be made for the third time.
 `PROVE_HALT_AT="before COMMIT:3,after PUBACK:1"` is a SIGSTOP there, and after whatever ends that one, at the
 next. Whoever sends SIGCONT decides what has happened meanwhile.
+`PROVE_HANG=loop` has a part of it hang for ever from the next SIGUSR1 on: "loop", "writer" or "forwarder".
 `PROVE_HURRY` shortens rests and delays, and touches nothing else. The product knows nothing of this module.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import signal
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import ModuleType
@@ -20,6 +23,7 @@ from typing import Any, Final
 
 DIE_AT: Final = "PROVE_DIE_AT"
 HALT_AT: Final = "PROVE_HALT_AT"
+HANG: Final = "PROVE_HANG"
 HURRY: Final = "PROVE_HURRY"
 OURS: Final = ("agent", "cloud_link", "device_adapters")
 
@@ -366,6 +370,60 @@ def points() -> Mapping[str, Callable[[Doom], None]]:
     }
 
 
+# ── hanging ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Hang(Doom):
+    """Whoever passes by after the signal goes no further."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self._armed = False
+        signal.signal(signal.SIGUSR1, self._arm)
+
+    def _arm(self, *_: object) -> None:
+        self._armed = True
+
+    def pass_by(self) -> None:
+        if self._armed:
+            threading.Event().wait()
+
+
+class _Deaf(asyncio.Event):
+    """A wake-up that gets lost."""
+
+    def set(self) -> None:
+        pass
+
+
+def _hang_forwarder(hang: Hang) -> None:
+    from cloud_link import forwarder  # noqa: PLC0415
+
+    def lose(original: Callable[..., Any]) -> Callable[..., Any]:
+        def losing(self: Any, *values: Any) -> None:  # noqa: ANN401
+            original(self, *values)
+            if hang._armed:  # noqa: SLF001
+                self._event = _Deaf()
+
+        return losing
+
+    _wrap(forwarder.Forwarder, "_wake_at", lose)
+
+
+def _hang_loop(hang: Hang) -> None:
+    """Where the clock is looked at, four times a second."""
+    from agent import clock  # noqa: PLC0415
+
+    _before(hang, clock.Clock, "look")
+
+
+HANGS: Final[Mapping[str, Callable[[Hang], None]]] = {
+    "loop": _hang_loop,
+    "writer": lambda hang: _around_sql(hang, "COMMIT", after=False),
+    "forwarder": _hang_forwarder,
+}
+
+
 # ── haste ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -510,6 +568,8 @@ def main() -> None:
     if wanted := os.environ.pop(DIE_AT, ""):
         point, _, times = wanted.rpartition(":")
         points()[point](Doom(int(times)))
+    if wanted := os.environ.pop(HANG, ""):
+        HANGS[wanted](Hang())
     if wanted := os.environ.pop(HALT_AT, ""):
         named = [each.rpartition(":") for each in wanted.split(",")]
         halts = Halts([(point, int(times)) for point, _, times in named])
