@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from agent import (
     backup_commands,
@@ -30,8 +31,23 @@ if TYPE_CHECKING:
     from agent.findings import Finding
     from agent.settings import Configuration
 
+MORNING = (
+    "enroll check doctor run rooms events calendars link hold book release message resync"  # a newcomer's
+)
+LATER = "outbox backup restore support record schema"
+ORDER = f"{MORNING} {LATER}".split()
+
+
+class _InOrder(TyperGroup):
+    """The commands in the order in which a newcomer meets them."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # noqa: ARG002
+        return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
 app = typer.Typer(
     name="roomd",
+    cls=_InOrder,
     help="Keeps one conversation with every room device of a site, and tells the cloud over MQTT.",
     no_args_is_help=True,
     add_completion=False,
