@@ -685,12 +685,14 @@ class _Daemon:
 
     async def _tell_of_calendars(self, turned: IntegrationTurned) -> None:
         """A service's calendars stand otherwise: for the log, and for the cloud where it is news to it."""
-        level = log.info
+        facts = {"service": turned.service.value, "phase": turned.phase.value, "why": turned.why}
         if turned.phase is CalendarPhase.DEGRADED:
-            level = log.warning
+            log.warning("calendars.turned", **facts)
         elif turned.phase in FOR_A_PERSON:
-            level = log.error
-        level("calendars.turned", service=turned.service.value, phase=turned.phase.value, why=turned.why)
+            mend = f"see roomd calendars; when it is mended: roomd calendars connect {turned.service}"
+            log.error("calendars.turned", **facts, mend=mend)
+        else:
+            log.info("calendars.turned", **facts)
         told = envelope.calendars_turned(turned.service, turned.phase, why=turned.why, at=turned.at)
         if told is None or self._is_known(told):
             return

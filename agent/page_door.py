@@ -70,7 +70,7 @@ async def _open(door: _PageDoor, doors: AsyncExitStack) -> None:
     try:
         await doors.enter_async_context(door)
     except (OSError, SocketInUse) as error:  # also ssl.SSLError: the certificate
-        log.error("page.not_shown", at=door.name, why=str(error), mend=door.mend)
+        log.error("page.not_opened", at=door.name, why=str(error), mend=door.mend)
     else:
         log.info("page.shown", at=door.name)
 

@@ -49,7 +49,8 @@ class Reloading:
                 "reload.refused",
                 file=str(file),
                 problems=[str(problem) for problem in refused.problems],
-                consequence="roomd goes on as it was; mend the file and reload again",
+                consequence="roomd goes on as it was",
+                mend="mend the file and reload again",
             )
             return
         touched = {path for path, mark in marks.items() if self._marks.get(path, mark) != mark}
@@ -62,7 +63,7 @@ class Reloading:
         self._configuration, self._marks = changes.applied, marks
         if changes.waiting:
             log.warning(
-                "reload.waits",
+                "reload.put_off",
                 keys=list(changes.waiting),
                 mend="restart roomd to apply it; all else is applied",
             )

@@ -10,11 +10,13 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import structlog
 
@@ -61,13 +63,16 @@ def configure_logs(*, verbose: bool = False, form: LogForm = LogForm.AUTO) -> No
     if journal:
         shown += [_Prioritized(shown.pop())]
     level = logging.DEBUG if verbose else logging.INFO
+    sparing = [] if verbose else [_spared(Spare())]
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *stamped, *shown],
+        processors=[structlog.contextvars.merge_contextvars, *sparing, *stamped, *shown],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     lines = logging.StreamHandler(sys.stderr)
+    if not verbose:
+        lines.addFilter(_spared_library(Spare()))
     lines.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_as_a_librarys, *stamped],
@@ -79,6 +84,53 @@ def configure_logs(*, verbose: bool = False, form: LogForm = LogForm.AUTO) -> No
     sys.excepthook = _tell_of_crash
     threading.excepthook = _tell_of_crashed_thread
     sys.unraisablehook = _tell_of_unraisable
+
+
+BURST: Final = 12  # lines about one thing, one after another
+AGAIN_EVERY_S: Final = 3600.0
+KNOWN_AT_ONCE: Final = 8192  # things; the one that was quiet longest is forgotten first
+ABOUT: Final = ("device", "room", "service", "command", "file", "library")  # what a line is about
+ALWAYS: Final = frozenset({"critical"})
+
+
+class Spare:
+    """Lets some lines about one thing pass, and then one an hour: a day of trouble does not fill a disk."""
+
+    def __init__(self) -> None:
+        self._left: OrderedDict[Hashable, tuple[float, float, int]] = OrderedDict()
+
+    def unsaid(self, about: Hashable, now_s: float) -> int | None:
+        """How many lines before this one were not said; None: nor may this one be."""
+        left, at_s, unsaid = self._left.pop(about, (float(BURST), now_s, 0))
+        left = min(BURST, left + (now_s - at_s) / AGAIN_EVERY_S)
+        passes = left >= 1.0
+        self._left[about] = (left - passes, now_s, 0 if passes else unsaid + 1)
+        if len(self._left) > KNOWN_AT_ONCE:
+            self._left.popitem(last=False)
+        return unsaid if passes else None
+
+
+def _spared(spare: Spare) -> structlog.types.Processor:
+    """Drop what was said too often; who asks for details is told all of it."""
+
+    def spared(_logger: object, name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+        if name not in ALWAYS:
+            about = (event["event"], *[str(event[each]) for each in ABOUT if each in event])
+            unsaid = spare.unsaid(about, time.monotonic())
+            if unsaid is None:
+                raise structlog.DropEvent
+            if unsaid:
+                event["unsaid"] = unsaid
+        return event
+
+    return spared
+
+
+def _spared_library(spare: Spare) -> Callable[[logging.LogRecord], bool]:
+    def passes(record: logging.LogRecord) -> bool:
+        return spare.unsaid((record.name, record.lineno), time.monotonic()) is not None
+
+    return passes
 
 
 def _is_journal(stream: TextIO) -> bool:
@@ -220,4 +272,4 @@ def notify(message: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
             line.sendto(message.encode(), address)
     except OSError as error:
-        log.warning("systemd.unheard", why=str(error))
+        log.warning("systemd.unheard", why=str(error), mend="see that NOTIFY_SOCKET is systemd's own")

@@ -110,8 +110,8 @@ class Watchdog:
 
     def _tell(self, *, watched: bool) -> None:
         if self.stuck and not self._told:
-            consequence = "systemd will restart roomd if it stays so" if watched else "restart roomd"
-            log.critical("roomd.stuck", why="; ".join(self.stuck), consequence=consequence)
+            mend = "none: systemd restarts roomd if it stays so" if watched else "restart roomd"
+            log.critical("roomd.stuck", why="; ".join(self.stuck), mend=mend)
         elif self._told and not self.stuck:
-            log.warning("roomd.moves_again")
+            log.warning("roomd.recovered")
         self._told = bool(self.stuck)

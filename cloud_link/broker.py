@@ -698,7 +698,7 @@ class Connection:
         if message.qos == 0:
             if len(self.incoming) < INCOMING_AT_MOST:
                 return True
-            log.warning("broker.message_dropped", topic=message.topic, consequence="dropped: it came with QoS 0")
+            log.warning("broker.message_dropped", topic=message.topic, consequence="it came with QoS 0")
             return False
         self._unacknowledged += 1
         if self._unacknowledged >= INCOMING_AT_MOST and not self._deaf and self._reader is not None:

@@ -79,6 +79,7 @@ SHORTEST_REST_S: Final = 0.05
 LONGEST_REST_S: Final = 2.0  # a disk that is full now may have room in a moment
 ROOMY_BYTES: Final = 16 * 1024 * 1024  # a disk with so much free is not full
 BALLAST_AGAIN_S: Final = 60.0
+MAKE_ROOM: Final = "make room on the disk of the state directory"
 STUCK_AT_CLOSE_S: Final = 2.0
 QUARANTINED_AT_MOST: Final = 3  # files kept for a person; the oldest goes
 PROBES_AT_MOST: Final = 2_000_000  # rows looked for one by one between two damaged places
@@ -331,7 +332,12 @@ class Database:
             self._work(connection)
         except BaseException as error:  # noqa: BLE001 (told to everybody who waits)
             ended = error
-            log.error("database.failed", path=str(self.path), why=str(error))
+            log.error(
+                "database.failed",
+                path=str(self.path),
+                why=str(error),
+                mend="roomd is started again and saves what can be read; see that the disk is sound",
+            )
         finally:
             self._ended = ended or DatabaseClosed(f"{self.path} is closed")
             with contextlib.suppress(sqlite3.Error, OSError):
@@ -350,7 +356,7 @@ class Database:
                 raise DiskRefuses(self._why_not(error)) from error
             ballast.unlink()
             self._ballast_spent_at_s = time.monotonic()
-            log.error("database.ballast_spent", path=str(self._directory), why=str(error))
+            log.error("database.ballast_spent", path=str(self._directory), why=str(error), mend=MAKE_ROOM)
             try:
                 return _open_or_rescue(self._directory, self._limits, self._new_epoch)
             except (sqlite3.OperationalError, OSError) as again:
@@ -415,7 +421,7 @@ class Database:
                 self._tell(_resolve, piece)
                 continue
             if stop_at_s is not None and time.monotonic() >= stop_at_s:
-                log.error("database.jobs_lost", path=str(self.path), jobs=len(jobs))
+                log.error("database.jobs_lost", path=str(self.path), jobs=len(jobs), mend=MAKE_ROOM)
                 for job in jobs:
                     job.error = DatabaseClosed(f"{self.path} could not be written before the close")
                 self._tell(_resolve, jobs)
@@ -458,6 +464,7 @@ class Database:
                 why=str(error),
                 code=getattr(error, "sqlite_errorname", None),
                 consequence="nothing is lost; what comes waits in memory",
+                mend=MAKE_ROOM if full else "see that the disk is sound and can be written",
             )
         else:
             log.debug("database.stuck", path=str(self.path), why=str(error))
@@ -470,7 +477,10 @@ class Database:
                 (self._directory / BALLAST).unlink()
                 self._ballast_spent_at_s = time.monotonic()
                 log.error(
-                    "database.ballast_spent", path=str(self._directory), bytes=self._limits.ballast_bytes
+                    "database.ballast_spent",
+                    path=str(self._directory),
+                    bytes=self._limits.ballast_bytes,
+                    mend=MAKE_ROOM,
                 )
 
     def _note_recovery(self) -> None:
@@ -657,7 +667,12 @@ def _open_or_rescue(
         try:
             connection, epoch = _open_sound(directory, limits, new_epoch)
         except _Damaged as damage:
-            log.error("database.damaged", path=str(directory / FILE), why=str(damage))
+            log.error(
+                "database.damaged",
+                path=str(directory / FILE),
+                why=str(damage),
+                mend="what can be read is saved now; see that the disk is sound",
+            )
             _begin_rescue(directory, str(damage))
         else:
             _mark_in_use(directory)
@@ -722,7 +737,7 @@ def _open_sound(directory: Path, limits: Limits, new_epoch: Callable[[], str]) -
     if used and path.exists() and not path.with_name(FILE + "-wal").exists():
         raise _Damaged("its write-ahead log is gone: what was written last is lost")
     if used and not path.exists():
-        log.error("database.gone", path=str(path))
+        log.error("database.gone", path=str(path), mend="if a backup was kept: stop roomd, roomd restore")
     if path.exists() and path.stat().st_size == 0:
         raise _Damaged("the file is empty")
     if path.exists():
@@ -971,7 +986,11 @@ def _salvage(connection: Connection, quarantined: Path, *, reason: str) -> Reset
                 (counter if counter is not None and counter.isdigit() else str(int(time.time())),),
             )
     except sqlite3.Error as error:
-        log.error("database.salvage_ended_early", why=str(error))
+        log.error(
+            "database.salvage_ended_early",
+            why=str(error),
+            mend=f"what was not read lies in {quarantined}; devices are compared anew",
+        )
     reset = Reset(
         previous_epoch=previous_epoch,
         salvaged=salvaged,
@@ -1025,7 +1044,10 @@ def _salvage_outbox(connection: Connection, old: Connection, settled: dict[int, 
         saved += 1
     if rotten:
         log.error(
-            "database.envelopes_rotten", envelopes=rotten, consequence="not carried over: their bytes have changed"
+            "database.envelopes_rotten",
+            envelopes=rotten,
+            consequence="not carried over: their bytes have changed",
+            mend="see that the disk is sound; the cloud compares anew",
         )
     return saved
 

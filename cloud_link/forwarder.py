@@ -259,6 +259,7 @@ class Forwarder:
         self._leaving = False  # for another broker
         self._turned = asyncio.Event()  # ends a rest
         self._back_at_s = inf  # when something is to be heard of the line at the latest
+        self._retained_refused: set[str] = set()  # topics of which that was told
         self._told_lost = False
         self._away_why: str | None = None
         self._counts = _Counts()
@@ -693,9 +694,12 @@ class Forwarder:
             elif isinstance(token, str):
                 if verdict in {Verdict.SETTLED, Verdict.UNHEARD}:
                     self.retained.acknowledged(token)
+                    self._retained_refused.discard(token)
                 else:
                     rest_s = self._conduct.rest.longest_s
-                    log.warning("retained.refused", topic=token, code=code, rest_s=rest_s)
+                    tell = log.debug if token in self._retained_refused else log.warning
+                    tell("retained.refused", topic=token, code=code, rest_s=rest_s)
+                    self._retained_refused.add(token)
                     self.retained.refused(token, not_before_s=now_s + rest_s)
 
     def _judge(self, lane: _Lane, verdict: Verdict, code: int, now_s: float) -> None:
@@ -760,7 +764,12 @@ class Forwarder:
                 self._status_failures += 1
                 rest_s = self._conduct.rest.after(self._status_failures, self._luck())
                 if self._status_failures == 1:
-                    log.error("broker.birth_refused", topic=self._agent.status_topic, code=code)
+                    log.error(
+                        "broker.birth_refused",
+                        topic=self._agent.status_topic,
+                        code=code,
+                        mend="grant the right to publish there, retained; nothing is sent before",
+                    )
                 self._paused = True
                 self._loop.call_at(now_s + rest_s, self._go_on)
             case _:
@@ -954,6 +963,7 @@ class Forwarder:
             topic=envelope.topic,
             code=code,
             why=reason.value,
+            mend="mend the broker's limit or topic, and then: roomd outbox retry",
         )
         self._counts.dead_letters += 1
         recorded, teller = outbox.moment_now(), self._agent.teller

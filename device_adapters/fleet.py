@@ -25,6 +25,9 @@ DIAL_AT_ONCE = (
 )
 
 
+REPORT = "an error in roomd: report it with these lines; the device is dialled again by itself"
+
+
 def _utc() -> datetime:
     return datetime.now(UTC)
 
@@ -147,5 +150,5 @@ class Fleet:
                 bugs += 1
                 link.tally.bugs += 1
                 rest_s = spread(self._around.patience.after_bug, failures=bugs, luck=self._around.luck())
-                log.exception("link.crashed", device=link.device.id, rest_s=round(rest_s, 1))
+                log.exception("link.crashed", device=link.device.id, rest_s=round(rest_s, 1), mend=REPORT)
                 await asyncio.sleep(rest_s)

@@ -377,7 +377,7 @@ class WebexSite:
         try:
             await asyncio.to_thread(self._file.wipe, gone)
         except Transient as error:  # its refresh token is dead in any case
-            log.error("webex.grant_not_wiped", why=str(error))
+            log.error("webex.grant_not_wiped", why=str(error), mend=error.mend)
 
     async def _rest(self) -> None:
         """Until a session may be begun: another activation code or a person's word ends it."""
