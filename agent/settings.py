@@ -781,7 +781,8 @@ class _Reader:
         host, port = None, PAGE_PORT
         if table.listen is not False:
             host, port = self._host("page.listen", table.listen, port=PAGE_PORT)
-            self._guarded(host)
+            if not any(problem.key == "page.listen" for problem in self.problems):
+                self._guarded(host)
         if host is None and path is None:
             return None
         return Page(
