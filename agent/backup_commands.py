@@ -40,6 +40,8 @@ def backup(
     configuration = read_configuration(config)
     if file.is_dir():
         fail(f"{file} is a directory: name a file in it", os.EX_USAGE)
+    if not file.parent.is_dir():
+        fail(f"{file.parent} is no directory: name a file in one that is there", os.EX_USAGE)
     directory = configuration.state_directory
     try:
         if file.exists():
@@ -120,6 +122,8 @@ def restore(
             "Start roomd and let it deliver them, or give --force: they are kept aside. Nothing was changed",
             os.EX_TEMPFAIL,
         )
+    except FileNotFoundError:
+        fail(f"{file} is not there: name a file that `roomd backup` has written", os.EX_NOINPUT)
     except OSError as error:
         fail(f"{error.filename or file}: {error.strerror or error}. Run with sudo", os.EX_NOPERM)
     copied = done.copied

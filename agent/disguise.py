@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from typing import Final
@@ -87,10 +87,10 @@ _PATTERNS: Final[Sequence[tuple[Kind, re.Pattern[str]]]] = (
     (Kind.SERIAL, re.compile(r"\b[A-Z]{3}\d{4}[0-9A-Z]{4}\b")),
     (Kind.ID, re.compile(r"(?<![\w+])(?=[\w+]*\d)(?=[\w+]*[A-Za-z])[\w+]{28,}={0,2}(?![\w+])")),
 )
-_PATH: Final = re.compile(r"(?<![\w/.:])/(?:[^\s/'\":,;()<>\[\]]+/)*[^\s/'\":,;()<>\[\]]+")
+_PATH: Final = re.compile(r"(?<![\w/.:>])/(?:[^\s/'\":,;()<>\[\]]+/)*[^\s/'\":,;()<>\[\]]+")
 _PLACE: Final = re.compile(r"\b(rooms|agents|sites)/([a-z0-9][a-z0-9-]*)")
 _PLACES: Final[Mapping[str, Kind]] = {"rooms": Kind.ROOM, "agents": Kind.AGENT, "sites": Kind.SITE}
-_MADE: Final = re.compile(rf"(?:{'|'.join(Kind)})-\d+(?:-\d+)?")
+_MADE: Final = re.compile(rf"(<(?:{'|'.join(Kind)})(?:-\d+)?>)")  # no id and hardly a name looks like this
 SHORTEST: Final = 2  # a name of one letter is in every sentence, and says nothing
 
 
@@ -113,7 +113,7 @@ class Disguise:
             return names[0] if names else ""
         else:
             self._counts[kind] += 1
-            word = "secret" if kind is Kind.SECRET else f"{kind}-{self._counts[kind]}"
+            word = "<secret>" if kind is Kind.SECRET else f"<{kind}-{self._counts[kind]}>"
         for name in fresh:
             self._words[name.lower()] = word
             self._names = None
@@ -130,15 +130,15 @@ class Disguise:
         if not text or text.lower() in COMMON or _MADE.fullmatch(text):
             return text
         self.removed[kind] += 1
-        return self._words.get(text.lower()) or self.know(kind, text) or str(kind)
+        return self._words.get(text.lower()) or self.know(kind, text)
 
     def text(self, text: str) -> str:
         """A sentence without names: those that are known, and what looks like one."""
         text = _PATH.sub(self._path, text)
-        text = self._known(text)
+        text = _between(text, self._known)
         for kind, pattern in _PATTERNS:
-            text = pattern.sub(partial(self._found, kind), text)
-        return _PLACE.sub(self._place, text)
+            text = _between(text, partial(pattern.sub, partial(self._found, kind)))
+        return _between(text, partial(_PLACE.sub, self._place))
 
     def _known(self, text: str) -> str:
         if self._names is None and self._words:
@@ -150,13 +150,13 @@ class Disguise:
         return self._names.sub(self._replaced, text)
 
     def _replaced(self, found: re.Match[str]) -> str:
-        word = self._words.get(found[0].lower(), "name")
-        self.removed[Kind(word.partition("-")[0])] += 1
+        word = self._words[found[0].lower()]
+        self.removed[Kind(word.strip("<>").partition("-")[0])] += 1
         return word
 
     def _found(self, kind: Kind, found: re.Match[str]) -> str:
         text = found[0]
-        if _MADE.fullmatch(text) or not _is_private(kind, text):
+        if not _is_private(kind, text):
             return text
         return self.word(kind, text)
 
@@ -168,7 +168,14 @@ class Disguise:
 
     def _place(self, found: re.Match[str]) -> str:
         place, name = found.groups()
-        return found[0] if _MADE.fullmatch(name) else f"{place}/{self.word(_PLACES[place], name)}"
+        return f"{place}/{self.word(_PLACES[place], name)}"
+
+
+def _between(text: str, change: Callable[[str], str]) -> str:
+    """What stands between the words that were put in already."""
+    pieces = _MADE.split(text)
+    pieces[::2] = [change(piece) for piece in pieces[::2]]
+    return "".join(pieces)
 
 
 def without_names(value: object, disguise: Disguise) -> object:
@@ -183,12 +190,12 @@ def without_names(value: object, disguise: Disguise) -> object:
 
 
 def _tells(name: str) -> bool:
-    return len(name) >= SHORTEST and name.lower() not in COMMON and not _MADE.fullmatch(name)
+    return len(name) >= SHORTEST and name.lower() not in COMMON
 
 
 def _is_private(kind: Kind, text: str) -> bool:
     if kind is Kind.HOST:
-        return text.lower() not in PUBLIC_HOSTS | COMMON and not text.lower().startswith("this-machine")
+        return text.lower() not in PUBLIC_HOSTS | COMMON
     if kind is Kind.ADDRESS:
         try:
             address = ipaddress.ip_address(text)

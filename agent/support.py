@@ -130,7 +130,7 @@ class Bundle:
             "files": {name: len(content) for name, content in self.files.items()},
             "missing": self.missing,
             "replaced": self.removed,
-            "words": "room-1 is the first room of the configuration, host-1 the first host in it, and so on; "
+            "words": "<room-1> is the first room of the configuration, <host-1> its first host, and so on; "
             "the same name has the same word in every file",
             "never_in_it": "titles, organizers, join links, texts on screens, tokens, passwords, keys, "
             "certificates, envelopes, recordings",
@@ -214,7 +214,7 @@ class _Keeper:
         self.bundle.files[name] = "".join(f"{line}\n" for line in told).encode()
 
     def missing(self, name: str, why: str) -> None:
-        self.bundle.missing[name] = self.disguise.text(why)
+        self.bundle.missing[name] = self.disguise.text(" ".join(why.split()))
 
 
 # ── the configuration ─────────────────────────────────────────────────────────────────────────────
@@ -285,7 +285,6 @@ def _meet_others(disguise: Disguise) -> None:
 
 def _configuration(tables: Json, disguise: Disguise) -> object:
     """Its shape: keys, numbers and switches as they are, words in the place of names, no paths of secrets."""
-
     ours = known_keys()
 
     def told(path: str, value: object) -> object:

@@ -42,8 +42,8 @@ def support(
 
     In it are the shape of the configuration, what the doctor finds, how the daemon, its outbox, service and
     machine stand, and the log's last lines. Names of rooms, hosts, people and the site are replaced, the same
-    name by the same word everywhere: room-1 is the first room of the configuration. Titles, texts on screens,
-    secrets and what was told to the cloud are never in it.
+    name by the same word everywhere: <room-1> is the first room of the configuration. Titles, texts on
+    screens, secrets and what was told to the cloud are never in it.
     """
     import structlog
 

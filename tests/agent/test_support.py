@@ -166,17 +166,17 @@ async def test_what_is_left_says_how_it_stands(installation: Installation):
     await installation.ask("support", "-o", str(file), "--quick")
     files = {Path(name).name: content.decode() for name, content in unpacked(file).items()}
     tables = json.loads(files["configuration.json"])["tables"]
-    assert tables["mqtt"]["url"] == "mqtts://host-3:8883"
-    assert [room["id"] for room in tables["rooms"]] == ["room-1", "room-2"]
-    assert tables["rooms"][0]["name"] == "room-1"
-    assert tables["rooms"][0]["devices"][0]["host"] == "host-1:8443"
+    assert tables["mqtt"]["url"] == "mqtts://<host-3>:8883"
+    assert [room["id"] for room in tables["rooms"]] == ["<room-1>", "<room-2>"]
+    assert tables["rooms"][0]["name"] == "<room-1>"
+    assert tables["rooms"][0]["devices"][0]["host"] == "<host-1>:8443"
     assert tables["mqtt"]["password_file"] == "(a file)"
-    assert tables["site"] == {"id": "site-1", "timezone": "Europe/Oslo", "privacy": "plain"}
+    assert tables["site"] == {"id": "<site-1>", "timezone": "Europe/Oslo", "privacy": "plain"}
     journal = [json.loads(line) for line in files["journal.jsonl"].splitlines()]
     assert journal[0]["event"] == "device.lost"
-    assert journal[0]["why"] == "host-1 does not answer"
+    assert journal[0]["why"] == "<host-1> does not answer"
     assert journal[1]["rest_s"] == 1.5
-    assert journal[4]["why"] == "host-3: refused"
+    assert journal[4]["why"] == "<host-3>: refused"
     assert journal[7]["frames"] == ["agent/daemon.py:7 live"]
     assert journal[7]["raised"] == ["ValueError"]
     assert json.loads(files["service.json"])["NRestarts"] == "3"
@@ -193,7 +193,7 @@ async def test_it_can_be_looked_at_before_it_is_written(installation: Installati
     assert "nothing was written" in out
     assert "journal.jsonl" in out
     code, out, _ = await installation.ask("support", "--show", "configuration.json", "--quick")
-    assert (code, json.loads(out)["tables"]["site"]["id"]) == (0, "site-1")
+    assert (code, json.loads(out)["tables"]["site"]["id"]) == (0, "<site-1>")
     code, _, err = await installation.ask("support", "--show", "nonsense", "--quick")
     assert code == os.EX_USAGE
     assert "journal.jsonl" in err
