@@ -222,6 +222,8 @@ class _Enrolment:
             login=self._accounts.keys,
             ssh_port=None if wishes.ssh_port in {None, usual} else wishes.ssh_port,
         )
+        if not any(visit.introduction is not None and visit.outcome in TALKED for visit in visits):
+            return []
         additions = called(self._text, [each for each in found if isinstance(each, Addition)])
         others: list[Change] = [each for each in found if not isinstance(each, Addition)]
         return [*wishes.tables, *(self._accounts.defaults() if additions else ()), *others, *additions]

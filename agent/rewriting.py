@@ -41,12 +41,14 @@ def need_replaceable(file: Path) -> None:
     """NotReplaced if this user could not put another file there: better known before devices are asked."""
     there = _resolved(file)
     directory = there.parent
-    if not directory.is_dir():
-        raise NotReplaced(f"there is no directory {directory}: install -d -m 0750 {directory}")
     try:
-        status: os.stat_result | None = there.stat()
-    except FileNotFoundError:
-        status = None
+        if not directory.is_dir():
+            raise NotReplaced(f"there is no directory {directory}: install -d -m 0750 {directory}")
+        status = there.stat() if there.exists() else None
+    except PermissionError:
+        raise NotReplaced(
+            f"this user may not look into {directory}: run with sudo", code=os.EX_NOPERM
+        ) from None
     if status is not None and not status.st_mode & WRITABLE:
         raise NotReplaced(f"{there} is write-protected: chmod u+w {there}", code=os.EX_NOPERM)
     user = os.geteuid()
@@ -89,11 +91,11 @@ def replace_with(file: Path, *, before: str | None, after: str) -> None:
         raise NotReplaced(f"{file} was changed meanwhile, and is left as it is: run this again")
     try:
         known = {(each.key, each.what) for each in _problems_of_text(there, before or "")}
-        fresh = _beside(there, after)
+        fresh = _beside(there, after, "new")
         try:
             _need_no_worse(file, fresh, known)
             if before is not None:
-                _beside(there, before).replace(there.with_name(f"{there.name}.bak"))
+                _beside(there, before, "old").replace(there.with_name(f"{there.name}.bak"))
             fresh.replace(there)
         except BaseException:
             fresh.unlink(missing_ok=True)
@@ -111,16 +113,16 @@ def _need_no_worse(file: Path, fresh: Path, known: Collection[tuple[str, str]]) 
 
 
 def _problems_of_text(there: Path, text: str) -> Sequence[Problem]:
-    fresh = _beside(there, text)
+    fresh = _beside(there, text, "old")
     try:
         return problems_of(fresh)
     finally:
         fresh.unlink(missing_ok=True)
 
 
-def _beside(there: Path, text: str) -> Path:
+def _beside(there: Path, text: str, role: str) -> Path:
     """A new file beside this one, with its owner, group and mode; flushed to the disk."""
-    fresh = there.with_name(f".{there.name}.{os.getpid()}")
+    fresh = there.with_name(f".{there.name}.{os.getpid()}.{role}")
     fresh.unlink(missing_ok=True)
     number = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
