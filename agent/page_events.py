@@ -184,7 +184,7 @@ class Teller:
                 with self._broadcast.listen() as queue:
                     await self._tell(queue)
             except Exception:  # the page is to be looked at: what goes wrong with it stops nothing else
-                log.exception("page.silent", mend="report it, with these lines; roomd goes on")
+                log.exception("page.silenced", mend="report it, with these lines; roomd goes on")
                 for listener in self._listeners:
                     listener.end()
 
@@ -212,7 +212,7 @@ class Teller:
 
     def _tell_fact(self, payload: bytes) -> None:
         self._told += 1
-        covered = _encode(fact_shown(_decode(payload))) if b'"private":true' in payload else payload
+        covered = _encode(fact_shown(_decode(payload))) if b'"private"' in payload else payload
         event = _event("fact", covered, id_=self.last_id)
         for listener in self._listeners:
             listener.fact(event)

@@ -148,7 +148,7 @@ class DeadLetters:
     async def retry(self) -> int:
         """Takes the wish down; how many shall go."""
         count = await self._database.write(wish)
-        log.info("outbox.retry", envelopes=count)
+        log.info("outbox.retried", envelopes=count)
         self._something, self._after = True, 0
         self._wake()
         return count
