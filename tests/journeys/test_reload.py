@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.brokers.ports import free_port
 from tests.journeys.house import House, house
+from tests.journeys.systemd import notified
+from tests.journeys.test_calendars import HURRY, SLOWLY_S, later, microsoft
 
 pytestmark = pytest.mark.slow
 
@@ -85,4 +90,177 @@ async def test_rooms_come_and_go_and_the_others_do_not_notice(tmp_path: Path):
         second.count_people(5)
         await h.counted(second, 5)
         assert not last.lines
+        await h.delivered()
+
+
+async def test_a_bad_file_is_refused_with_every_problem_and_the_old_one_goes_on(tmp_path: Path):
+    async with notified() as n, house(tmp_path, rooms=2, start=False) as h:
+        h.roomd.environment |= n.environment()
+        await h.start()
+        await h.heard()
+        await n.until(lambda message: message == "READY=1")
+        before, good = lines(h), text(h)
+        bad = good.replace('timezone = "Europe/Oslo"', 'timezone = "Atlantis"').replace("capacity", "capacty")
+        said = await reload(h, bad, word="reload.refused")
+        assert "Atlantis" in said
+        assert "capacty" in said
+        assert "reload.applied" not in said
+        reloading = await n.until(lambda message: message.startswith("RELOADING=1"))
+        assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=[0-9]+", reloading)
+        await n.until(lambda message: message == "READY=1")
+        write(h, "not TOML [")
+        await reload(h, word="is not TOML")
+        h.installation.config.unlink()
+        await reload(h, word="does not exist")
+        h.devices[0].count_people(3)
+        await h.counted(h.devices[0], 3)
+        await reload(h, good)
+        assert lines(h) == before
+        await h.delivered()
+
+
+async def test_only_the_devices_that_changed_are_dialled_anew(tmp_path: Path):
+    async with house(tmp_path, rooms=3) as h:
+        await h.heard()
+        before, whole = lines(h), text(h)
+        _, second, _ = h.devices
+        secret = h.installation.directory / f"password-{ROOMS[1]}"
+        other = secret.with_name("another-name")
+        other.write_bytes(secret.read_bytes())
+        other.chmod(0o600)
+        changed = whole.replace(f'"{secret.name}"', f'"{other.name}"')
+        changed = re.sub(r'name = ".*"\ncapacity = 8', 'name = "Fjord"\ncapacity = 31', changed, count=1)
+        said = await reload(h, changed)
+        assert "devices_changed=1" in said
+        await h.recorder.until(lambda: second.lines)
+        assert (lines(h)[0], lines(h)[2]) == (before[0], before[2])
+        assert lines(h)[1] != before[1]
+        room = (await rooms_of(h))[ROOMS[0]]
+        assert (room["name"], room["capacity"]) == ("Fjord", 31)
+        second.count_people(2)
+        await h.counted(second, 2)
+        await h.delivered()
+
+
+async def test_a_password_that_was_mended_is_tried_at_once(tmp_path: Path):
+    async with house(tmp_path, rooms=2, haste="broker,states", start=False) as h:
+        secret = h.installation.directory / f"password-{ROOMS[0]}"
+        right = secret.read_bytes()
+        secret.write_bytes(b"wrong\n")
+        await h.start()
+        await h.heard(h.devices[1])
+        await h.told("device.refused", of=ROOMS[0])
+        secret.write_bytes(right)
+        await reload(h)
+        await h.heard(h.devices[0])
+        await h.delivered()
+
+
+async def test_what_leaves_in_plain_stops_at_once(tmp_path: Path):
+    async with house(tmp_path) as h:
+        (device,) = h.devices
+        await h.heard()
+        device.book_in_outlook("Salaries", start=device.now() + timedelta(hours=1))
+        await h.listed(device, "Salaries")
+        before = lines(h)
+        await reload(h, text(h).replace('privacy = "plain"', 'privacy = "dropped"'))
+        await h.retained(device, lambda state: [entry["title"] for entry in state["agenda"]] == [None])
+        booked = device.book_in_outlook("Redundancies", start=device.now() + timedelta(hours=2))
+        await h.retained(device, lambda state: len(state["agenda"]) == 2)
+        (told,) = [
+            each
+            for each in h.all_told("booking.confirmed")
+            if each["data"]["meeting_id"] == booked.meeting_id
+        ]
+        assert told["data"]["title"] is None
+        assert lines(h) == before
+        await h.delivered()
+
+
+async def test_another_broker_address_takes_the_outbox_along(tmp_path: Path):
+    async with house(tmp_path) as h:
+        (device,) = h.devices
+        await h.heard()
+        first = (await h.status(lambda status: status["state"] == "online"))["connection"]
+        before, whole = lines(h), text(h)
+        nowhere = whole.replace(f"127.0.0.1:{h.line.port}", f"127.0.0.1:{free_port()}")
+        await reload(h, nowhere)
+        await h.status(lambda status: status["state"] == "offline" and status["reason"] == "stop")
+        device.count_people(7)
+        await h.logged("broker.lost")
+        await reload(h, whole.replace("[devices]", "window = 5\n[devices]", 1))
+        status = await h.status(lambda status: status["state"] == "online" and status["connection"] > first)
+        assert status["connection"] > first
+        await h.counted(device, 7)
+        assert lines(h) == before
+        await h.delivered()
+
+
+async def test_what_waits_for_a_restart_is_named_and_all_else_is_applied(tmp_path: Path):
+    async with house(tmp_path) as h:
+        await h.heard()
+        before, whole = lines(h), text(h)
+        said = await reload(
+            h,
+            whole.replace('id = "agent-1"', 'id = "agent-2"\nbudget_mb = 64').replace(
+                "capacity = 8", "capacity = 9"
+            ),
+        )
+        assert "reload.put_off" in said
+        assert "agent.id" in said
+        assert "restart roomd to apply it" in said
+        assert (await rooms_of(h))[ROOMS[0]]["capacity"] == 9
+        assert lines(h) == before
+        h.devices[0].count_people(3)
+        await h.counted(h.devices[0], 3)
+        await h.delivered()
+        assert not any("/agent-2/" in topic for topic in h.recorder.latest)
+
+
+async def test_many_signals_in_a_row_and_a_stop_among_them(tmp_path: Path):
+    async with house(tmp_path, rooms=3) as h:
+        await h.heard()
+        whole = text(h)
+        for turn in range(12):
+            write(h, without(whole, ROOMS[turn % 3]) if turn % 2 else whole)
+            h.roomd.send(signal.SIGHUP)
+            h.devices[0].count_people(turn)
+        write(h, without(whole, ROOMS[2]))
+        await reload(h)
+        async with asyncio.timeout(60):
+            while list(await rooms_of(h)) != ROOMS[:2]:
+                pass
+        for _ in range(3):
+            write(h, whole)
+            h.roomd.send(signal.SIGHUP)
+        assert await h.roomd.stop() == 0
+        assert "roomd.stopped" in h.roomd.log
+        await h.start()
+        await h.heard()
+        assert list(await rooms_of(h)) == ROOMS[:3]
+        await h.delivered()
+
+
+async def test_a_calendar_is_linked_and_taken_out_while_it_runs(tmp_path: Path):
+    async with microsoft() as office, house(tmp_path, rooms=2, haste=HURRY) as h:
+        await h.heard()
+        before, whole = lines(h), text(h)
+        link = office.add_room(ROOMS[0], "Fjord")
+        office.book(ROOMS[0], "In the calendar", later(60))
+        h.devices[0].book_in_outlook("On the device", start=later(120))
+        await h.listed(h.devices[0], "On the device")
+        tables = office.tables(h.installation.directory)
+        linked = whole.replace("[[rooms]]", f"{tables}\n[[rooms]]", 1).replace(
+            f'id = "{ROOMS[0]}"\n', f'id = "{ROOMS[0]}"\n{link}\n', 1
+        )
+        said = await reload(h, linked)
+        assert "calendars" in said
+        await h.retained(
+            h.devices[0],
+            lambda state: "In the calendar" in [entry["title"] for entry in state["agenda"]],
+            within_s=SLOWLY_S,
+        )
+        await reload(h, whole)
+        await h.listed(h.devices[0], "On the device")
+        assert lines(h) == before
         await h.delivered()
