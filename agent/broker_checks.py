@@ -112,7 +112,7 @@ async def _try(visit: Visit) -> None:
 
 def _refused(visit: Visit, error: BrokerError) -> None:
     url, lost = visit.configuration.broker.url, error.lost
-    why, mend = in_words(lost.why), mend_of(lost.why)
+    why, mend = in_words(lost.why.removeprefix("CONNACK: ")), mend_of(lost.why)
     if lost.person:
         visit.wrong(url, why, mend or "mend [mqtt] in the configuration, or the file", code=os.EX_CONFIG)
     elif lost.code is not None and judge_ending(lost.code) is Ending.REFUSED:

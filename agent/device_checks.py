@@ -16,11 +16,13 @@ from agent.calendar_checks import listens
 from agent.certificates import Shown, flaws, read, shown_at
 from agent.core.model import Credential, Device, Transport
 from agent.findings import Visit
+from agent.line_words import AUTHORITY, in_words, of_names
 from agent.record import lines
 from device_adapters import errors
 from device_adapters.conversation import Dial
-from device_adapters.errors import DeviceBooting, DeviceError, PasswordRefused
+from device_adapters.errors import CertificateRefused, DeviceBooting, DeviceError, PasswordRefused
 from device_adapters.survey import LIMITS, Survey, survey
+from device_adapters.trust import fingerprint
 from device_adapters.xapi.needs import lacked, needs_of, shortfalls
 from device_adapters.xapi.plans import MESSAGES_DENIED
 from device_adapters.xapi.schema import SINCE_11_23, read_firmware
@@ -32,6 +34,7 @@ LOOKED_AT_ONCE: Final = 64
 REFUSALS_THAT_STOP: Final = 2  # of devices; of a password that none has taken, the first
 CLOCK_OFF: Final = timedelta(seconds=60)
 SESSIONS_LEFT: Final = 3  # fewer, and one that broke keeps roomd out
+FIRST_ROOMOS: Final = 10
 MOST_NAMED: Final = 12  # devices in a sentence
 MENDS: Final = tuple(
     kind.mend for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DeviceError)
@@ -78,7 +81,7 @@ class _Seen:
         if serial:
             self.serials[serial].append(name)
         if firmware:
-            self.firmware[firmware].append(name)
+            self.firmware[_version(firmware)].append(name)
 
     def tell(self, visit: Visit) -> None:
         """What is so at several devices, in one finding each."""
@@ -111,14 +114,20 @@ def _tell_of_firmware(visit: Visit, version: str, names: Sequence[str]) -> None:
     lacking = lacked(firmware)
     if not lacking:
         return
-    loses = "; ".join(f"{what} (RoomOS {since.major}.{since.minor})" for what, since in lacking)
+    loses = "; ".join(f"{what} (since {since.major}.{since.minor})" for what, since in lacking)
     seen = f"on {_some(names)}: {loses}"
     if SINCE_11_23.covers(firmware):
-        visit.ok(f"firmware {version}", seen)
+        visit.ok(version, seen)
         return
     newest = max(since for _, since in lacking)
     mend = f"upgrade to RoomOS {newest.major}.{newest.minor} or newer for all of it"
-    visit.advise(f"firmware {version}", seen, mend)
+    visit.advise(version, seen, mend)
+
+
+def _version(text: str) -> str:
+    """As people name it, without the build."""
+    major, minor, patch = read_firmware(text)
+    return f"{'CE' if major < FIRST_ROOMOS else 'RoomOS'} {major}.{minor}.{patch}"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -175,9 +184,10 @@ def _unwell(visit: Visit, what: str, why: str, *, code: int = os.EX_UNAVAILABLE)
     """As the daemon says it: why, and the mend of the error that it was."""
     for mend in MENDS:
         if why.endswith(f"; {mend}"):  # as `Link` says it
-            visit.wrong(what, why.removesuffix(f"; {mend}"), mend, code=code)
+            why = why.removesuffix(f"; {mend}")
+            visit.wrong(what, in_words(why), of_names(why) or mend, code=code)
             return
-    visit.wrong(what, why, "see the log of roomd", code=code)
+    visit.wrong(what, in_words(why), "see the log of roomd", code=code)
 
 
 # ── by dialling ───────────────────────────────────────────────────────────────────────────────────
@@ -251,7 +261,7 @@ class _Round:
         shown: Shown | None = None
         async with self._sockets:
             found = await self._surveyed(device, account)
-            if isinstance(found, Survey) and self._heard is not None:
+            if isinstance(found, Survey | CertificateRefused) and self._heard is not None:
                 shown = await _certificate(device)
         self._done += 1
         self._visit.so_far(self._done, len(self._devices))
@@ -359,10 +369,17 @@ def _tell_of(
             visit.wrong(what, str(found), MEND_ONCE, code=os.EX_NOPERM)
         case DeviceBooting():
             visit.advise(what, str(found), "look again in a minute")
+        case CertificateRefused() if shown is not None and device.trust.fingerprint is None:
+            visit.wrong(what, in_words(str(found)), _pin(shown), code=os.EX_NOPERM)
         case errors.DeviceRefused():
-            visit.wrong(what, str(found), found.mend, code=os.EX_NOPERM)
+            visit.wrong(what, in_words(str(found)), found.mend, code=os.EX_NOPERM)
         case _:
-            visit.wrong(what, str(found), found.mend)
+            visit.wrong(what, in_words(str(found)), (of_names(str(found)) or found.mend))
+
+
+def _pin(shown: Shown) -> str:
+    mine = f'if it is the right device, write below it: fingerprint = "{fingerprint(shown.der)}"'
+    return f"{mine}; or {AUTHORITY}"
 
 
 def _name(device: Device) -> str:
@@ -379,6 +396,7 @@ class _Facts:
     said: str
     not_better: str | None
     shortcomings: list[str]  # as the device's link has them: "trouble: mend."
+    better: str = BETTER_LINE  # what to do about it
     troubles: list[tuple[str, str]] = field(default_factory=list)  # seen, mend
     more: list[str] = field(default_factory=list)  # that is well
 
@@ -389,7 +407,7 @@ class _Facts:
         transport = Transport(connected.transport)
         needs = needs_of(connected.product, firmware, over=transport)
         for need in shortfalls(needs, found.configured):
-            if need.sentence not in self.shortcomings:
+            if not any(need.path in each for each in self.shortcomings):
                 self.shortcomings.append(need.sentence)
         if found.shows is False and MESSAGES_DENIED not in self.shortcomings:
             self.shortcomings.append(MESSAGES_DENIED)
@@ -416,7 +434,7 @@ class _Facts:
         if found.sessions is None or not limits:
             return
         most = max(limits)
-        seen = f"{found.sessions} of its {most} sessions are open"
+        seen = f"{found.sessions} of {most} sessions open"
         if found.sessions > most - SESSIONS_LEFT:
             mend = "see who holds them (xCommand Security Session List) and end what is left over"
             self.troubles.append((seen, mend))
@@ -429,6 +447,8 @@ class _Facts:
         if certificate is None:
             return
         pinned = device.trust.fingerprint is not None
+        if shown is not None and self.not_better is not None and "certificate" in self.not_better:
+            self.better = _pin(shown)
         for flaw in flaws(certificate, now=visit.now(), pinned=pinned):
             self.troubles.append((flaw.seen, flaw.mend))
         until = f"until {certificate.not_valid_after_utc:%Y-%m-%d}"
@@ -443,12 +463,12 @@ class _Facts:
         """One finding if all is well, else one for each trouble."""
         seen = self.said
         for trouble, mend in self._all():
-            visit.advise(what, f"{seen}; {trouble}" if trouble else seen, mend)
+            visit.advise(what, f"{seen}; {trouble[:1].lower()}{trouble[1:]}" if trouble else seen, mend)
             seen = self.said.partition(",")[0]  # once is enough
         if not self.shortcomings and not self.troubles:
             if self.not_better:
-                seen = f"{self.said}, as a better line cannot be had: {self.not_better}"
-                visit.advise(what, seen, BETTER_LINE)
+                seen = f"{self.said}, as a better line cannot be had: {in_words(self.not_better)}"
+                visit.advise(what, seen, self.better)
             else:
                 visit.ok(what, "; ".join((self.said, *self.more)))
 

@@ -60,17 +60,16 @@ _SAYINGS: Final[Sequence[_Saying]] = (  # the more special before the more gener
     _Saying("network is unreachable", "no way leads there", "check this machine's network"),
     _Saying("errno 113", "nothing has this address", "check the address, and that it is switched on"),
     _Saying("no route to host", "nothing has this address", "check the address, and that it is on"),
-    _Saying("errno 104", "it broke the line", PORT),
-    _Saying("connection reset", "it broke the line", PORT),
+    _Saying("errno 104", "the other side reset it", PORT),
+    _Saying("connection reset", "the other side reset it", PORT),
     _Saying("timed out", "it does not answer", "check host and port, and firewalls between"),
 )
 # One complaint as they write it: "[SSL: REASON] text (_ssl.c:1006)", "[Errno 111] text", bare words.
 _COMPLAINT: Final = re.compile(
     r"(?:\[[^\]\s:]*(?:: [A-Z_]+)?[^\]]*\]|\[Errno -?\d+\])[^;\[]*?(?:\(_ssl\.c:\d+\)|(?=;)|$)", re.MULTILINE
 )
-_BARE: Final = re.compile(
-    r"^(?:Name or service not known|Connection refused|timed out|Connection reset.*)$", re.IGNORECASE
-)
+_SEVERAL: Final = re.compile(r"Multiple exceptions: .*(?=\[Errno)")  # one for each address: the last will do
+_TAIL: Final = re.compile(r"(?:(?<=: )|(?<=; )|^)[^:;]+(?=;|$)")  # without brackets, behind words of ours
 
 
 def in_words(why: str) -> str:
@@ -80,13 +79,19 @@ def in_words(why: str) -> str:
         saying = _saying(found[0])
         return found[0] if saying is None else saying.ours
 
-    return _BARE.sub(ours, _COMPLAINT.sub(ours, why))
+    return _TAIL.sub(ours, _COMPLAINT.sub(ours, _SEVERAL.sub("", why)))
 
 
 def mend_of(why: str) -> str | None:
     """What mends it; None where that is not known."""
     saying = _saying(why)
     return None if saying is None else saying.mend
+
+
+def of_names(why: str) -> str | None:
+    """What mends it where the name of the host is what is wrong; None where it is not."""
+    mend = mend_of(why)
+    return mend if mend == NAME_SERVERS else None
 
 
 def _saying(text: str) -> _Saying | None:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,14 +18,16 @@ import trustme
 
 from agent import device_checks
 from agent.calendar_checks import SETTLED
-from agent.doctor import consult, examine
+from agent.doctor import consult
 from agent.findings import Finding, Part, Verdict, exit_code
 from agent.local_api import Broadcast, DaemonAbsent, Inside, ask, serve
 from cloud_link.calendars import google_calendar
 from cloud_link.calendars.google_calendar import Feature
 from cloud_link.calendars.webex_codes import MANIFEST, SCOPES, Activation, XapiAccess
 from cloud_link.calendars.webex_grant import GRANT, Grant, GrantFile, Revocation
-from tests.brokers import Liar, Mosquitto
+from tests.agent.examining import AT, CANARY, examined, installed, one, secret, verdicts
+from tests.brokers import Authority, Liar, Mosquitto
+from tests.brokers.mosquitto import program
 from tests.brokers.ports import free_port
 from tests.clouds.google import Google
 from tests.clouds.microsoft import Microsoft365
@@ -36,82 +38,11 @@ from tests.journeys.house import house
 from tests.simulator.site import Site
 
 APP = "9a3c1f0e-7b1d-4f6a-9a53-0c1f6f1f2a11"
-CANARY = "Merger with Initech"
-AT = datetime(2026, 3, 10, 8, 0, tzinfo=UTC)
 SLOTS = [timedelta(minutes=30 * number) for number in range(4)]
 
 
 def now() -> datetime:
     return AT
-
-
-async def examined(
-    installation: Installation,
-    *parts: Part,
-    at: datetime | None = AT,
-    thorough: bool = False,
-    progress: list[tuple[Part, int, int]] | None = None,
-) -> list[Finding]:
-    """What is found, in its order; nothing of it may be a secret or a content.
-
-    The simulated devices have the real time; `at` None is that, too.
-    """
-    found: list[Finding] = []
-    steps: list[tuple[Part, int, int]] = [] if progress is None else progress
-    async with asyncio.timeout(30):
-        await examine(
-            installation.config,
-            parts or tuple(Part),
-            tell=found.append,
-            progress=lambda *step: steps.append(step),
-            now=lambda: at or datetime.now(UTC),
-            thorough=thorough,
-        )
-    for secret in ("s3cret", CANARY, "Ada", "PRIVATE KEY", "ya29"):
-        assert secret not in str(found)
-    return found
-
-
-def one(found: Collection[Finding], what: str, seen: str = "") -> Finding:
-    """The only finding about this."""
-    (finding,) = [each for each in found if what in each.what and seen in each.seen]
-    return finding
-
-
-def verdicts(found: Collection[Finding]) -> dict[str, str]:
-    return {each.what: each.verdict.value for each in found}
-
-
-def installed(
-    directory: Path,
-    *,
-    tables: str = "",
-    rooms: str = "",
-    broker_url: str = "mqtt://127.0.0.1:1",
-    mqtt_extra: str = "",
-    extra: str = "",
-) -> Installation:
-    """An installation without devices; `rooms` are ids in lines, or `id: line` with a line more."""
-    links = dict(part.split(": ", 1) for part in rooms.split("\n") if ": " in part)
-    ids = [part.split(": ", 1)[0] for part in rooms.split("\n") if part]
-    bare = [(each, each.title()) for each in ids] or [("room", "Room")]
-    return install(
-        directory / "roomd",
-        devices=(),
-        broker_url=broker_url,
-        mqtt_extra=mqtt_extra,
-        extra=extra,
-        tables=tables,
-        links=links,
-        bare=bare,
-    )
-
-
-def secret(directory: Path, name: str, text: str) -> None:
-    file = directory / "roomd" / name
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(text)
-    file.chmod(0o600)
 
 
 # ── the file, the clock, the disk ─────────────────────────────────────────────────────────────────
@@ -295,6 +226,56 @@ async def test_what_a_broker_refuses_is_found(tmp_path):
         found = await examined(installed(tmp_path, **with_user), Part.BROKER)
         assert one(found, broker.url).verdict is Verdict.WRONG
         assert exit_code(found) == os.EX_NOPERM
+
+
+@pytest.mark.slow
+async def test_topics_that_may_not_be_published_to_are_found_and_nobody_hears_of_it(tmp_path):
+    acl = tmp_path / "acl"
+    acl.write_text("topic read #\ntopic write roomd/v1/demo/rooms/+/events/#\n")
+    async with Mosquitto(tmp_path / "broker", extra=f"acl_file {acl}\n") as broker:
+        listener = await asyncio.create_subprocess_exec(
+            *(
+                program("mosquitto_sub"),
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(broker.port),
+                "-t",
+                "#",
+                "-v",
+                "-C",
+                "1",
+            ),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        await broker.until_logged("Sending SUBACK")
+        found = await examined(installed(tmp_path, broker_url=broker.url), Part.BROKER)
+        assert listener.returncode is None
+        listener.terminate()
+        out, _ = await listener.communicate()
+        assert out == b""
+    finding = one(found, "publishing")
+    assert finding.code == os.EX_NOPERM
+    assert "roomd/v1/demo/rooms/+/state" in finding.seen
+    assert "agents/agent-1/status" in finding.seen
+    assert "/events/booking" not in finding.seen
+    assert finding.mend == "grant the user the right to publish to roomd/v1/demo/#"
+
+
+@pytest.mark.slow
+async def test_the_brokers_certificate_is_judged(tmp_path):
+    authority = Authority(tmp_path / "tls")
+    async with Mosquitto(tmp_path / "broker", tls=authority) as broker:
+        extra = f'ca_file = "{authority.ca_file}"'
+        found = await examined(
+            installed(tmp_path, broker_url=broker.url, mqtt_extra=extra), Part.BROKER, at=None
+        )
+        assert "TLS 1." in one(found, "certificate of the broker").seen
+        assert {each.verdict for each in found} == {Verdict.OK}
+        found = await examined(installed(tmp_path, broker_url=broker.url), Part.BROKER, at=None)
+        finding = one(found, broker.url)
+        assert "its authority is not known here" in finding.seen
+        assert "ca_file" in (finding.mend or "")
 
 
 async def test_an_older_broker_is_spoken_to_in_its_own_words_and_keeps_no_session(tmp_path):
@@ -908,7 +889,7 @@ async def test_beside_a_running_daemon_its_word_counts_and_no_device_is_dialled_
         seen = {each["what"]: each["seen"] for each in told if each["part"] == "devices"}
         assert "listens on" in seen.pop("feedback")
         assert seen.keys() >= {f"{each.room} ({each.host})" for each in h.devices}
-        heard = [each for what, each in seen.items() if not what.startswith("firmware ")]
+        heard = [each for what, each in seen.items() if not what.startswith("RoomOS ")]
         assert all("over websocket" in each and "certificate" in each for each in heard)
         assert [each.logins for each in h.devices] == logins
 
