@@ -30,7 +30,6 @@ COOKIE: Final = "roomd_page"
 REMEMBERED_FOR_S: Final = 365 * 86_400  # a screen on a wall has nobody who types
 LOGIN: Final = "/login"
 LONGEST_LOGIN: Final = 4096  # bytes of its form
-LOGIN_WITHIN_S: Final = 10.0
 WRONG_AT_ONCE: Final = 10  # tokens that one address may get wrong
 FORGIVEN_AFTER_S: Final = 10.0  # one of them
 MOST_GUESSERS: Final = 1024  # addresses that are remembered
@@ -115,7 +114,7 @@ class Guesses:
 
     def may_try(self, address: str) -> bool:
         """Whether a token from there is looked at."""
-        return self._still_wrong(address) < WRONG_AT_ONCE
+        return self._still_wrong(address) <= WRONG_AT_ONCE - 1
 
     def wrong(self, address: str) -> None:
         """Another one from there was wrong."""
@@ -124,7 +123,7 @@ class Guesses:
         self._wrong.move_to_end(address)
         if len(self._wrong) > MOST_GUESSERS:
             self._wrong.popitem(last=False)
-        if number >= WRONG_AT_ONCE:  # told again only after some were forgiven
+        if not self.may_try(address):  # told again only after one was forgiven
             log.warning(
                 "page.guessed",
                 address=address,
@@ -163,14 +162,19 @@ class Access:
         names: frozenset[str],
         keys: Keys | None,
         head_bytes: int,
+        request_within_s: float,
         now: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        """`names` are of hosts, `keys` None where no token is needed; `now` is seconds of the epoch."""
+        """`names` are of hosts, `keys` None where no token is needed; `now` is seconds of the epoch.
+
+        A request may have so many bytes of head, and a form's may take so long.
+        """
         self._site = site
         self._names = names
         self._keys = keys
         self.head_bytes = head_bytes
+        self._request_within_s = request_within_s
         self._now = now
         self._guesses = Guesses(monotonic)
 
@@ -248,7 +252,7 @@ class Access:
         """Swap the token of the form for a cookie."""
         body = bytearray()
         try:
-            async with asyncio.timeout(LOGIN_WITHIN_S):
+            async with asyncio.timeout(self._request_within_s):
                 more = True
                 while more and len(body) <= LONGEST_LOGIN:
                     message = await receive()

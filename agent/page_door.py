@@ -46,13 +46,13 @@ async def open_page(
 
     `inside` must have a `sight` and a `site`.
     """
-    bounds = bounds or Bounds(callers=MOST_GUESTS, strangers=STRANGERS)
+    bounds, pace = bounds or Bounds(callers=MOST_GUESTS, strangers=STRANGERS), pace or Pace()
     logging.getLogger("uvicorn.error").setLevel(
         logging.ERROR
     )  # anybody may speak no HTTP: counted, not logged
     site = SitePage(inside, read_page())
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as doors:
-        http = _Http.of(_guarded(page, site, bounds))
+        http = _Http.of(_guarded(page, site, bounds, pace))
         telling = tasks.create_task(site.teller.run(), name="page")
         try:
             if page.socket is not None:
@@ -75,7 +75,7 @@ async def _open(door: _PageDoor, doors: AsyncExitStack) -> None:
         log.info("page.shown", at=door.name)
 
 
-def _guarded(page: Page, site: SitePage, bounds: Bounds) -> Access:
+def _guarded(page: Page, site: SitePage, bounds: Bounds, pace: Pace) -> Access:
     host = page.host or ""
     return Access(
         site.application(),
@@ -84,6 +84,7 @@ def _guarded(page: Page, site: SitePage, bounds: Bounds) -> Access:
         if page.token_file is None
         else Keys(token=page.token_file.read_bytes().strip(), secure=page.certificate_file is not None),
         head_bytes=bounds.head_bytes,
+        request_within_s=pace.request_within_s,
         now=time.time,
         monotonic=time.monotonic,
     )
@@ -133,7 +134,7 @@ class _PageDoor(Door):
 
     at_socket = False
 
-    def __init__(self, http: _Http, *, name: str, mend: str, bounds: Bounds, pace: Pace | None) -> None:
+    def __init__(self, http: _Http, *, name: str, mend: str, bounds: Bounds, pace: Pace) -> None:
         super().__init__(bounds=bounds, pace=pace)
         self.name = name
         self.mend = mend
@@ -154,7 +155,7 @@ class _AtSocket(_PageDoor):
 
     at_socket = True
 
-    def __init__(self, http: _Http, path: Path, *, bounds: Bounds, pace: Pace | None) -> None:
+    def __init__(self, http: _Http, path: Path, *, bounds: Bounds, pace: Pace) -> None:
         mend = "give [page] another socket, or see that its directory can be written; then restart roomd"
         super().__init__(http, name=str(path), mend=mend, bounds=bounds, pace=pace)
         self._path = path
@@ -184,7 +185,7 @@ class _AtSocket(_PageDoor):
 class _AtAddress(_PageDoor):
     """For this machine's users, or for who has the token."""
 
-    def __init__(self, http: _Http, page: Page, host: str, *, bounds: Bounds, pace: Pace | None) -> None:
+    def __init__(self, http: _Http, page: Page, host: str, *, bounds: Bounds, pace: Pace) -> None:
         shown = f"[{host}]" if ":" in host else host
         super().__init__(
             http,

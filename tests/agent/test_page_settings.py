@@ -14,7 +14,7 @@ __all__ = ["directory"]
 
 
 @pytest.fixture
-def keys(directory):  # noqa: F811 - the fixture of the settings' tests
+def keys(directory):
     """A token, and a certificate with its key."""
     (directory / "page-token").write_text(f"{TOKEN}\n", encoding="utf-8")
     (directory / "page-token").chmod(0o600)
@@ -38,20 +38,20 @@ def page_of(configuration: Configuration) -> Page:
 GUARDED = ('token_file = "page-token"', 'certificate_file = "page.pem"', 'key_file = "page.key"')
 
 
-def test_without_a_word_it_is_for_this_machine_alone(directory):  # noqa: F811
+def test_without_a_word_it_is_for_this_machine_alone(directory):
     page = page_of(reads(directory))
     assert (page.host, page.port, page.token_file) == ("127.0.0.1", 8580, None)
     assert str(page.socket) == "/run/roomd/http.sock"
     assert page.local
 
 
-def test_its_socket_is_beside_the_other_one(directory):  # noqa: F811
+def test_its_socket_is_beside_the_other_one(directory):
     text = GOOD + f'[agent]\nsocket = "{directory}/here/roomd.sock"\n'
     assert page_of(reads(directory, text)).socket == directory / "here" / "http.sock"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9:9000", "localhost:9000", "[::1]:8580"])
-def test_this_machine_needs_neither_token_nor_certificate(directory, host):  # noqa: F811
+def test_this_machine_needs_neither_token_nor_certificate(directory, host):
     assert page_of(reads(directory, with_page(f'listen = "{host}"'))).local
 
 
@@ -84,13 +84,13 @@ def test_certificate_and_key_may_be_in_one_file(keys):
     assert (page.certificate_file, page.key_file) == (keys / "both.pem", None)
 
 
-def test_each_of_the_two_can_be_switched_off(directory):  # noqa: F811
+def test_each_of_the_two_can_be_switched_off(directory):
     assert page_of(reads(directory, with_page("listen = false"))).host is None
     assert page_of(reads(directory, with_page("socket = false"))).socket is None
     assert reads(directory, with_page("listen = false", "socket = false")).page is None
 
 
-def test_the_environment_can_switch_it_off_as_well(directory, monkeypatch):  # noqa: F811
+def test_the_environment_can_switch_it_off_as_well(directory, monkeypatch):
     monkeypatch.setenv("ROOMD_PAGE__LISTEN", "false")
     assert page_of(reads(directory)).host is None
 
@@ -129,7 +129,7 @@ def test_mistakes_are_told_with_their_mend(keys, line, key, word):
     assert TOKEN not in told[key]
 
 
-def test_a_port_that_is_taken_by_another_of_our_own_doors_is_refused(directory):  # noqa: F811
+def test_a_port_that_is_taken_by_another_of_our_own_doors_is_refused(directory):
     text = with_page('listen = "127.0.0.1:8443"') + '\n[feedback]\nlisten = "127.0.0.1:8443"\n'
     assert set(refuses(directory, text)) == {"page.listen"}
 

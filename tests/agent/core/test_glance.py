@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -240,7 +241,7 @@ def test_a_room_that_is_booked_within_the_time_is_not_free_for_it():
 )
 def test_rooms_that_are_used_held_booked_or_unknown_are_not_free(changed):
     fillings = {"bookings": booking("08:00", "10:00"), "holds": hold("08:00", "10:00")}
-    filled = {
+    filled: dict[str, Any] = {
         name: dict.fromkeys(value, fillings[name]) if name in fillings else value
         for name, value in changed.items()
     }
