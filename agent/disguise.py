@@ -91,6 +91,7 @@ _PATH: Final = re.compile(r"(?<![\w/.:>])/(?:[^\s/'\":,;()<>\[\]]+/)*[^\s/'\":,;
 _PLACE: Final = re.compile(r"\b(rooms|agents|sites)/([a-z0-9][a-z0-9-]*)")
 _PLACES: Final[Mapping[str, Kind]] = {"rooms": Kind.ROOM, "agents": Kind.AGENT, "sites": Kind.SITE}
 _MADE: Final = re.compile(rf"(<(?:{'|'.join(Kind)})(?:-\d+)?>)")  # no id and hardly a name looks like this
+_RUN: Final = re.compile(r"[^\W_]+")
 SHORTEST: Final = 2  # a name of one letter is in every sentence, and says nothing
 
 
@@ -101,7 +102,7 @@ class Disguise:
         self.removed: Counter[Kind] = Counter()  # how often, by kind
         self._words: dict[str, str] = {}  # by the name in small letters
         self._counts: Counter[Kind] = Counter()
-        self._names: re.Pattern[str] | None = None
+        self._starting: dict[str, list[str]] = {}  # names by their first run of letters, longest first
 
     def know(self, kind: Kind, *names: str) -> str:
         """These are all names of one thing, which gets a word; the word."""
@@ -114,9 +115,14 @@ class Disguise:
         else:
             self._counts[kind] += 1
             word = "<secret>" if kind is Kind.SECRET else f"<{kind}-{self._counts[kind]}>"
-        for name in fresh:
-            self._words[name.lower()] = word
-            self._names = None
+        for name in (each.lower() for each in fresh):
+            self._words[name] = word
+            if (run := _RUN.search(name)) is not None:
+                bare = name[run.start() :]
+                self._words.setdefault(bare, word)
+                alike = self._starting.setdefault(run[0], [])
+                alike.append(bare)
+                alike.sort(key=len, reverse=True)
         return word
 
     @property
@@ -141,18 +147,22 @@ class Disguise:
         return _between(text, partial(_PLACE.sub, self._place))
 
     def _known(self, text: str) -> str:
-        if self._names is None and self._words:
-            longest = sorted(self._words, key=len, reverse=True)
-            names = "|".join(re.escape(name) for name in longest)
-            self._names = re.compile(rf"(?<![^\W_])(?:{names})(?![^\W_])", re.IGNORECASE)
-        if self._names is None:
-            return text
-        return self._names.sub(self._replaced, text)
-
-    def _replaced(self, found: re.Match[str]) -> str:
-        word = self._words[found[0].lower()]
-        self.removed[Kind(word.strip("<>").partition("-")[0])] += 1
-        return word
+        """A site has thousands of names: each word of the text is looked up, and none of them is tried."""
+        told: list[str] = []
+        done = 0
+        for found in _RUN.finditer(text):
+            at = found.start()
+            if at < done:
+                continue
+            for name in self._starting.get(found[0].lower(), ()):
+                end = at + len(name)
+                if text[at:end].lower() == name and not text[end : end + 1].isalnum():
+                    word = self._words[name]
+                    self.removed[Kind(word.strip("<>").partition("-")[0])] += 1
+                    told += (text[done:at], word)
+                    done = end
+                    break
+        return "".join((*told, text[done:]))
 
     def _found(self, kind: Kind, found: re.Match[str]) -> str:
         text = found[0]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import stat
 import tarfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from agent.disguise import Disguise
-from agent.support import logged
+from agent.support import Bundle, Wish, gather, logged
 from tests.installation import Installation
 
 SECRETS = ("kanari-device-password", "kanari mqtt password", "kanariclientsecret")
@@ -158,13 +158,17 @@ async def test_no_name_and_no_secret_is_in_any_byte_of_it(installation: Installa
     for name, content in {**files, "what was said": out.encode()}.items():
         if name != "what was said":  # the name of the file is the caller's own
             assert birds(content) == set(), name
-    assert birds(io.BytesIO(file.read_bytes()).read()) == set()
 
 
-async def test_what_is_left_says_how_it_stands(installation: Installation):
-    file = installation.directory / "bundle.tar.gz"
-    await installation.ask("support", "-o", str(file), "--quick")
-    files = {Path(name).name: content.decode() for name, content in unpacked(file).items()}
+async def gathered(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    monkeypatch.setenv("PATH", installation.environment["PATH"])
+    wish = Wish(file=installation.config, lines=100, examine=False)
+    return await gather(wish, now=lambda: datetime.now(UTC), say=lambda words: None)
+
+
+async def test_what_is_left_says_how_it_stands(installation: Installation, monkeypatch: pytest.MonkeyPatch):
+    bundle = await gathered(installation, monkeypatch)
+    files = {name: content.decode() for name, content in bundle.files.items()}
     tables = json.loads(files["configuration.json"])["tables"]
     assert tables["mqtt"]["url"] == "mqtts://<host-3>:8883"
     assert [room["id"] for room in tables["rooms"]] == ["<room-1>", "<room-2>"]
@@ -180,7 +184,7 @@ async def test_what_is_left_says_how_it_stands(installation: Installation):
     assert journal[7]["frames"] == ["agent/daemon.py:7 live"]
     assert journal[7]["raised"] == ["ValueError"]
     assert json.loads(files["service.json"])["NRestarts"] == "3"
-    manifest = json.loads(files["manifest.json"])
+    manifest = bundle.manifest()
     assert manifest["replaced"]["room"] >= 3
     assert "daemon.json" in manifest["missing"]
     assert "outbox.json" in manifest["missing"]
@@ -192,28 +196,21 @@ async def test_it_can_be_looked_at_before_it_is_written(installation: Installati
     assert code == 0
     assert "nothing was written" in out
     assert "journal.jsonl" in out
-    code, out, _ = await installation.ask("support", "--show", "configuration.json", "--quick")
-    assert (code, json.loads(out)["tables"]["site"]["id"]) == (0, "<site-1>")
-    code, _, err = await installation.ask("support", "--show", "nonsense", "--quick")
-    assert code == os.EX_USAGE
-    assert "journal.jsonl" in err
+    assert not list(Path.cwd().glob("roomd-support-*"))
 
 
-async def test_a_configuration_that_cannot_be_used_is_told_of_without_its_words(installation: Installation):
-    file = installation.directory / "bundle.tar.gz"
+async def test_a_configuration_that_cannot_be_used_is_told_of_without_its_words(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+):
     text = installation.config.read_text()
     installation.config.write_text(f'{text}\n[kanaritable]\npassword = "kanari-in-the-file"\n')
-    code, _, err = await installation.ask("support", "-o", str(file), "--quick")
-    assert (code, err) == (0, "")
-    files = unpacked(file)
-    assert b"is not known" in files["roomd-support/doctor.jsonl"]
-    assert {name: birds(content) for name, content in files.items() if birds(content)} == {}
+    bundle = await gathered(installation, monkeypatch)
+    assert b"is not known" in bundle.files["doctor.jsonl"]
+    assert birds(bundle.packed()) | birds(b"".join(bundle.files.values())) == set()
     installation.config.write_text(f"{text}\nthis is no TOML")
-    code, _, err = await installation.ask("support", "-o", str(file), "--quick", "--force")
-    assert (code, err) == (0, "")
-    files = unpacked(file)
-    assert "roomd-support/journal.jsonl" not in files
-    assert {name: birds(content) for name, content in files.items() if birds(content)} == {}
+    bundle = await gathered(installation, monkeypatch)
+    assert "journal.jsonl" in bundle.missing
+    assert birds(json.dumps(bundle.manifest()).encode()) | birds(b"".join(bundle.files.values())) == set()
 
 
 def test_a_field_of_the_log_that_nobody_knows_is_left_out():

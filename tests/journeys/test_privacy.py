@@ -8,6 +8,7 @@ import itertools
 import json
 import random
 import re
+import tarfile
 import traceback
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
@@ -17,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import msgspec
 import psutil
 import pytest
@@ -214,9 +216,26 @@ class Stage:
                 _, said, complaints = await self.roomd.installation.ask(*arguments)
                 assert said
                 assert birds(said + complaints) == set()
+        door = httpx.AsyncHTTPTransport(uds=str(self.directory / "http.sock"))
+        async with httpx.AsyncClient(transport=door, base_url="http://localhost") as client:
+            for path, leaves in (("/metrics", set()), ("/api/site", set()), ("/api/rooms", self.leaves)):
+                answer = await client.get(path)
+                assert answer.status_code == 200
+                assert birds(answer.content) <= leaves, path
         process = psutil.Process(self.roomd.pid)
         assert birds("\0".join(process.cmdline())) == set()
         assert birds("\0".join(process.environ().values())) == set()
+
+    async def reported(self) -> None:
+        """A bug report tells even less."""
+        file = self.directory / "bundle.tar.gz"
+        code, _, complaints = await self.roomd.installation.ask("support", "--quick", "-o", str(file))
+        assert code == 0, complaints
+        with tarfile.open(file) as bundle:
+            found = {entry.name: bundle.extractfile(entry) for entry in bundle}
+            contents = {name: content.read() for name, content in found.items() if content is not None}
+        assert "roomd-support/daemon.json" in contents
+        assert {name: birds(content) for name, content in contents.items() if birds(content)} == {}
 
     @property
     def leaves(self) -> set[str]:
@@ -313,6 +332,8 @@ async def test_of_what_devices_know_only_the_reader_learns(tmp_path, mode):
             await s.told("booking.updated", device.room)
         await s.looked_at()
         s.judge()  # with its write-ahead log
+        if mode == "plain":
+            await s.reported()
         await s.roomd.stop()
         s.judge()
 
