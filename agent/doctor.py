@@ -134,7 +134,7 @@ async def _examine_daemon(visit: Visit) -> None:
         visit.advise(
             "roomd",
             f"it runs with {len(running)} rooms, and the file has {len(configured)}: it was changed since",
-            "restart roomd to apply the file",
+            "apply the file: systemctl reload roomd, or SIGHUP",
         )
     backlog = picture["outbox"]
     if backlog["dropped"]:
