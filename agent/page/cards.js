@@ -2,7 +2,7 @@
 
 import { make, reshape, say, set, shape, show } from "./elements.js";
 import { span } from "./times.js";
-import { conditionOf, nameOf, peopleOf, titleOf, troubleOf } from "./words.js";
+import { conditionOf, nameOf, peopleOf, statusOf, titleOf, troubleOf } from "./words.js";
 
 /** A room's card; `tell` brings it up to date. */
 export class Card {
@@ -23,6 +23,7 @@ export class Card {
       badge: shape("unknown"),
       words: make("span", { class: "card-words" }),
       away: make("span", { class: "card-away" }),
+      why: make("p", { class: "card-why low" }),
       who: make("span", { class: "low" }),
       title: make("span", {}),
       next: make("p", { class: "card-next" }),
@@ -47,6 +48,7 @@ export class Card {
       make(
         "div",
         { class: "card-lines" },
+        parts.why,
         parts.now,
         parts.hold.row,
         parts.next,
@@ -56,15 +58,16 @@ export class Card {
     );
   }
 
-  /** The room as roomd told it; `asOf` where that is the past, as a clock shows it. */
-  tell(room, time, { asOf }) {
+  /** The room as roomd told it; where that is the past, `now` is then, and `asOf` how a clock showed it. */
+  tell(room, time, { asOf, now }) {
     const parts = this.#parts;
     const condition = conditionOf(room);
-    const now = time.now();
     set(this.element, "data-condition", condition);
     reshape(parts.badge, condition);
     say(parts.name, nameOf(room));
-    say(parts.words, this.#kiosk && condition === "unknown" ? "Not known" : room.words);
+    const { words, why } = statusOf(room);
+    say(parts.words, words);
+    show(parts.why, this.#kiosk ? "" : why);
     show(parts.away, asOf ? "" : remaining(room, condition, now));
     parts.now.hidden = !room.current || (titleOf(room.current) === "Booked" && !room.current.organizer);
     if (room.current) {
@@ -84,7 +87,7 @@ export class Card {
       set(parts.people.row, "data-over", seats.over);
     }
     show(parts.next, room.next ? `Next ${time.told(Date.parse(room.next.starts_at), now)} ${titleOf(room.next)}` : "");
-    line(parts.hold, held(room, condition, time));
+    line(parts.hold, held(room, condition, time, now));
     line(parts.trouble, troubleOf(room));
     show(parts.old, asOf ? `as of ${asOf}` : "");
   }
@@ -107,10 +110,10 @@ function remaining(room, condition, now) {
   return condition === "free" ? `for another ${span(left)}` : `${span(left)} left`;
 }
 
-function held(room, condition, time) {
+function held(room, condition, time, now) {
   if (!room.hold) return "";
   const text = room.hold.text || "Held";
-  return condition === "held" ? text : `${text}, until ${time.told(Date.parse(room.hold.ends_at))}`;
+  return condition === "held" ? text : `${text}, until ${time.told(Date.parse(room.hold.ends_at), now)}`;
 }
 
 /** What of a change deserves to be told aloud: the condition, and no counting of people. */

@@ -2,18 +2,18 @@
 
 import { arrange, make, reshape, say, set, shape, show } from "./elements.js";
 import { away, span } from "./times.js";
-import { calendarOf, conditionOf, devicePhase, nameOf, peopleOf, titleOf, troubleOf } from "./words.js";
+import { calendarOf, conditionOf, devicePhase, nameOf, peopleOf, sentence, statusOf, titleOf, troubleOf } from "./words.js";
 
 const HOUR = 3_600_000;
 const FIRST_HOUR = 7; // of the day that is drawn even when nothing is booked
 const LAST_HOUR = 19;
+const COVERED = HOUR / 3; // on either side of now: its mark lies over the hour's
 const SHORTEST = HOUR / 4; // is drawn as long as this, to hold its words
 
 /** A room's page within the page. */
 export class RoomView {
   #parts;
   #bookings = new Map(); // key → its element on the timeline
-  #room = null;
 
   constructor(place, { kiosk, home }) {
     const part = (tag, name, more = {}) => make(tag, { class: name, ...more });
@@ -22,6 +22,7 @@ export class RoomView {
       name: part("h2", "one-title", { id: "one-name", tabindex: "-1" }),
       words: part("p", "one-words"),
       away: part("p", "one-away"),
+      why: part("p", "one-why low"),
       facts: part("dl", "facts"),
       title: part("h3", "day-title", { id: "day-title" }),
       all: part("ul", "day-all"),
@@ -58,7 +59,7 @@ export class RoomView {
         "div",
         { class: "one-head" },
         this.badge,
-        make("div", {}, parts.name, parts.words, parts.away),
+        make("div", {}, parts.name, parts.words, parts.why, parts.away),
       ),
       make(
         "div",
@@ -84,22 +85,23 @@ export class RoomView {
     this.#parts.name.focus();
   }
 
-  /** The room as roomd told it; without `day` its timeline waits. `asOf` where that is the past. */
-  tell(room, time, { asOf }) {
-    if (this.#room !== room.room) this.#bookings.clear();
-    this.#room = room.room;
+  /** The room as roomd told it; without `day` its timeline waits. `asOf` and `now` are as a card has them. */
+  tell(room, time, { asOf, now }) {
     const parts = this.#parts;
     const condition = conditionOf(room);
-    const now = time.now();
     set(this.place, "data-condition", condition);
     reshape(parts.badge, condition);
     say(parts.name, nameOf(room));
-    say(parts.words, room.words);
+    const { words, why } = statusOf(room);
+    say(parts.words, words);
+    show(parts.why, why);
     const left = room.until ? Date.parse(room.until) - now : 0;
     show(parts.away, asOf ? `as of ${asOf}` : left > 0 && left < 8 * HOUR ? `for another ${span(left)}` : "");
     this.#tellFacts(room, time, now, asOf);
-    say(parts.title, `Today, ${time.date(now)}`);
+    say(parts.title, asOf ? time.date(now) : `Today, ${time.date(now)}`);
+    this.place.toggleAttribute("data-undrawn", !room.day);
     if (room.day) this.#draw(room.day, time, now, asOf);
+    else show(parts.none, asOf ? "Its day had not been read when the connection was lost." : "");
   }
 
   #tellFacts(room, time, now, asOf) {
@@ -130,7 +132,7 @@ export class RoomView {
       fact("Hold", room.hold.text || "Held", quiet(`until ${time.told(Date.parse(room.hold.ends_at), now)}, ${shown}`));
     }
     const calendar = calendarOf(room);
-    if (calendar) fact("Calendar", { text: capital(calendar.words), bad: calendar.old }, quiet(calendar.why));
+    if (calendar) fact("Calendar", { text: capital(calendar.words), bad: calendar.old }, quiet(sentence(calendar.why)));
     for (const device of room.devices ?? []) {
       const heard = device.phase === "connected";
       const line = heard && device.transport ? `heard over ${{ websocket: "WebSocket", ssh: "SSH", http: "HTTP", cloud: "Webex" }[device.transport] ?? device.transport}` : devicePhase(device.phase);
@@ -138,8 +140,8 @@ export class RoomView {
         room.devices.length > 1 ? `Device ${device.device}` : "Device",
         { text: device.product || device.device, bad: !heard },
         quiet([line, device.firmware].filter(Boolean).join(", ")),
-        ...(device.why ? [{ text: device.why, bad: !heard, quiet: heard }] : []),
-        ...(device.shortcomings ?? []).map((text) => ({ text, sign: true })),
+        ...(device.why ? [{ text: sentence(device.why), bad: !heard, quiet: heard }] : []),
+        ...(device.shortcomings ?? []).map((text) => ({ text: sentence(text), sign: true })),
       );
     }
     const trouble = troubleOf(room);
@@ -156,7 +158,8 @@ export class RoomView {
         begins: Math.max(Date.parse(booking.starts_at), today.begins),
         ends: Math.min(Date.parse(booking.ends_at), today.ends),
       }))
-      .filter(({ begins, ends }) => begins < ends || (begins === ends && begins < today.ends));
+      .filter(({ begins, ends }) => begins < ends || (begins === ends && begins < today.ends))
+      .sort((one, other) => one.begins - other.begins || one.ends - other.ends);
     const whole = bookings.filter((booking) => booking.all_day);
     const timed = bookings.filter((booking) => !booking.all_day);
 
@@ -186,7 +189,8 @@ export class RoomView {
       ...[...hours, { at: today.ends, shown: "24:00" }]
         .filter(({ at }) => at >= from && at <= to)
         .map(({ at, shown }) => {
-          const mark = make("div", { class: "day-hour" }, make("span", { text: shown }));
+          const covered = !asOf && Math.abs(at - now) < COVERED;
+          const mark = make("div", { class: "day-hour" }, covered ? null : make("span", { text: shown }));
           place(mark, at, at);
           return mark;
         }),
@@ -202,13 +206,19 @@ export class RoomView {
         element = make(
           "li",
           { class: "booking", tabindex: "-1", "data-key": booking.key },
-          make("span", { class: "booking-time" }),
-          make("span", { class: "booking-title" }),
-          make("span", { class: "booking-who" }),
+          make(
+            "div",
+            { class: "booking-words" },
+            make("span", { class: "booking-time" }),
+            " ",
+            make("span", { class: "booking-title" }),
+            " ",
+            make("span", { class: "booking-who" }),
+          ),
         );
         this.#bookings.set(booking.key, element);
       }
-      const [when, title, who] = element.children;
+      const [when, title, who] = element.firstElementChild.children;
       const over = booking.ends <= now || ["ended"].includes(booking.phase);
       const on = !over && booking.begins <= now;
       say(when, `${clockOf(booking, "starts_at", time, now)}–${clockOf(booking, "ends_at", time, now)}`);

@@ -1,7 +1,7 @@
 // Keeps the page told: reads everything, then hears of changes; when the line is lost, says so and tries for ever.
 
 const SILENCE_MS = 40_000; // roomd says something every 15 s at least
-const RESTS_MS = [500, 1000, 2000, 4000, 8000];
+const RESTS_MS = [500, 1000, 2000, 4000, 5000];
 const ANSWER_WITHIN_MS = 10_000;
 
 /** What roomd answered instead of what was asked for; `mend` says what to do. */

@@ -6,12 +6,12 @@ import { arrange, make, say, set, shape, show } from "./elements.js";
 import { Live, Refused, ask } from "./live.js";
 import { tellSite } from "./site.js";
 import { SiteTime } from "./times.js";
-import { CONDITIONS, byName, conditionOf, nameOf } from "./words.js";
+import { CONDITIONS, byName, conditionOf, nameOf, sentence } from "./words.js";
 import { Wall } from "./wall.js";
 
 const BANNER_AFTER_MS = 1500; // a daemon that is restarted is back by then
 const TICK_MS = 5000;
-const TELL_EVERY_MS = 10_000; // a screen reader is not talked over
+const TELL_EVERY_MS = 6000; // a screen reader is not talked over
 const MOST_TOLD = 3;
 const SEEN_AT_ONCE = 15; // rooms; among more of them, one looks for a name
 const ASK_AGAIN_AFTER_MS = 400;
@@ -35,11 +35,15 @@ let wall = null;
 
 // ── what is drawn
 
-const asOf = () => (isOld && heardAt !== null ? time.told(heardAt) : null);
+/** The moment of which what is shown is true, and how a clock showed it then where that is not now. */
+function moment() {
+  if (!isOld || heardAt === null) return { now: time.now(), asOf: null };
+  return { now: heardAt, asOf: time.told(heardAt) };
+}
 
 function drawRooms() {
   const all = [...rooms.values()].sort(byName);
-  const of = { asOf: asOf() };
+  const of = moment();
   for (const id of cards.keys()) if (!rooms.has(id)) cards.delete(id);
   for (const room of all) card(room).tell(room, time, of);
   const shown = found
@@ -133,7 +137,7 @@ function drawTitle() {
 
 function drawOne() {
   if (!view || !detail) return;
-  view.tell(detail, time, { asOf: asOf() });
+  view.tell(detail, time, moment());
 }
 
 function drawAll() {
@@ -180,14 +184,14 @@ function hear({ site: told, rooms: all, room, at: when }) {
 function learn(room) {
   const before = rooms.get(room.room);
   rooms.set(room.room, room);
-  if (before && conditionOf(before) !== conditionOf(room)) changed.set(room.room, room);
+  if (before && conditionOf(before) !== conditionOf(room)) changed.add(room.room);
   if (changed.size) tellChanges();
 }
 
 function drawRoom(room) {
   // With hundreds of rooms only the one that changed is drawn, unless that changes which are shown.
   if (!cards.has(room.room) || wanted.condition || wanted.name) return drawRooms();
-  card(room).tell(room, time, { asOf: asOf() });
+  card(room).tell(room, time, moment());
   const all = [...rooms.values()];
   drawHeading(all, all);
 }
@@ -219,10 +223,10 @@ function admit(refused) {
   isOld = true;
   set(document.body, "data-old", true);
   pulse("lost", "Not connected");
-  const since = heardAt === null ? "" : ` since ${asOf()}`;
+  const since = heardAt === null ? "" : ` since ${moment().asOf}`;
   if (refused instanceof Refused) {
-    say(at("banner-what"), `roomd does not let this page in: ${sentence(refused.message)}`);
-    say(at("banner-mend"), refused.mend);
+    say(at("banner-what"), `roomd does not let this page in. ${sentence(refused.message)}`);
+    say(at("banner-mend"), sentence(refused.mend));
   } else if (heardAt === null) {
     say(at("banner-what"), "roomd does not answer.");
     say(at("banner-mend"), "This page goes on trying by itself.");
@@ -234,8 +238,6 @@ function admit(refused) {
   drawAll();
 }
 
-const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
-
 function pulse(state, words) {
   set(at("pulse"), "data-state", state);
   say(at("pulse-words"), words);
@@ -243,7 +245,7 @@ function pulse(state, words) {
 
 // ── what is said aloud, now and then
 
-const changed = new Map();
+const changed = new Set();
 let telling = 0;
 
 function tell(words) {
@@ -259,7 +261,7 @@ function tellLater(words) {
 function tellChanges() {
   telling ||= setTimeout(() => {
     telling = 0;
-    const now = [...changed.values()];
+    const now = [...changed].map((id) => rooms.get(id)).filter(Boolean);
     changed.clear();
     tell(now.length > MOST_TOLD ? `${now.length} rooms changed` : now.map(aloud).join(". "));
   }, TELL_EVERY_MS);
@@ -283,7 +285,7 @@ async function look(focus) {
     }
     found = { words, rooms: [] };
     drawRooms();
-    show(at("nothing"), [sentence(error.message), error.mend].join(" "));
+    show(at("nothing"), [error.message, error.mend].map(sentence).join(" "));
     return;
   }
   drawRooms();
@@ -338,7 +340,7 @@ function readDay() {
       at("one").replaceChildren(
         make("a", { class: "back", href: `/${kept()}` }, shape("back"), "All rooms"),
         make("h2", { id: "one-name", class: "one-title", tabindex: "-1", text: known }),
-        make("p", { class: "low", text: error.mend }),
+        make("p", { class: "low", text: sentence(error.mend) }),
       );
       view = null;
     }
@@ -438,7 +440,8 @@ setInterval(() => {
   if (heardAt === null) return;
   drawClock();
   if (!isOld) {
-    for (const [id, room] of rooms) cards.get(id)?.tell(room, time, { asOf: null });
+    const of = moment();
+    for (const [id, room] of rooms) cards.get(id)?.tell(room, time, of);
     drawOne();
   }
 }, TICK_MS);

@@ -2,7 +2,7 @@
 
 import { make, set, shape } from "./elements.js";
 import { span } from "./times.js";
-import { devicePhase, serviceName } from "./words.js";
+import { devicePhase, sentence, serviceName } from "./words.js";
 
 const WORTH_TELLING_S = 60;
 
@@ -18,8 +18,8 @@ export function tellSite(site, { troubles, vitals, link }) {
         "div",
         {},
         make("p", { class: "trouble-what", text: trouble.what }),
-        trouble.why ? make("p", { class: "low", text: trouble.why }) : null,
-        trouble.mend ? make("p", { class: "trouble-mend", text: trouble.mend }) : null,
+        trouble.why ? make("p", { class: "low", text: sentence(trouble.why) }) : null,
+        trouble.mend ? make("p", { class: "trouble-mend" }, ...typed(sentence(trouble.mend))) : null,
       ),
     ),
   );
@@ -82,6 +82,11 @@ function lines(site) {
   }
   shown.push({ name: "roomd", words: `${site.version}, ${site.agent}` });
   return shown;
+}
+
+/** What is to be typed stands in backquotes in roomd's words. */
+function typed(text) {
+  return text.split("`").map((part, index) => (index % 2 ? make("code", { text: part }) : part));
 }
 
 const count = (many) => many.toLocaleString("en-GB");

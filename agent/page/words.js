@@ -26,6 +26,20 @@ export const nameOf = (room) => room.name || room.room;
 export const serviceName = (service) => SERVICES[service] ?? service;
 export const devicePhase = (phase) => PHASES[phase] ?? phase;
 
+/** roomd's words for a room, and apart from them why, where it is not known. */
+export function statusOf(room) {
+  if (conditionOf(room) !== "unknown") return { words: room.words, why: "" };
+  const [words, ...why] = room.words.split(": ");
+  return { words, why: sentence(why.join(": ")) };
+}
+
+/** As a sentence stands: begun large and with a stop at its end. */
+export function sentence(text) {
+  if (!text) return "";
+  const begun = /^`/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+}
+
 /** What a booking is called, as far as the site's privacy lets anybody see it. */
 export function titleOf(booking) {
   if (booking.title) return booking.title;
