@@ -526,7 +526,7 @@ def _addition(visit: Visit, who: Introduction, login: Mapping[str, Value], ssh_p
         keys["fingerprint"] = knocked.fingerprint
     if visit.host_key is not None:
         keys["host_key"] = visit.host_key
-    if ssh_port is not None:
+    if ssh_port is not None and visit.host_key is not None:
         keys["ssh_port"] = ssh_port
     return Addition(
         room=visit.room,

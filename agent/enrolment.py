@@ -23,7 +23,18 @@ from agent.device_accounts import BROKER_PASSWORD_FILE, Accounts
 from agent.enrolling import TALKED, WRITTEN, Outcome, Round, Visit, changes, knock_at, mend, recognize
 from agent.finds import count, difference, progress, say, shown, wipe
 from agent.rewriting import need_replaceable, problems_of, replace_with, text_of
-from agent.room_lines import Addition, Change, Keys, Standing, Value, called, changed, standing
+from agent.room_lines import (
+    Addition,
+    Change,
+    Keys,
+    NotWritable,
+    Standing,
+    Value,
+    called,
+    changed,
+    lines_of,
+    standing,
+)
 from agent.settings import read
 from agent.terminal import DEFAULT, fail
 from device_adapters.errors import CertificateRefused
@@ -177,7 +188,7 @@ class _Enrolment:
         for visit in unknown:
             was = " (other keys than in the file)" if visit.outcome is Outcome.REPINNED else ""
             keys = [key for key in (visit.knocked.fingerprint, visit.knocked.host_key) if key]
-            say("\n".join([f"{visit.host}{was}", *(f"  {key}" for key in (*keys, *visit.notes))]))
+            say("\n".join([f"{visit.host}{was}", *(f"  {line}" for line in (*keys, *visit.notes))]))
         say("")
         whose = "these devices" if many > 1 else "this device"
         if self._yes(f"Are they right? {whose.capitalize()} will get the password.", default=False):
@@ -198,6 +209,7 @@ class _Enrolment:
         if not visits:
             return
         for visit in visits:
+            visit.notes.clear()  # of its keys, which were told
             visit.credential = self._accounts.credential(visit)
         round_ = Round(self._there, self._file_of, fix=self._wishes.fix, progress=progress)
         asyncio.run(round_.walk(visits))
@@ -233,8 +245,11 @@ class _Enrolment:
     def _show(self, visits: Sequence[Visit]) -> None:
         wipe()
         console = Console(highlight=False, soft_wrap=False)
-        for renderable in shown(visits):
-            console.print(renderable)
+        for found in shown(visits):
+            if isinstance(found, str):
+                typer.echo(found)  # as one line, for whoever looks through it with grep
+            else:
+                console.print(found)
 
     def _tell(
         self, visits: Sequence[Visit], *, written: bool, failures: Mapping[str, Mapping[str, str]]
@@ -259,7 +274,7 @@ class _Enrolment:
         say("To be set on the devices, so that people are counted:")
         for need in dict.fromkeys(need for visit in lacking for need in visit.needs):
             of = [visit.host for visit in lacking if need in visit.needs]
-            say(f"  {need.command}\n    {need.why} without it: {', '.join(of)}")
+            say(f"  {need.command}\n    {need.why}: {', '.join(of)}")
         if self._wishes.dry_run:
             return {}
         if not self._yes("Set it?", default=True):
@@ -276,7 +291,12 @@ class _Enrolment:
 
     def _write(self, visits: Sequence[Visit], changes: Sequence[Change]) -> bool:
         wishes = self._wishes
-        after = changed(self._text, changes)
+        try:
+            after = changed(self._text, changes)
+        except NotWritable as error:
+            for addition in (change for change in changes if isinstance(change, Addition)):
+                typer.echo(lines_of(addition))
+            raise NotWritable(f"{error}. Until then it is left as it is") from None
         many = sum(visit.outcome in WRITTEN and visit.introduction is not None for visit in visits)
         if after == self._text:
             if not wishes.as_json:

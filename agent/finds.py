@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from agent.core.model import Transport
 from agent.enrolling import TALKED, Outcome, Visit
 from agent.telemetry import printable
 from device_adapters.xapi.schema import ANY
@@ -49,9 +50,9 @@ def shown(visits: Sequence[Visit]) -> list[RenderableType]:
         if visit.outcome not in {Outcome.NEW, Outcome.KNOWN}:
             notes.insert(0, f"{visit.outcome}{f': {visit.why}' if visit.why else ''}")
         if visit.outcome in TALKED and "websocket" not in visit.over:
-            why = next((str(e) for line, e in visit.lines.items() if line == "websocket" and e), "")
-            notes.append(f"no WebSocket: {why or 'its web server does not answer'}")
-        shown.extend(escape(printable(f"{visit.host}: {note}")) for note in notes)
+            why = visit.lines.get(Transport.WEBSOCKET)
+            notes.append(str(why or "its web server does not answer, and so there is no WebSocket"))
+        shown.extend(printable(f"{visit.host}: {note}") for note in notes)
     shown.extend(_silent(visits))
     return shown
 
@@ -74,8 +75,8 @@ def _silent(visits: Sequence[Visit]) -> list[str]:
         lines.append(f"{count(nobody, 'address')}: nobody there")
     if strangers := [v.host for v in silent if v not in told and v.outcome is Outcome.STRANGER]:
         few = ", ".join(strangers[:SHOWN_ADDRESSES]) + (" …" if len(strangers) > SHOWN_ADDRESSES else "")
-        lines.append(f"{few}: no room {'devices' if len(strangers) > 1 else 'device'}")
-    return [escape(printable(line)) for line in lines]
+        lines.append(f"{few}: by what is shown there, no room device. Name by itself what is one")
+    return [printable(line) for line in lines]
 
 
 MENDS: Mapping[str, str] = {

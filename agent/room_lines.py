@@ -194,10 +194,9 @@ def _proven(before: str, after: str, wanted: Mapping[str, Any]) -> str:
     return after
 
 
-def lines_of(addition: Addition, *, in_room: bool = False) -> str:
-    """An addition's lines, for a person; `in_room` without those of the room."""
-    lines = [] if in_room else _room_lines(addition)
-    return "\n".join([*lines, *_device_lines(addition)])
+def lines_of(addition: Addition) -> str:
+    """A new room's lines, for a person to write."""
+    return "\n".join([*_room_lines(addition), *_device_lines(addition)])
 
 
 def _wanted(table: Mapping[str, Any], change: Amendment | Keys) -> Mapping[str, Any]:

@@ -338,7 +338,7 @@ async def test_what_is_no_room_device_gets_no_password(tmp_path):
         async with printer:
             code, out, _ = await d.enroll(d.all, *d.login, *FIRST, "--yes")
             assert code == 0
-            assert f"127.78.0.3:{d.site.port}: no room device" in out
+            assert f"127.78.0.3:{d.site.port}: by what is shown there, no room device" in out
             assert d.written == d.hosts
             assert heard
             assert not [each for each in heard if b"uthorization" in each or b"auth-" in each]
