@@ -57,7 +57,7 @@ def connect(
         fail(f"{service!r} is no service: write microsoft, google or webex", os.EX_USAGE)
     configuration = read_configuration(config)
     if configuration.accounts is None or getattr(configuration.accounts, service) is None:
-        fail(f"{configuration.file} has no [{service}]: add it, and restart roomd", os.EX_CONFIG)
+        fail(f"{configuration.file} has no [{service}]: add it, and reload roomd", os.EX_CONFIG)
     wait_for(_connect(configuration, service, as_json=as_json))
 
 
@@ -124,7 +124,7 @@ async def _connect(configuration: Configuration, service: str, *, as_json: bool)
     before = {each["service"]: each["phase"] for each in await _services(configuration)}
     answer = await _ask(configuration, "consent", service=service)
     if not answer["known"]:
-        fail(f"the running daemon has no [{service}] yet: restart it", os.EX_CONFIG)
+        fail(f"the running daemon has no [{service}] yet: reload it", os.EX_CONFIG)
     found = await _service(configuration, service)
     for _ in range(LOOKS):
         if found["phase"] != "connecting":
@@ -148,7 +148,7 @@ async def _connect(configuration: Configuration, service: str, *, as_json: bool)
 def _none(configuration: Configuration) -> None:
     print(
         f"{configuration.file} has no calendars: rooms are as their devices say. "
-        "Add [microsoft], [google] or [webex], and restart roomd",
+        "Add [microsoft], [google] or [webex], and reload roomd",
         file=sys.stderr,
     )
 

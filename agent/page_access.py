@@ -295,7 +295,7 @@ NO_TOKEN: Final = (
 )
 WRONG_TOKEN: Final = (
     "this is not the token",
-    "send what is in the file that [page] token_file names; after it was changed, restart roomd",
+    "send what is in the file that [page] token_file names; after it was changed, reload roomd",
 )
 TOO_MANY: Final = ("too many wrong tokens came from this address", "wait a minute, and send the right one")
 

@@ -156,7 +156,7 @@ class _AtSocket(_PageDoor):
     at_socket = True
 
     def __init__(self, http: _Http, path: Path, *, bounds: Bounds, pace: Pace) -> None:
-        mend = "give [page] another socket, or see that its directory can be written; then restart roomd"
+        mend = "give [page] another socket, or see that its directory can be written; then reload roomd"
         super().__init__(http, name=str(path), mend=mend, bounds=bounds, pace=pace)
         self._path = path
 
@@ -191,7 +191,7 @@ class _AtAddress(_PageDoor):
             http,
             name=f"http{'' if page.certificate_file is None else 's'}://{shown}:{page.port}",
             mend="give [page] another `listen` (`ss -ltnp` shows whose the port is), or mend its "
-            "certificate; then restart roomd",
+            "certificate; then reload roomd",
             bounds=bounds,
             pace=pace,
         )

@@ -150,7 +150,7 @@ class Calendars:
                 "pushes.not_opened",
                 url=door.url,
                 why=str(error),
-                mend="mend [pushes] in the configuration and restart roomd; until then rooms are polled",
+                mend="mend [pushes] in the configuration and reload roomd; until then rooms are polled",
             )
             self._shut = (
                 f"nobody can call at {door.host}:{door.port}: {error.strerror or error}; mend [pushes]"

@@ -16,6 +16,7 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import ModuleType
@@ -25,6 +26,7 @@ DIE_AT: Final = "PROVE_DIE_AT"
 HALT_AT: Final = "PROVE_HALT_AT"
 HANG: Final = "PROVE_HANG"
 HURRY: Final = "PROVE_HURRY"
+SLUGGISH_S: Final = 0.25
 OURS: Final = ("agent", "cloud_link", "device_adapters")
 
 
@@ -325,6 +327,26 @@ def _points_of_calendars() -> Mapping[str, Callable[[Doom], None]]:
     }
 
 
+def _points_of_reloads() -> Mapping[str, Callable[[Doom], None]]:
+    """A changed file from the signal to when it holds."""
+    from agent import daemon, desk, pipeline, snapshots  # noqa: PLC0415
+    from cloud_link import database, forwarder  # noqa: PLC0415
+    from device_adapters import fleet  # noqa: PLC0415
+
+    ours = daemon._Daemon  # noqa: SLF001
+    return {
+        "before a changed file is applied": lambda doom: _before(doom, ours, "_apply"),
+        "when lines are closed": lambda doom: _before(doom, pipeline.Pipeline, "rearrange"),
+        "while rooms are kept": lambda doom: _after(doom, snapshots, "leave"),
+        "when rooms are on disk": lambda doom: _before(doom, ours, "_clear"),
+        "before a line is opened anew": lambda doom: _before(doom, fleet.Fleet, "add"),
+        "before it turns to another broker": lambda doom: _before(doom, forwarder.Forwarder, "turn_to"),
+        "before the budget is another": lambda doom: _before(doom, database.Database, "grant"),
+        "when a changed file is applied": lambda doom: _before(doom, desk.Desk, "serve"),
+        "before a room's name is forgotten": lambda doom: _before(doom, snapshots, "forget"),
+    }
+
+
 def points() -> Mapping[str, Callable[[Doom], None]]:
     from agent import daemon, snapshots  # noqa: PLC0415
     from cloud_link import broker, database, forwarder, outbox  # noqa: PLC0415
@@ -332,6 +354,7 @@ def points() -> Mapping[str, Callable[[Doom], None]]:
     return {
         **_points_of_commands(),
         **_points_of_calendars(),
+        **_points_of_reloads(),
         # at the start
         "opened": lambda doom: _after(doom, database, "_open_or_rescue"),
         "furnished": lambda doom: _after(doom, daemon, "furnish"),
@@ -531,6 +554,16 @@ def _hurry_stale() -> None:
     _shorten(calendars, "FIRST_READ_WITHIN", 8.0)
 
 
+def _be_sluggish() -> None:
+    """The other way round: a disk that takes its time."""
+
+    class Slow(Doom):
+        def pass_by(self) -> None:
+            time.sleep(SLUGGISH_S)
+
+    _around_sql(Slow(0), "COMMIT", after=False)
+
+
 def _set(frozen: object, **seconds: float) -> None:
     """Other spans in a value that the product made when it was imported."""
     for name, value in seconds.items():
@@ -556,6 +589,7 @@ HURRIES: Final[Mapping[str, Callable[[], None]]] = {
     "again": _hurry_again,
     "calendars": _hurry_calendars,
     "stale": _hurry_stale,
+    "sluggish": _be_sluggish,
 }
 
 

@@ -12,6 +12,7 @@ from tests.prove.plots.calendars import AT_A_BOOKING, AT_A_WATCH, AT_LISTINGS, A
 from tests.prove.plots.holds import BOOKING, ENDING, PLACING, RENEWING
 from tests.prove.plots.lies import AT_A_BURIAL
 from tests.prove.plots.processes import AT_THE_END, POINTS
+from tests.prove.plots.reload import WHEN_ROOMS_COME, WHEN_ROOMS_GO
 from tests.prove.plots.states import AT_THE_RESCUE
 
 LAYS_HANDS_ON_ALL = """
@@ -37,6 +38,8 @@ def test_every_point_that_a_scenario_names_exists():
     named = {
         *POINTS,
         *AT_THE_END,
+        *WHEN_ROOMS_GO,
+        *WHEN_ROOMS_COME,
         *holds,
         *(*AT_LISTINGS, *AT_LOST_CONSENT, *AT_NEW_CONSENT, *AT_A_BOOKING, AT_A_WATCH),
         *(point.rpartition(":")[0] for point in (*AT_THE_RESCUE, *AT_A_BURIAL)),

@@ -10,14 +10,17 @@ from tests.prove.plots.devices import DEVICES
 from tests.prove.plots.holds import HOLDS
 from tests.prove.plots.lies import LIES
 from tests.prove.plots.lines import LINES
+from tests.prove.plots.machine import MACHINE
 from tests.prove.plots.parsers import PARSERS
 from tests.prove.plots.processes import PROCESSES
+from tests.prove.plots.reload import RELOADS
 from tests.prove.plots.states import STATES
 from tests.prove.plots.storm import STORM
 from tests.prove.scenario import Scenario, Trial
 
 SCENARIOS: Final[tuple[Scenario | Trial, ...]] = (
     *PROCESSES,
+    *RELOADS,
     *BROKERS,
     *LIES,
     *DEVICES,
@@ -27,4 +30,5 @@ SCENARIOS: Final[tuple[Scenario | Trial, ...]] = (
     *CALENDARS,
     *STORM,
     *PARSERS,
+    *MACHINE,
 )

@@ -1,0 +1,155 @@
+"""The file becomes another while roomd runs: killed in the middle of it, and stopped under load."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from typing import Final
+
+from tests.prove.plots.processes import struck
+from tests.prove.scenario import Scenario
+from tests.prove.world import Setting, World
+
+SEEN_WITHIN_S: Final = 40.0
+STOPS: Final = 10
+
+# How often a point is passed before it strikes; what a start passes as well counts from there.
+WHEN_ROOMS_GO: Final = {
+    "before a changed file is applied": 1,
+    "when lines are closed": 1,
+    "while rooms are kept": 2,
+    "when rooms are on disk": 1,
+    "before a line is opened anew": 3,
+    "before it turns to another broker": 1,
+    "before the budget is another": 1,
+    "when a changed file is applied": 2,
+    "before a room's name is forgotten": 1,
+}
+WHEN_ROOMS_COME: Final = {
+    "when lines are closed": 1,
+    "while rooms are kept": 2,
+    "before a line is opened anew": 9,
+    "when a changed file is applied": 2,
+}
+
+
+def another(content: str) -> str:
+    """Three rooms more, every device reached otherwise, another way to the broker, another budget."""
+    changed = (
+        content.replace("[devices]", "[devices]\nbanner = true\ndial_at_once = 4", 1)
+        .replace("//127.0.0.1:", "//localhost:", 1)
+        .replace("[agent]", "[agent]\nbudget_mb = 200", 1)
+    )
+    return changed + "".join(f'[[rooms]]\nid = "bare-{number}"\n' for number in range(3))
+
+
+def write(w: World, content: str) -> None:
+    config = w.roomd.installation.config
+    new = config.with_suffix(".new")
+    new.write_text(content, encoding="utf-8")
+    new.replace(config)
+
+
+async def stands_on(w: World, content: str) -> None:
+    """Until the running one has this file's rooms."""
+    wanted = content.count("[[rooms]]")
+    try:
+        async with asyncio.timeout(SEEN_WITHIN_S):
+            while True:
+                code, out, _ = await w.roomd.installation.ask("rooms", "--json")
+                if code == 0 and len(json.loads(out)["rooms"]) == wanted:
+                    return
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise AssertionError(f"roomd does not have {wanted} rooms:\n{w.roomd.log[-1500:]}") from None
+
+
+async def killed_in_a_reload(w: World) -> None:
+    small = w.roomd.installation.config.read_text(encoding="utf-8")
+    large = another(small)
+    await w.roomd.kill()
+    w.fault(breaks=1)
+    for before, after, points in ((large, small, WHEN_ROOMS_GO), (small, large, WHEN_ROOMS_COME)):
+        for point, times in points.items():
+            write(w, before)
+            await w.start(die_at=f"{point}:{times}")
+            await w.roomd.until_up()
+            await asyncio.sleep(w.luck.uniform(0.5, 2.0))
+            write(w, after)
+            w.roomd.send(signal.SIGHUP)
+            await struck(w, point)
+            await w.start()
+            await stands_on(w, after)
+            await w.roomd.stop()
+            w.fault(breaks=2)
+    write(w, small)
+    await w.start()
+    await w.goes_on(2)
+
+
+async def reloaded_all_the_time(w: World) -> None:
+    small = w.roomd.installation.config.read_text(encoding="utf-8")
+    large = another(small)
+    for turn in range(24):
+        write(w, small if turn % 2 else large)
+        w.roomd.send(signal.SIGHUP)
+        w.fault(breaks=1)
+        await asyncio.sleep(w.luck.uniform(0.0, 1.5))
+    write(w, small)
+    w.roomd.send(signal.SIGHUP)
+    await stands_on(w, small)
+    await w.goes_on(2)
+
+
+async def stopped_under_load(w: World) -> None:
+    small = w.roomd.installation.config.read_text(encoding="utf-8")
+    large = another(small)
+    lasted_s: list[float] = []
+    for turn in range(STOPS):
+        await asyncio.sleep(w.luck.uniform(0.5, 3.0))
+        if turn % 2:
+            write(w, large if turn % 4 == 1 else small)
+            w.roomd.send(signal.SIGHUP)
+            await asyncio.sleep(w.luck.uniform(0.0, 0.3))
+        began_s = time.monotonic()
+        code = await w.roomd.stop()
+        lasted_s.append(time.monotonic() - began_s)
+        if code != 0:
+            w.tally.wrongs.append(f"stopped with {code}")
+        w.fault(breaks=1)
+        await w.start()
+    write(w, small)
+    w.roomd.send(signal.SIGHUP)
+    await stands_on(w, small)
+    w.note(f"{STOPS} stops: the longest took {max(lasted_s):.1f} s, of fifteen")
+    await w.goes_on(2)
+
+
+RELOADS: Final = (
+    Scenario(
+        name="reload, kill -9 at named points",
+        tells="killed while a changed file is applied: the next start stands on the new file",
+        setting=Setting(rooms=8, counts=60.0),
+        plot=killed_in_a_reload,
+    ),
+    Scenario(
+        name="reload, again and again",
+        tells="24 changed files, most of them while the one before is still applied",
+        setting=Setting(rooms=8, counts=60.0),
+        plot=reloaded_all_the_time,
+    ),
+    Scenario(
+        name="stopped under load",
+        tells="SIGTERM in a flood, half of the times in the middle of a reload",
+        setting=Setting(counts=200.0),
+        plot=stopped_under_load,
+    ),
+    Scenario(
+        name="stopped with a slow disk",
+        tells="the same, and each commit takes a quarter of a second",
+        setting=Setting(counts=200.0, hurry="sluggish"),
+        plot=stopped_under_load,
+    ),
+)
