@@ -90,7 +90,7 @@ BURST: Final = 12  # lines about one thing, one after another
 AGAIN_EVERY_S: Final = 3600.0
 KNOWN_AT_ONCE: Final = 8192  # things; the one that was quiet longest is forgotten first
 ABOUT: Final = ("device", "room", "service", "command", "file", "library")  # what a line is about
-ALWAYS: Final = frozenset({"critical"})
+OF_HANDS: Final = ("roomd.", "reload.", "configuration.", "command.")  # no more than somebody does
 
 
 class Spare:
@@ -114,7 +114,7 @@ def _spared(spare: Spare) -> structlog.types.Processor:
     """Drop what was said too often; who asks for details is told all of it."""
 
     def spared(_logger: object, name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-        if name not in ALWAYS:
+        if name != "critical" and not event["event"].startswith(OF_HANDS):
             about = (event["event"], *[str(event[each]) for each in ABOUT if each in event])
             unsaid = spare.unsaid(about, time.monotonic())
             if unsaid is None:

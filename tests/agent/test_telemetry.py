@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent.telemetry import notify
+from agent.telemetry import AGAIN_EVERY_S, BURST, KNOWN_AT_ONCE, Spare, notify
 
 SECRET = "hunter2"
 FORGED = "9999-01-01T00:00:00Z [error    ] device.forged"
@@ -52,6 +52,19 @@ async def calls_back():
 
 asyncio.run(calls_back())
 logs_in(secret)
+"""
+FLOOD = """
+import logging, sys
+import structlog
+from agent.telemetry import LogForm, configure_logs
+
+configure_logs(form=LogForm.JSON, verbose=len(sys.argv) > 1)
+log = structlog.get_logger()
+for number in range(100):
+    log.warning("device.lost", device="fjord", why=f"reason {number}")
+    log.warning("device.lost", device="vidda", why="gone")
+    log.info("command.kept", command="c", room="fjord")
+    logging.getLogger("asyncio").warning("slow")
 """
 CRASHED = ["roomd.thread_crashed", "library.said", "roomd.crashed"]
 EVENTS = [
@@ -141,6 +154,46 @@ def test_repeats_are_told_to_who_wants_them(tmp_path):
     lines = [json.loads(line) for line in told(tmp_path, "json", verbose=True).splitlines()]
     assert lines[0]["event"] == "device.lost"
     assert "GET /token" not in str(lines)  # what libraries do is not what happens to roomd
+
+
+def test_a_day_of_trouble_is_a_few_lines():
+    spare = Spare()
+    day_s = 24 * 3600
+    said = [spare.unsaid("fjord lost", at_s) for at_s in range(0, day_s, 60)]
+    told = [unsaid for unsaid in said if unsaid is not None]
+    assert len(told) <= BURST + 24
+    assert sum(told) + len(told) >= len(said) - 60  # nobody is left in the dark about how many there were
+    assert spare.unsaid("vidda lost", day_s) == 0  # somebody else's trouble
+    assert spare.unsaid("fjord lost", day_s + BURST * AGAIN_EVERY_S) is not None
+
+
+def test_it_remembers_no_more_than_so_many_things():
+    spare = Spare()
+    for number in range(KNOWN_AT_ONCE + 10):
+        for _ in range(BURST):
+            assert spare.unsaid(number, 0.0) == 0
+    assert spare.unsaid(KNOWN_AT_ONCE, 0.0) is None
+    assert spare.unsaid(0, 0.0) == 0  # forgotten
+
+
+def test_a_flood_is_cut_short_and_whoever_wants_to_reads_all_of_it():
+    def flooded(*arguments: str) -> list[str]:
+        ended = subprocess.run(
+            [sys.executable, "-c", FLOOD, *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        return [json.loads(line)["event"] for line in ended.stderr.splitlines()]
+
+    said = flooded()
+    assert {event: said.count(event) for event in set(said)} == {
+        "device.lost": 2 * BURST,
+        "library.said": BURST,
+        "command.kept": 100,  # no more than were given
+    }
+    assert len(flooded("verbose")) == 400
 
 
 def test_systemd_is_told(tmp_path, monkeypatch):
