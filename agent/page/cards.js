@@ -30,7 +30,6 @@ export class Card {
       hold: line("hold", "held"),
       trouble: line("trouble", "trouble"),
       people: people(),
-      old: make("p", { class: "card-old" }),
     };
     parts.now = make("p", { class: "card-now" }, parts.title, parts.who);
     this.#parts = parts;
@@ -53,7 +52,6 @@ export class Card {
         parts.hold.row,
         parts.next,
         parts.trouble.row,
-        parts.old,
       ),
     );
   }
@@ -68,7 +66,7 @@ export class Card {
     const { words, why } = statusOf(room);
     say(parts.words, words);
     show(parts.why, this.#kiosk ? "" : why);
-    show(parts.away, asOf ? "" : remaining(room, condition, now));
+    show(parts.away, asOf ? `as of ${asOf}` : remaining(room, condition, now));
     parts.now.hidden = !room.current || (titleOf(room.current) === "Booked" && !room.current.organizer);
     if (room.current) {
       say(parts.title, titleOf(room.current));
@@ -89,7 +87,6 @@ export class Card {
     show(parts.next, room.next ? `Next ${time.told(Date.parse(room.next.starts_at), now)} ${titleOf(room.next)}` : "");
     line(parts.hold, held(room, condition, time, now));
     line(parts.trouble, troubleOf(room));
-    show(parts.old, asOf ? `as of ${asOf}` : "");
   }
 
   focus() {

@@ -94,13 +94,14 @@ export class RoomView {
     say(parts.name, nameOf(room));
     const { words, why } = statusOf(room);
     say(parts.words, words);
-    show(parts.why, why);
+    const told = (room.devices ?? []).some((device) => device.why && sentence(device.why) === why);
+    show(parts.why, told ? "" : why); // beside the device, where it is one's
     const left = room.until ? Date.parse(room.until) - now : 0;
     show(parts.away, asOf ? `as of ${asOf}` : left > 0 && left < 8 * HOUR ? `for another ${span(left)}` : "");
     this.#tellFacts(room, time, now, asOf);
     say(parts.title, asOf ? time.date(now) : `Today, ${time.date(now)}`);
     this.place.toggleAttribute("data-undrawn", !room.day);
-    if (room.day) this.#draw(room.day, time, now, asOf);
+    if (room.day) this.#draw(room, time, now, asOf);
     else show(parts.none, asOf ? "Its day had not been read when the connection was lost." : "");
   }
 
@@ -149,8 +150,9 @@ export class RoomView {
     retell(this.#parts.facts, facts);
   }
 
-  #draw(day, time, now, asOf) {
+  #draw({ day, calendar }, time, now, asOf) {
     const parts = this.#parts;
+    const known = Boolean(calendar?.kind); // else nobody has ever said what is booked
     const today = time.dayOf(now);
     const bookings = day
       .map((booking) => ({
@@ -165,7 +167,9 @@ export class RoomView {
 
     parts.all.hidden = !whole.length;
     parts.all.replaceChildren(...whole.map((booking) => make("li", { text: `All day: ${titleOf(booking)}` })));
-    show(parts.none, bookings.length ? "" : "Nothing is booked today.");
+    const nothing = known ? "Nothing is booked today." : "What is booked here is not known.";
+    const stale = "This is what was known last; it may have changed.";
+    show(parts.none, [bookings.length ? "" : nothing, known && !calendar.fresh ? stale : ""].filter(Boolean).join(" "));
 
     const hours = time.hours(today.begins, today.ends);
     const hourOf = (shown) => hours.find((hour) => hour.shown >= shown)?.at ?? today.begins;
@@ -240,21 +244,21 @@ export class RoomView {
     if (!children.some((child) => child.tabIndex === 0)) {
       (children.find((child) => child.dataset.state !== "over") ?? children.at(-1))?.setAttribute("tabindex", "0");
     }
-    this.#write(whole, timed, today, time, now);
+    this.#write(whole, timed, today, time, now, known ? "Free" : "Not known");
   }
 
-  #write(whole, timed, today, time, now) {
+  #write(whole, timed, today, time, now, between) {
     const clock = (instant) => (instant === today.ends ? "24:00" : time.clock(instant));
     const rows = whole.map((booking) => ["all day", "", titleOf(booking)]);
     let free = today.begins;
     for (const booking of timed) {
-      if (booking.begins > free && !whole.length) rows.push([clock(free), clock(booking.begins), "Free"]);
+      if (booking.begins > free && !whole.length) rows.push([clock(free), clock(booking.begins), between]);
       const words = [titleOf(booking), booking.organizer].filter(Boolean).join(", ");
       const on = booking.begins <= now && now < booking.ends && booking.phase !== "ended" ? " (now)" : "";
       rows.push([clock(booking.begins), clock(booking.ends), words + on]);
       free = Math.max(free, booking.ends);
     }
-    if (free < today.ends && !whole.length) rows.push([clock(free), clock(today.ends), "Free"]);
+    if (free < today.ends && !whole.length) rows.push([clock(free), clock(today.ends), between]);
     const said = JSON.stringify(rows);
     if (this.#parts.rows.dataset.said === said) return;
     this.#parts.rows.dataset.said = said;

@@ -7,17 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from os import geteuid
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 SCREENSHOTS: Final = Path(__file__).parents[2] / "build" / "screenshots"
 SEEN_WITHIN_MS: Final = 20_000
-DESK: Final = {"width": 1280, "height": 900}
-PHONE: Final = {"width": 360, "height": 740}
-WALL: Final = {"width": 1920, "height": 1080}
-
-Json = dict[str, Any]
+DESK: Final = ViewportSize(width=1280, height=900)
+PHONE: Final = ViewportSize(width=360, height=740)
+WALL: Final = ViewportSize(width=1920, height=1080)
 
 
 @asynccontextmanager
@@ -105,14 +103,15 @@ class Person:
 
 @asynccontextmanager
 async def person(
-    browser: Browser, address: str, *, screen: Json = DESK, dark: bool = False, **more: bool
+    browser: Browser, address: str, *, screen: ViewportSize = DESK, dark: bool = False, by_touch: bool = False
 ) -> AsyncIterator[Person]:
     """Somebody who looks at this address."""
-    context: BrowserContext = await browser.new_context(
-        viewport=screen,  # type: ignore[arg-type] -- a TypedDict of playwright's own
+    context = await browser.new_context(
+        viewport=screen,
         color_scheme="dark" if dark else "light",
         reduced_motion="reduce",
-        **more,
+        has_touch=by_touch,
+        is_mobile=by_touch,
     )
     context.set_default_timeout(SEEN_WITHIN_MS)
     someone = Person(await context.new_page(), address)
