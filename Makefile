@@ -61,6 +61,7 @@ schema-check: ready ## The committed contract is the one the code publishes
 pytest: ready
 	$(call step,pytest)
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@printf 'the page, as it was seen: %s\n' build/screenshots/*.png
 
 .PHONY: fast
 fast: ready ## The tests that need no broker, process or socket
