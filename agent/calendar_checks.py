@@ -7,9 +7,10 @@ import email.utils
 import os
 import ssl
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, assert_never
 
@@ -17,7 +18,7 @@ from cryptography import x509
 
 from agent.core.events import CalendarEntry
 from agent.core.model import RoomId
-from agent.findings import Visit
+from agent.findings import Finding, Verdict, Visit
 from cloud_link.calendars.accounts import (
     GoogleAccount,
     LinkedRoom,
@@ -75,6 +76,8 @@ SETTLED: Final = (  # facts: what Exchange does to meetings by default hides the
     "-AddOrganizerToSubject $false -RemovePrivateProperty $false -ProcessExternalMeetingMessages $true"
 )
 
+GOING_ON: Final = frozenset({"active", "connecting", "degraded"})  # phases in which nobody need act
+
 Listed = tuple[CalendarEntry, ...] | CalendarError
 
 
@@ -93,20 +96,26 @@ async def examine_calendars(visit: Visit) -> None:
     ):
         if account is None:
             continue
-        if service.value in said:
-            _by_daemon(visit, service, said[service.value])
+        word = said.get(service.value)
+        stopped = word is not None and word["phase"] not in GOING_ON
+        if word is not None and not stopped:
+            _by_daemon(visit, service, word)
+        troubles: list[Finding] = []
+        here = replace(visit, tell=partial(_told, visit.tell, troubles))
         match account:
             case MicrosoftAccount():
                 # The organizer's name is compared with the title here, and forgotten with it.
                 provider = MicrosoftProvider(replace(account, organizers=True), now=visit.now)
-                alone.append(await _examine_service(visit, provider, searched=account.search_bodies))
+                alone.append(await _examine_service(here, provider, searched=account.search_bodies))
             case GoogleAccount():
                 google = GoogleProvider(account, now=visit.now, rest=asyncio.sleep)
-                alone.append(await _examine_service(visit, google, searched=account.search_bodies))
+                alone.append(await _examine_service(here, google, searched=account.search_bodies))
             case WebexAccount():
-                await _examine_webex(visit, account, said.get(service.value))
+                await _examine_webex(here, account, word)
             case other:
                 assert_never(other)
+        if word is not None and stopped and not troubles:  # else what was seen from here is why
+            _by_daemon(visit, service, word)
     without = set.intersection(*alone) if alone else set()
     if without:
         visit.advise(
@@ -116,6 +125,13 @@ async def examine_calendars(visit: Visit) -> None:
         )
     if accounts.push is not None:
         await _examine_door(visit, accounts.push, said)
+
+
+def _told(tell: Callable[[Finding], None], troubles: list[Finding], finding: Finding) -> None:
+    """Passes a finding on, and remembers what is wrong."""
+    if finding.verdict is Verdict.WRONG:
+        troubles.append(finding)
+    tell(finding)
 
 
 def _by_daemon(visit: Visit, service: Service, said: Mapping[str, Any]) -> None:

@@ -48,10 +48,16 @@ async def examine_file(visit: Visit) -> None:
     """What the file has, and what in it is worth a second look."""
     configuration = visit.configuration
     rooms, devices = len(configuration.rooms), len(configuration.devices)
-    visit.ok(str(configuration.file), f"good: {rooms} rooms, {devices} devices")
+    visit.ok(str(configuration.file), f"good: {_counted(rooms, 'room')}, {_counted(devices, 'device')}")
     for note in configuration.notes:
+        if "can be read by every user" in note:
+            continue  # permissions tell it, and are graver about it
         key, _, what = note.partition(": ")
         visit.advise(key, what or note, "nothing to do if it is meant so")
+
+
+def _counted(number: int, of: str) -> str:
+    return f"{number} {of}" if number == 1 else f"{number} {of}s"
 
 
 # ── who may read what ─────────────────────────────────────────────────────────────────────────────
@@ -188,8 +194,11 @@ def _directories(configuration: Configuration) -> Iterator[Path]:
 def _open_to(path: Path) -> str:
     try:
         mode = path.stat().st_mode
+        reached = all(each.stat().st_mode & stat.S_IXOTH for each in path.parents)
     except OSError:
         return ""
+    if not reached:
+        return ""  # others do not come so far
     if mode & stat.S_IROTH:
         return "any user of this machine may read"
     return "others than its owner may change" if mode & (stat.S_IWOTH | stat.S_IWGRP) else ""

@@ -782,6 +782,16 @@ async def test_the_daemons_word_on_integrations_is_told(tenant):
     assert exit_code(found) == os.EX_NOPERM
 
 
+async def test_a_wrong_secret_is_told_once_though_the_daemon_knows_it_as_well(tenant):
+    calendars = [
+        {"service": "microsoft", "phase": "operator credential", "why": "the secret is refused", "rooms": []}
+    ]
+    installation = tenant.installation("fjord", secret_text="old")
+    async with answering(installation, picture(calendars=calendars)):
+        found = await examined(installation, Part.CALENDARS)
+    assert len([each for each in found if each.verdict is Verdict.WRONG]) == 1
+
+
 async def test_a_door_that_nobody_stands_at_is_found(tenant):
     port = free_port()
     authority = trustme.CA()
@@ -877,7 +887,7 @@ async def rooms_of(installation: Installation) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-async def test_beside_a_running_daemon_its_word_counts_and_no_device_is_dialled_again(tmp_path):
+async def test_beside_a_running_daemon_its_word_counts_and_no_device_is_dialled_again_unasked(tmp_path):
     async with house(tmp_path, rooms=2, feedback=True) as h:
         await h.heard()
         logins = [each.logins for each in h.devices]
@@ -892,6 +902,12 @@ async def test_beside_a_running_daemon_its_word_counts_and_no_device_is_dialled_
         heard = [each for what, each in seen.items() if not what.startswith("RoomOS ")]
         assert all("over websocket" in each and "certificate" in each for each in heard)
         assert [each.logins for each in h.devices] == logins
+        code, out, _ = await h.ask("doctor", "--json", "--thorough", "--only", "devices")
+        told = [json.loads(line) for line in out.splitlines()]
+        heard = [each["seen"] for each in told if each["what"].startswith("room-")]
+        assert code == 0
+        assert all("2 of 30 sessions open" in each for each in heard)  # roomd's, and this one
+        assert [each.logins for each in h.devices] == [before + 1 for before in logins]
 
 
 # ── the page for administrators ───────────────────────────────────────────────────────────────────

@@ -25,16 +25,33 @@ def stranger(*groups: int) -> _Somebody:
 # ── permissions ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_secret_that_others_may_read_is_wrong(tmp_path):
-    secret(tmp_path, "mqtt-password", "right")
-    (tmp_path / "roomd" / "mqtt-password").chmod(0o644)
-    installation = installed(tmp_path, mqtt_extra='username = "roomd"\npassword_file = "mqtt-password"')
+@pytest.fixture
+def reached():
+    """A directory that everybody reaches, unlike those of pytest."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+async def test_a_secret_that_others_may_read_is_wrong(reached):
+    secret(reached, "mqtt-password", "right")
+    (reached / "roomd" / "mqtt-password").chmod(0o644)
+    installation = installed(reached, mqtt_extra='username = "roomd"\npassword_file = "mqtt-password"')
     found = await examined(installation, Part.PERMISSIONS)
     finding = one(found, "mqtt-password")
     assert finding.verdict is Verdict.WRONG
-    assert finding.mend == f"chmod 0640 {tmp_path / 'roomd' / 'mqtt-password'}"
+    assert finding.mend == f"chmod 0640 {reached / 'roomd' / 'mqtt-password'}"
     assert exit_code(found) == os.EX_NOPERM
-    (tmp_path / "roomd" / "mqtt-password").chmod(0o640)
+    (reached / "roomd" / "mqtt-password").chmod(0o640)
+    assert one(await examined(installation, Part.PERMISSIONS), "files").verdict is Verdict.OK
+
+
+async def test_a_secret_where_nobody_else_comes_is_open_to_nobody(reached):
+    secret(reached, "mqtt-password", "right")
+    (reached / "roomd" / "mqtt-password").chmod(0o644)
+    (reached / "roomd").chmod(0o700)
+    installation = installed(reached, mqtt_extra='username = "roomd"\npassword_file = "mqtt-password"')
     assert one(await examined(installation, Part.PERMISSIONS), "files").verdict is Verdict.OK
 
 
@@ -44,15 +61,6 @@ async def test_a_configuration_that_anybody_may_change_is_wrong(tmp_path):
     finding = one(await examined(installation, Part.PERMISSIONS), "roomd.toml")
     assert "may change it" in finding.seen
     assert finding.mend == f"chmod o-w {installation.config}"
-
-
-@pytest.fixture
-def reached():
-    """A directory that everybody reaches, unlike those of pytest."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        directory = Path(name)
-        directory.chmod(0o755)
-        yield directory
 
 
 def test_what_keeps_a_user_out_is_the_first_on_the_way(reached):
