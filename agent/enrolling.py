@@ -74,6 +74,7 @@ class Visit:
     standing: StandingDevice | None = None  # it, in the file
     believed: bool = False  # by a pin, an authority or a table: nobody need be asked
     shown: bool = False  # a person was shown its keys, and took them for the device's
+    unverified: bool = False  # the file says that nobody need be believed
     ssh_port: int = SSH_PORT
     credential: Credential = NOBODY
     introduction: Introduction | None = None
@@ -88,11 +89,21 @@ class Visit:
         return self.candidate.written
 
     @property
+    def fingerprint(self) -> str | None:
+        """Its certificate's, if that is to be believed: a host key says nothing of it."""
+        seen = self.knocked.fingerprint
+        vouched = self.knocked.certified or self.unverified or seen == self.candidate.fingerprint
+        return seen if self.shown or vouched or seen in self._pinned else None
+
+    @property
     def host_key(self) -> str | None:
         """Its SSH host key, if that is to be believed: a certificate says nothing of it."""
-        key = self.knocked.host_key
-        pinned = self.standing is not None and key in _pins(self.standing)
-        return key if self.shown or pinned else None
+        seen = self.knocked.host_key
+        return seen if self.shown or seen in self._pinned else None
+
+    @property
+    def _pinned(self) -> list[str]:
+        return [] if self.standing is None else _pins(self.standing)
 
     @property
     def over(self) -> list[str]:
@@ -249,19 +260,16 @@ def _sort_known(visit: Visit, device: StandingDevice, there: Standing, *, repin:
     if knocked.sign is Sign.NOBODY:
         visit.outcome, visit.why = Outcome.NOBODY, knocked.why
         return
-    unverified = bool(device.keys.get("unverified", there.defaults.get("unverified", False)))
-    shown = _keys(knocked)
-    wrong = [
-        kind
-        for kind, pin in (("certificate", "fingerprint"), ("SSH host key", "host_key"))
-        if pin in device.keys
-        and (knocked.fingerprint if pin == "fingerprint" else knocked.host_key) is not None
-        and not set(_pins(device)).intersection(
-            key for key in shown if key.startswith("sha256:") == (pin == "fingerprint")
-        )
-    ]
-    if "fingerprint" not in device.keys and not unverified and knocked.fingerprint and not knocked.certified:
-        wrong.append("certificate")
+    visit.unverified = bool(device.keys.get("unverified", there.defaults.get("unverified", False)))
+    pins = set(_pins(device))
+    pinned = {name for name in ("fingerprint", "host_key") if name in device.keys}
+    wrong = []
+    if knocked.fingerprint is not None and knocked.fingerprint not in pins and not visit.unverified:
+        unknown = not pinned and not knocked.certified  # where the file leaves it to an authority
+        if "fingerprint" in pinned or unknown:
+            wrong.append("certificate")
+    if knocked.host_key is not None and "host_key" in pinned and knocked.host_key not in pins:
+        wrong.append("SSH host key")
     if not wrong:
         visit.outcome, visit.believed = Outcome.KNOWN, True
     elif repin:
@@ -306,13 +314,13 @@ def device_of(visit: Visit, there: Standing, file_of: Callable[[str], Path]) -> 
     """Somebody to dial, judged by the keys that were just seen and believed, or by those of the file."""
     keys: Mapping[str, Any] = {} if visit.standing is None else visit.standing.keys
     ca_file = keys.get("ca_file") or there.defaults.get("ca_file")
-    knocked = visit.knocked
+    certified = visit.knocked.certified
     judged = Trust(
-        fingerprint=None if knocked.certified else knocked.fingerprint,
-        ca_file=file_of(ca_file) if knocked.certified and ca_file else None,
+        fingerprint=None if certified else visit.fingerprint,
+        ca_file=file_of(ca_file) if certified and ca_file else None,
         host_key=visit.host_key,
     )
-    web = (line for line in LINES if line is not Transport.SSH and knocked.fingerprint is not None)
+    web = (line for line in LINES if line is not Transport.SSH and visit.fingerprint is not None)
     ssh = (Transport.SSH,) if visit.host_key is not None else ()
     return Device(
         id=DeviceId(visit.host),
@@ -374,6 +382,10 @@ class Round:
 
     async def _meet(self, visit: Visit) -> None:
         device = device_of(visit, self._there, self._file_of)
+        if not device.transports:
+            visit.outcome = Outcome.FAILED
+            visit.why = f"{visit.knocked.why}, and its SSH host key is not in the file"
+            return
         try:
             visit.introduction, visit.lines = await met(device, self._dials)
         except PasswordRefused as error:
@@ -506,24 +518,20 @@ def _amendment(visit: Visit, device: StandingDevice) -> Amendment:
     keys: dict[str, Value] = {}
     if device.host != visit.candidate.place:
         keys["host"] = visit.host
-    knocked = visit.knocked
     pins = _pins(device)
-    if (
-        knocked.fingerprint is not None
-        and knocked.fingerprint not in pins
-        and ("fingerprint" in device.keys or not knocked.certified)
-    ):
-        keys["fingerprint"] = knocked.fingerprint
+    by_pin = "fingerprint" in device.keys or not visit.knocked.certified
+    if visit.fingerprint is not None and visit.fingerprint not in pins and by_pin:
+        keys["fingerprint"] = visit.fingerprint
     if visit.host_key is not None and "host_key" in device.keys and visit.host_key not in pins:
         keys["host_key"] = visit.host_key
     return Amendment(place=device.place, keys=keys)
 
 
 def _addition(visit: Visit, who: Introduction, login: Mapping[str, Value], ssh_port: int | None) -> Addition:
-    candidate, knocked = visit.candidate, visit.knocked
+    candidate = visit.candidate
     keys: dict[str, Value] = {}
-    if knocked.fingerprint is not None and not knocked.certified:
-        keys["fingerprint"] = knocked.fingerprint
+    if visit.fingerprint is not None and not visit.knocked.certified:
+        keys["fingerprint"] = visit.fingerprint
     if visit.host_key is not None:
         keys["host_key"] = visit.host_key
     if ssh_port is not None and visit.host_key is not None:

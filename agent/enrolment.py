@@ -313,6 +313,9 @@ class _Enrolment:
         with self._accounts.kept(changes):
             replace_with(wishes.file, before=self._before, after=after)
         say(f"{wishes.file}: {what} written")
+        zone = tomllib.loads(after).get("site", {}).get("timezone")
+        if self._before is None and zone is not None and zone.rpartition("/")[2] in {"UTC", "GMT"}:
+            say(f"the time zone is {zone}, as this machine's: mend it in [site] if the building has another")
         self._say_what_is_next()
         return True
 
