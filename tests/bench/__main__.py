@@ -22,7 +22,7 @@ import uvloop
 from tests.bench import calendars
 from tests.bench.contenders import CONTENDERS, Contender, LineName
 from tests.bench.processes import ROOT, cores, sync_ms
-from tests.bench.report import machine, plain, table_of, text
+from tests.bench.report import machine, plain, sizing, table_of, text
 from tests.bench.trial import Gone, Outcome, Plan, Surroundings, bare_mb, trial
 
 WHOLE: Final = Plan(idle_s=3.0, steady_s=10.0, flood_s=20.0, drain_s=60.0, commands_s=20.0)
@@ -31,6 +31,7 @@ SIZES: Final = (200, 1000)
 COMMAND_SIZES: Final = (1000,)
 OTHER_SIZES: Final = (200,)  # over SSH and HTTP
 QUICK_SIZES: Final = (50,)
+SIZING: Final = (50, 200, 1000)  # of docs/operations.md
 CALENDARS: Final = "calendars"
 ON_DISK: Final = Path("/var/tmp")  # /tmp may be memory, where durability costs nothing
 
@@ -66,7 +67,7 @@ async def measure(options: argparse.Namespace) -> int:
             listings = await calendars.measure(directory, apart, quick=options.quick, say=_say)
     if listings:
         print(calendars.text(listings), calendars.HOW, sep="\n\n", end="\n\n")
-    print(text(outcomes, about, versions))
+    print(sizing(outcomes, about) if options.sizing else text(outcomes, about, versions))
     if options.json:
         numbers = {**plain(outcomes, about, versions), "calendars": calendars.plain(listings)}
         options.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
@@ -134,10 +135,17 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="50 devices and short phases: to see that it works"
     )
+    parser.add_argument(
+        "--sizing",
+        action="store_true",
+        help="only roomd with 50, 200 and 1000 devices, as the table of docs/operations.md",
+    )
     parser.add_argument("--flood-s", type=float, metavar="SECONDS", help="how long the flood lasts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go as well")
     parser.add_argument("--directory", type=Path, default=ON_DISK if ON_DISK.exists() else None)
     options = parser.parse_args(arguments)
+    if options.sizing:
+        options.only, options.lines, options.devices = ["roomd"], ["websocket"], options.devices or SIZING
     if unknown := set(options.only) - set(names):
         parser.error(f"nobody is called {', '.join(sorted(unknown))}: choose from {', '.join(names)}")
     if unknown := set(options.lines) - set(lines):

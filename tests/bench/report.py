@@ -308,6 +308,34 @@ def text(
     return "\n\n".join(parts)
 
 
+def sizing(outcomes: Sequence[Outcome], about: Mapping[str, Any]) -> str:
+    """The table of docs/operations.md, in Markdown."""
+
+    def cell(value: float | None, form: str, unit: str = "") -> str:
+        return "–" if value is None else f"{value:{form}} {unit}".strip()
+
+    lines = [
+        (
+            "| devices | ready after | memory | in a flood | a core, at rest | a core, at 500 events/s "
+            "| device to broker, 99 of 100 | most events/s |"
+        ),
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in outcomes:
+        busy = None if one.cpu_us_per_event is None else one.cpu_us_per_event * 500 / 10_000
+        lines.append(
+            f"| {one.devices:,} | {cell(one.ready_s, '.1f', 's')} | {cell(one.ready_mb, '.0f', 'MB')} "
+            f"| {cell(one.flood_peak_mb, '.0f', 'MB')} | {cell(one.idle_percent, '.1f', '%')} "
+            f"| {cell(busy, '.0f', '%')} | {cell(one.p99_ms, '.0f', 'ms')} "
+            f"| {cell(one.delivered_per_s, ',.0f')} |"
+        )
+    errors = [f"{one.devices} devices: {one.error}" for one in outcomes if one.error]
+    where = (
+        f"Measured with `python -m tests.bench --sizing` on {about['processor']}, kernel {about['kernel']}."
+    )
+    return "\n".join([*lines, "", where, *errors])
+
+
 def plain(
     outcomes: Sequence[Outcome], about: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]]
 ) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """The report keeps the lines apart: what has no floor and no target is told in a table of its own."""
 
 from tests.bench.cloud import Commanded, Spread
-from tests.bench.report import tables, targets
+from tests.bench.report import sizing, tables, targets
 from tests.bench.trial import Outcome
 
 
@@ -51,3 +51,20 @@ def test_commands_have_a_table_and_a_floor_of_their_own():
     assert "floor: disturbed" in second
     assert "roomd: disturbed" not in second
     assert len(targets([roomd, floor])) == 0
+
+
+def test_the_sizing_table_is_markdown_with_a_row_for_each_size():
+    outcome = Outcome(
+        contender="roomd",
+        devices=1000,
+        line="websocket",
+        durable=True,
+        ready_s=3.04,
+        ready_mb=151.2,
+        cpu_us_per_event=400.0,
+        p99_ms=12.3,
+        delivered_per_s=2345.6,
+    )
+    table = sizing([outcome], {"processor": "a processor", "kernel": "6.1"}).splitlines()
+    assert table[0].count("|") == table[2].count("|") == 9
+    assert table[2] == ("| 1,000 | 3.0 s | 151 MB | – | – | 20 % | 12 ms | 2,346 |")
