@@ -56,12 +56,14 @@ async def demo() -> int:
                 outlook = Outlook(
                     {BARE: BARE_NAME, equipped["room"]: equipped["name"]}, door_port=free_port()
                 )
+                page = f"127.0.0.1:{free_port()}"
                 installation = install(
                     directory / "roomd",
                     devices=devices,
                     broker_url=broker.url,
                     device_ca=directory / "ca.pem",
                     feedback=f"127.0.0.1:{free_port()}",
+                    page=f'listen = "{page}"',
                     tables=outlook.tables(directory / "roomd"),
                     bare=[(BARE, BARE_NAME)],
                 )
@@ -69,6 +71,7 @@ async def demo() -> int:
                 say("roomd …")
                 told = Told()
                 note = (
+                    f"The page: http://{page}/ and for a wall http://{page}/?kiosk\n"
                     f"The rooms' screens: {screens}\n"
                     f"To look and order from another shell: export ROOMD_CONFIG={installation.config}\n"
                     f"and then .venv/bin/roomd calendars, link, doctor, hold {devices[0]['room']} --for 15m …"
