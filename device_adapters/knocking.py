@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -82,8 +83,10 @@ async def _web(host: str, port: int, believed: ssl.SSLContext, anybody: ssl.SSLC
         return Knocked(sign=Sign.NOBODY, why="no answer")
     except ConnectionRefusedError:
         return Knocked(sign=Sign.NOBODY, why=f"nobody listens at port {port}")
-    except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be one
-        return Knocked(sign=Sign.NOBODY, why=str(error) or type(error).__name__)
+    except (socket.gaierror, UnicodeError):
+        return Knocked(sign=Sign.NOBODY, why="nobody knows this name (DNS)")
+    except OSError as error:
+        return Knocked(sign=Sign.NOBODY, why=error.strerror or type(error).__name__)
 
 
 _Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]

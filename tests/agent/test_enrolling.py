@@ -1,4 +1,6 @@
-"""What a device is to the file follows from its address, its keys and its serial number, never from a guess."""
+"""What a device is to the file follows from its address, its keys and its serial number: nobody guesses."""
+
+from pathlib import Path
 
 import pytest
 
@@ -122,7 +124,7 @@ def test_a_certificate_that_many_share_says_nothing():
 )
 def test_the_password_goes_over_no_line_whose_key_nobody_vouches_for(each, lines):
     def over(one):
-        return [str(line) for line in device_of(one, standing(""), lambda name: name).transports]
+        return [str(line) for line in device_of(one, standing(""), Path).transports]
 
     assert over(each) == lines
     each.shown = True
@@ -133,7 +135,7 @@ def test_a_device_that_is_known_by_its_host_key_is_asked_over_ssh_alone():
     text = device("10.0.4.21", f'host_key = "{SSH_ONE}"')
     each = visit("10.0.4.21", ssh=SSH_ONE)
     sorted_by(text, each)
-    found = device_of(each, standing(text), lambda name: name)
+    found = device_of(each, standing(text), Path)
     assert [str(line) for line in found.transports] == ["ssh"]
 
 
