@@ -25,13 +25,12 @@ from agent import clock as clocks
 from agent import snapshots
 from agent.changes import Changes, Part
 from agent.clock import Clock
-from agent.core.calendars import FOR_A_PERSON, link_anew
+from agent.core.calendars import link_anew
 from agent.core.devices import furnish, refit
 from agent.core.events import CalendarsLinked, RoomEvent
 from agent.core.facts import CalendarRequest, Fact, Request, Step
 from agent.core.model import (
     CalendarKind,
-    CalendarPhase,
     CalendarState,
     DeviceId,
     DevicePhase,
@@ -43,9 +42,10 @@ from agent.core.model import (
 from agent.core.orders import FINAL_ANSWERS, Answer, AnswerStatus
 from agent.desk import Desk
 from agent.doors import Doors, running
-from agent.listening import FEW_STRANGERS, MANY_STRANGERS, Bounds, Listener
+from agent.listening import FEW_STRANGERS, MANY_STRANGERS, AtDoor, Bounds, Listener
 from agent.local_api import Broadcast, Inside, SocketInUse, serve
 from agent.metrics import Metrics
+from agent.own_facts import OwnFacts
 from agent.pipeline import Pipeline
 from agent.portrait import VERSION, Portrait
 from agent.reloading import Reloading
@@ -53,7 +53,6 @@ from agent.settings import Configuration, Feedback, Page, RoomSettings
 from agent.telemetry import notify
 from cloud_link import broker, envelope, inbox, outbox
 from cloud_link.commands import Command, Rules
-from cloud_link.contract import AgentState
 from cloud_link.database import (
     AlreadyRunning,
     Database,
@@ -61,7 +60,6 @@ from cloud_link.database import (
     Limits,
     SchemaTooNew,
     open_database,
-    reset_told,
 )
 from cloud_link.forwarder import Agent, Conduct, Forwarder
 from cloud_link.retained import Picture
@@ -76,7 +74,6 @@ from device_adapters.websocket import WebSockets
 
 if TYPE_CHECKING:
     from agent.site_calendars import Calendars, OpenCalendars
-    from cloud_link.calendars.views import IntegrationTurned
     from cloud_link.calendars.webex_site import WebexSite
 
 log = structlog.get_logger()
@@ -188,10 +185,10 @@ async def _calendars(configuration: Configuration, database: Database) -> OpenCa
     return await open_calendars(configuration, configuration.accounts, database)
 
 
-def _page(page: Page, inside: Inside) -> AbstractAsyncContextManager[None]:
+def _page(page: Page, inside: Inside, at_door: AtDoor) -> AbstractAsyncContextManager[None]:
     from agent.page_door import open_page  # noqa: PLC0415 - only who has one pays for its libraries
 
-    return open_page(page, inside)
+    return open_page(page, inside, at_door=at_door)
 
 
 class _Lines(Lines):
@@ -244,9 +241,9 @@ class _Daemon:
         self._configuration = configuration
         self._database = database
         self._clock = clock
+        self._own = OwnFacts(configuration.site, database, clock=clock, offer=self._offer_own)
         self._calendars = None if calendars is None else self._open(calendars)
         rooms = [self._furnished(room, known.get(room.id), clock.now()) for room in configuration.rooms]
-        self._calendars_told: dict[str, envelope.CalendarsTurned] = {}  # by service, what the cloud knows
         self.broadcast = Broadcast()
         site = configuration.site
         self._desk = Desk(
@@ -263,8 +260,8 @@ class _Daemon:
             broker.dialling(configuration.broker),
             Agent(
                 status_topic=site.status,
-                status=self._status,
-                teller=outbox.Teller(stream=envelope.agent_stream(site.agent), seal=self._seal_gap),
+                status=self._own.status,
+                teller=self._own.teller,
             ),
             luck=random.random,
             conduct=Conduct(window=configuration.window),
@@ -325,7 +322,7 @@ class _Daemon:
 
     async def live(self, stop: asyncio.Event, reload: asyncio.Event) -> None:
         """Run every task until told to stop, and then let go of them in the order of a datum's way."""
-        await self._tell_of_rescue()
+        await self._own.tell_of_rescue()
         portrait = self._portrait
         async with asyncio.TaskGroup() as tasks:
             self._doors = Doors(tasks)
@@ -460,6 +457,12 @@ class _Daemon:
             self._reached[room.id] = room.devices, room.calendars
             retained.show(site.availability(room.id), reach)
 
+    def _offer_own(self, posted: Sequence[outbox.Posted]) -> None:
+        self._forwarder.offer(posted)
+        if self.broadcast.heard:
+            for one in posted:
+                self.broadcast.tell(one.envelope.payload)
+
     async def _answer(self, answers: Sequence[Answer]) -> None:
         """What commands are answered that no room takes up."""
         answer = partial(inbox.answer, answers=answers, recorded=outbox.moment_now())
@@ -474,7 +477,7 @@ class _Daemon:
     def _open(self, calendars: OpenCalendars, webex: WebexSite | None = None) -> Calendars:
         return calendars(
             deliver=self._deliver,
-            tell=self._tell_of_calendars,
+            tell=self._own.tell_of_calendars,
             now=self._clock.now,
             luck=random.random,
             webex=webex,
@@ -498,7 +501,7 @@ class _Daemon:
             door = _listening(configuration.feedback, self._receiver, self._metrics)
             await self._doors.open(Part.FEEDBACK, door)
         if Part.PAGE in parts and configuration.page is not None:
-            await self._doors.open(Part.PAGE, _page(configuration.page, self.inside))
+            await self._doors.open(Part.PAGE, _page(configuration.page, self.inside, self._metrics.at_door))
 
     async def _run_calendars(self, *parts: Part) -> None:
         calendars = self._calendars
@@ -641,37 +644,7 @@ class _Daemon:
                 self._left.difference_update(done)
             await asyncio.sleep(LEFT_ROOMS_EVERY_S)
 
-    # ── what it tells about itself
-
-    def _status(self, *, online: bool, connection: int, reason: str | None) -> bytes:
-        return envelope.agent_status(
-            self._configuration.site,
-            state=AgentState.ONLINE if online else AgentState.OFFLINE,
-            connection=connection,
-            since=None if reason == "lost" else self._clock.now(),
-            version=VERSION,
-            reason=reason,
-        )
-
-    def _seal_gap(self, gap: outbox.Gap, *, epoch: str, number: int) -> envelope.Envelope:
-        now = self._clock.now()
-        told = envelope.OutboxGap(
-            at=now,
-            stream=gap.stream,
-            epoch=gap.epoch,
-            first=gap.first,
-            last=gap.last,
-            count=gap.count,
-            reason=gap.reason,
-        )
-        return envelope.seal_own(
-            told,
-            site=self._configuration.site,
-            epoch=epoch,
-            number=number,
-            recorded_at=now,
-            clock=clocks.state(),
-        )
+    # ── calendars, which there may be
 
     def _clock_stepped(self, by: timedelta) -> None:
         if self._calendars is not None:
@@ -682,52 +655,3 @@ class _Daemon:
 
     async def _consent(self, service: str) -> bool:
         return self._calendars is not None and await self._calendars.consent(service)
-
-    async def _tell_of_calendars(self, turned: IntegrationTurned) -> None:
-        """A service's calendars stand otherwise: for the log, and for the cloud where it is news to it."""
-        facts = {"service": turned.service.value, "phase": turned.phase.value, "why": turned.why}
-        if turned.phase is CalendarPhase.DEGRADED:
-            log.warning("calendars.turned", **facts)
-        elif turned.phase in FOR_A_PERSON:
-            mend = f"see roomd calendars; when it is mended: roomd calendars connect {turned.service}"
-            log.error("calendars.turned", **facts, mend=mend)
-        else:
-            log.info("calendars.turned", **facts)
-        told = envelope.calendars_turned(turned.service, turned.phase, why=turned.why, at=turned.at)
-        if told is None or self._is_known(told):
-            return
-        self._calendars_told[turned.service] = told
-        posted = await self._database.write(partial(self._post_own, told))
-        self._forwarder.offer(posted)
-        if self.broadcast.heard:
-            for one in posted:
-                self.broadcast.tell(one.envelope.payload)
-
-    def _is_known(self, told: envelope.CalendarsTurned) -> bool:
-        """Whether the cloud knows it; of what mends itself, the reasons may change without a word."""
-        before = self._calendars_told.get(told.service)
-        if before is None or before.phase is not told.phase:
-            return False
-        return before.why == told.why or told.phase not in FOR_A_PERSON
-
-    def _post_own(self, told: envelope.AgentFact, tx: Connection) -> list[outbox.Posted]:
-        site = self._configuration.site
-        seal = partial(
-            envelope.seal_own, told, site=site, recorded_at=self._clock.now(), clock=clocks.state()
-        )
-        return outbox.append(tx, [(envelope.agent_stream(site.agent), seal)], recorded=outbox.moment_now())
-
-    async def _tell_of_rescue(self) -> None:
-        reset = self._database.opened.reset
-        if reset is None:
-            return
-        now = self._clock.now()
-        told = envelope.OutboxReset(
-            at=now, previous_epoch=reset.previous_epoch, salvaged=reset.salvaged, reason=reset.reason
-        )
-
-        def tell(tx: Connection) -> None:
-            self._post_own(told, tx)
-            reset_told(tx)
-
-        await self._database.write(tell)

@@ -138,6 +138,11 @@ class House:
             within_s=within_s,
         )
 
+    async def cleared(self, room: str, what: str = "state") -> None:
+        """Nothing of it is retained any more."""
+        topic = f"roomd/v1/journey/rooms/{room}/{what}"
+        await self.recorder.until(lambda: not self.recorder.latest.get(topic), within_s=SEEN_WITHIN_S)
+
     async def status(
         self, where: Callable[[Json], object] = lambda _: True, *, within_s: float = SEEN_WITHIN_S
     ) -> Json:

@@ -72,8 +72,7 @@ async def test_rooms_come_and_go_and_the_others_do_not_notice(tmp_path: Path):
         assert lines(h)[:2] == before[:2]
         for room in ROOMS[2:]:
             for what in ("state", "availability"):
-                topic = f"roomd/v1/journey/rooms/{room}/{what}"
-                await h.recorder.until(lambda topic=topic: not h.recorder.latest.get(topic))
+                await h.cleared(room, what)
         assert not any(f"/{ROOMS[3]}/" in topic for topic in await h.latecomer())
         code, _, err = await h.ask("resync", ROOMS[2])
         assert code != 0

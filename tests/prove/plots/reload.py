@@ -40,7 +40,7 @@ def another(content: str) -> str:
     changed = (
         content.replace("[devices]", "[devices]\nbanner = true\ndial_at_once = 4", 1)
         .replace("//127.0.0.1:", "//localhost:", 1)
-        .replace("[agent]", "[agent]\nbudget_mb = 200", 1)
+        .replace("budget_mb = 32", "budget_mb = 48", 1)
     )
     return changed + "".join(f'[[rooms]]\nid = "bare-{number}"\n' for number in range(3))
 
@@ -92,6 +92,10 @@ async def killed_in_a_reload(w: World) -> None:
 async def reloaded_all_the_time(w: World) -> None:
     small = w.roomd.installation.config.read_text(encoding="utf-8")
     large = another(small)
+    write(w, large)
+    w.roomd.send(signal.SIGHUP)
+    w.fault(breaks=1)
+    await stands_on(w, large)
     for turn in range(24):
         write(w, small if turn % 2 else large)
         w.roomd.send(signal.SIGHUP)
