@@ -251,7 +251,11 @@ class World:
         for _ in range(LOOKS_OF_A_LATECOMER):
             found = await retained(self.broker.port)
             latest = self.recorder.latest
-            unlike = {topic for topic in {*found, *latest} if found.get(topic) != latest.get(topic)}
+            unlike = {
+                topic
+                for topic in {*found, *latest}
+                if found.get(topic, b"") != latest.get(topic, b"")  # nothing is how a topic is cleared
+            }
             differing = unlike if differing is None else differing & unlike
             if not differing:
                 return []
