@@ -7,7 +7,7 @@ import contextlib
 import socket
 import ssl
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from http import HTTPStatus
 from pathlib import Path
@@ -116,6 +116,13 @@ class Callers:
     def counts(self) -> dict[str, int]:
         """By name."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+class AtDoor(Protocol):
+    """Takes who counts the callers at a door, by the door's name."""
+
+    def __call__(self, door: str, *counts: Callable[[], Mapping[str, int]]) -> None:  # noqa: D102
+        ...
 
 
 # ── the door ──────────────────────────────────────────────────────────────────────────────────────

@@ -79,6 +79,7 @@ class Measured:
     clock_synced: bool
     disk_free_bytes: int
     disk_stuck: bool  # the database takes nothing
+    stuck: bool  # what the watchdog watches does not move
     sealing_failed: bool  # the recipient's new key cannot be used
     devices: Mapping[DeviceId, Tally]
     calendars: Sequence[IntegrationView] = ()
@@ -284,6 +285,11 @@ def _house(measured: Measured) -> Iterator[Metric]:
     )
     yield _gauge(
         "roomd_database_stuck", "1 while the disk takes nothing of what is recorded.", measured.disk_stuck
+    )
+    yield _gauge(
+        "roomd_stuck",
+        "1 while loop, database, rooms or broker line do not move, and the watchdog is not fed.",
+        measured.stuck,
     )
     yield _gauge(
         "roomd_sealing_failed",

@@ -20,7 +20,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from agent.listening import BACKLOG, Bounds, Door, Pace, Visitor, listening_at, serving_context
+from agent.listening import BACKLOG, AtDoor, Bounds, Door, Pace, Visitor, listening_at, serving_context
 from agent.local_api import Inside, SocketInUse, make_way, take_away
 from agent.page_access import Access, Keys
 from agent.settings import Page
@@ -40,11 +40,16 @@ HOME: Final = frozenset({"localhost"})
 
 @asynccontextmanager
 async def open_page(
-    page: Page, inside: Inside, *, bounds: Bounds | None = None, pace: Pace | None = None
+    page: Page,
+    inside: Inside,
+    *,
+    bounds: Bounds | None = None,
+    pace: Pace | None = None,
+    at_door: AtDoor | None = None,
 ) -> AsyncIterator[None]:
     """Show the site while the context stands; where it cannot be shown, the log says so and roomd goes on.
 
-    `inside` must have a `sight` and a `site`.
+    `inside` must have a `sight` and a `site`. `at_door` is told who counts the callers from the network.
     """
     bounds, pace = bounds or Bounds(callers=MOST_GUESTS, strangers=STRANGERS), pace or Pace()
     logging.getLogger("uvicorn.error").setLevel(
@@ -58,7 +63,10 @@ async def open_page(
             if page.socket is not None:
                 await _open(_AtSocket(http, page.socket, bounds=bounds, pace=pace), doors)
             if page.host is not None:
-                await _open(_AtAddress(http, page, page.host, bounds=bounds, pace=pace), doors)
+                door = _AtAddress(http, page, page.host, bounds=bounds, pace=pace)
+                if at_door is not None:
+                    at_door("page", door.callers.counts)
+                await _open(door, doors)
             yield
         finally:
             site.teller.close()

@@ -141,6 +141,8 @@ class Portrait:
         stats = await self._stats()
         configuration = self.configuration
         shown = {"broker": configuration.broker.certificate_file}
+        if configuration.page is not None:
+            shown["page"] = configuration.page.certificate_file
         if configuration.feedback is not None:
             shown["feedback"] = configuration.feedback.certificate_file
         if configuration.accounts is not None and configuration.accounts.push is not None:
@@ -161,6 +163,7 @@ class Portrait:
             sealing_failed=trouble(configuration.privacy) is not None,
             devices=self._fleet.tallies,
             calendars=() if self.calendars is None else self.calendars.views(),
+            stuck=bool(self.watchdog.stuck),
             certificates={use: file for use, file in shown.items() if file is not None},
         )
 

@@ -14,7 +14,7 @@ import structlog
 from agent.core.facts import CalendarRequest
 from agent.core.model import CalendarKind, CalendarPhase, RoomId
 from agent.doors import running
-from agent.listening import Listener
+from agent.listening import AtDoor, Listener
 from agent.settings import Configuration
 from cloud_link import envelope
 from cloud_link.calendars import kept
@@ -36,13 +36,6 @@ log = structlog.get_logger()
 
 Json = dict[str, Any]
 Tell = Callable[[IntegrationTurned], Awaitable[None]]
-
-
-class AtDoor(Protocol):
-    """Takes who counts the callers at a door, by the door's name."""
-
-    def __call__(self, door: str, *counts: Callable[[], Mapping[str, int]]) -> None:  # noqa: D102
-        ...
 
 
 class OpenCalendars(Protocol):

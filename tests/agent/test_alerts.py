@@ -18,6 +18,7 @@ BOARD: Final = 'device="board",room="fjord"'
 FIRES: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
     "RoomdDown": ({'up{job="roomd"}': "0x10"}, "3m"),
     "RoomdRestarting": ({'process_start_time_seconds{job="roomd"}': "100x5 200x5 300x5 400x15"}, "25m"),
+    "RoomdStuck": ({"roomd_stuck": "1x10"}, "3m"),
     "RoomdSlow": (
         {"roomd_loop_lag_seconds_sum": "0+30x30", "roomd_loop_lag_seconds_count": "0+60x30"},
         "20m",
@@ -65,6 +66,7 @@ WELL: Final[Mapping[str, str]] = {  # a site as it should be, for an hour and mo
     'process_start_time_seconds{job="roomd"}': "100x30 200x40",
     "roomd_loop_lag_seconds_sum": "0+0.1x70",
     "roomd_loop_lag_seconds_count": "0+60x70",
+    "roomd_stuck": "0x30 1x1 0x38",
     "roomd_clock_synced": "1x70",
     'roomd_certificate_expiry_timestamp_seconds{use="broker"}': "10000000x70",
     "roomd_database_stuck": "0x70",

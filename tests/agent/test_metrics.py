@@ -140,6 +140,7 @@ def measured(rooms: Iterable[Room], **more: Any) -> Measured:  # noqa: ANN401
         clock_synced=True,
         disk_free_bytes=10**9,
         disk_stuck=False,
+        stuck=False,
         sealing_failed=False,
         devices={
             state.id: Tally(dials=2, connects=1, losses=1, messages=50, unreadable_values=7)
