@@ -19,7 +19,7 @@ def enroll(  # noqa: PLR0913, PLR0917 - a site can be begun in one command
     hosts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[HOST]...",
+            metavar="HOST",
             help="10.0.4.21, 10.0.4.30-49, 10.0.5.0/28, fjord.example.com; with :PORT where it is not 443.",
         ),
     ] = None,
@@ -34,12 +34,12 @@ def enroll(  # noqa: PLR0913, PLR0917 - a site can be begun in one command
         str | None, typer.Option("--room", help="All of them are in this room.", metavar="ID")
     ] = None,
     username: Annotated[
-        str | None, typer.Option("--username", "-u", help="Who to log in as; else as [devices] says.")
+        str | None, typer.Option("--username", "-u", help="Who to log in as; else as the file says.")
     ] = None,
     password_file: Annotated[
         Path | None,
         typer.Option(
-            "--password-file", help="With the password; else as [devices] says, or asked.", metavar="FILE"
+            "--password-file", help="With the password; else as the file says, or asked.", metavar="FILE"
         ),
     ] = None,
     ssh_port: Annotated[

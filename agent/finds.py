@@ -81,7 +81,7 @@ def _silent(visits: Sequence[Visit]) -> list[str]:
 
 MENDS: Mapping[str, str] = {
     "CHANGED": "If it was replaced or reset, enrol it again with --repin",
-    "NOBODY": "Check that it is switched on, and the network between",
+    "NOBODY": "Check its address, whether it is switched on, and the network between",
     "STRANGER": "If it is one, look whether its web server is on",
 }
 
