@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from agent import device_checks
 from agent.findings import Part, Verdict
 from device_adapters.xapi.messages import PERMISSION_DENIED
 from tests.agent.examining import examined, one
+from tests.black_hole import black_hole
 from tests.brokers.ports import free_port
 from tests.installation import Installation, install
 from tests.simulator import Device
@@ -45,22 +44,6 @@ def one_account(installation: Installation) -> None:
 
 def configure(device: Device, path: str, value: str | int) -> None:
     device.configure(("Configuration", *path.split()), value)
-
-
-@contextmanager
-def black_hole() -> Iterator[int]:
-    """A port where a connection is neither taken nor refused: the queue is full."""
-    with socket.socket() as hole:
-        hole.bind(("0.0.0.0", 0))
-        hole.listen(0)
-        port = hole.getsockname()[1]
-        waiting = [socket.socket() for _ in range(4)]
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(("127.0.0.1", port))
-        yield port
-        for each in waiting:
-            each.close()
 
 
 async def test_what_a_device_is_and_how_it_is_believed_stands_in_one_line(tmp_path):

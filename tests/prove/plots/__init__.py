@@ -7,6 +7,7 @@ from typing import Final
 from tests.prove.plots.brokers import BROKERS
 from tests.prove.plots.calendars import CALENDARS
 from tests.prove.plots.devices import DEVICES
+from tests.prove.plots.doctor import DOCTOR
 from tests.prove.plots.holds import HOLDS
 from tests.prove.plots.lies import LIES
 from tests.prove.plots.lines import LINES
@@ -30,5 +31,6 @@ SCENARIOS: Final[tuple[Scenario | Trial, ...]] = (
     *CALENDARS,
     *STORM,
     *PARSERS,
+    *DOCTOR,
     *MACHINE,
 )
