@@ -52,7 +52,7 @@ def need_replaceable(file: Path) -> None:
     if status is not None and not status.st_mode & WRITABLE:
         raise NotReplaced(f"{there} is write-protected: chmod u+w {there}", code=os.EX_NOPERM)
     user = os.geteuid()
-    if user and not os.access(directory, os.W_OK | os.X_OK):
+    if user and not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
         raise NotReplaced(
             f"this user may not write into {directory}: run with sudo, or see the lines with --dry-run",
             code=os.EX_NOPERM,

@@ -5,11 +5,13 @@ import json
 import os
 import pty
 import re
+import signal
 import ssl
 import stat
+import subprocess
 import sys
 import tomllib
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 from agent import cli
 from agent.rewriting import NotReplaced, need_replaceable
 from tests.brokers import BadLine
+from tests.journeys.house import house
 from tests.simulator.site import Site
 
 NOBODY = 65534
@@ -213,6 +216,27 @@ async def test_for_machines_it_is_json(tmp_path):
         assert last == {"file": str(d.file), "written": True, "nobody": 3}
 
 
+async def test_a_device_that_is_enrolled_beside_the_daemon_is_heard_after_a_reload(tmp_path):
+    def first_alone(site, described):
+        del described[1:]
+
+    async with house(tmp_path, rooms=2, arrange=first_alone) as h:
+        first, second = h.devices
+        await h.heard(first)
+        password = tmp_path / "password"
+        password.write_text(second.password)
+        login = ("--username", second.user, "--password-file", str(password))
+        host = f"{second.host}:{second.port}"
+        code, out, err = await h.ask("enroll", host, *login, "--yes", "--room", second.room)
+        assert code == 0, err
+        assert second.serial in out
+        assert "systemctl reload roomd" in err
+        h.roomd.send(signal.SIGHUP)
+        await h.heard(second)
+        second.count_people(3)
+        await h.counted(second, 3)
+
+
 # ── by hand, in a terminal ────────────────────────────────────────────────────────────────────────
 
 
@@ -221,11 +245,17 @@ class Terminal:
 
     def __init__(self, arguments):
         self.said = ""
-        self._pid, self._line = pty.fork()
-        if self._pid == 0:
-            os.environ |= {"TERM": "xterm", "COLUMNS": "80"}
-            os.execv(sys.executable, [sys.executable, "-m", "agent.cli", *arguments])
+        self._line, far = pty.openpty()
         os.set_blocking(self._line, False)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "agent.cli", *arguments],
+            stdin=far,
+            stdout=far,
+            stderr=far,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+            start_new_session=True,
+        )
+        os.close(far)
 
     async def until(self, words):
         """What is said, up to these words."""
@@ -240,11 +270,11 @@ class Terminal:
     async def end(self):
         """Its exit code."""
         async with asyncio.timeout(ASKED_WITHIN_S):
-            while (ended := os.waitpid(self._pid, os.WNOHANG)) == (0, 0):
+            while self._process.poll() is None:
                 await self._read()
             await self._read()
         os.close(self._line)
-        return os.waitstatus_to_exitcode(ended[1])
+        return self._process.returncode
 
     async def _read(self):
         await asyncio.sleep(0.02)
@@ -448,21 +478,22 @@ def test_another_users_file_needs_that_user(mode, told):
         file = Path(name) / "roomd.toml"
         file.write_text("")
         file.parent.chmod(mode)
-        child = os.fork()
-        if child == 0:
-            said = 1
-            with suppress(BaseException):
-                if os.geteuid() == 0:
-                    os.setgroups([])
-                    os.setgid(NOBODY)
-                    os.setuid(NOBODY)
-                try:
-                    need_replaceable(file)
-                except NotReplaced as error:
-                    said = 0 if told in str(error) and error.code == os.EX_NOPERM else 2
-            os._exit(said)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with somebody_else(), pytest.raises(NotReplaced, match=told) as error:
+            need_replaceable(file)
+        assert error.value.code == os.EX_NOPERM
         file.parent.chmod(0o700)
+
+
+@contextmanager
+def somebody_else():
+    """Another user than root, for as long as it lasts."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 @pytest.mark.parametrize(
