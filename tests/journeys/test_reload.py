@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from tests.brokers.ports import free_port
-from tests.journeys.house import House, house
+from tests.journeys.house import HASTE, House, house
 from tests.journeys.systemd import notified
+from tests.journeys.test_by_the_cloud import PAIRS, by_the_cloud
 from tests.journeys.test_calendars import HURRY, SLOWLY_S, later, microsoft
+from tests.simulator.site import Site
 
 pytestmark = pytest.mark.slow
 
@@ -262,4 +264,53 @@ async def test_a_calendar_is_linked_and_taken_out_while_it_runs(tmp_path: Path):
         await reload(h, whole)
         await h.listed(h.devices[0], "On the device")
         assert lines(h) == before
+        await h.delivered()
+
+
+async def test_doors_are_opened_anew_elsewhere(tmp_path: Path):
+    """Where devices call back, and where people look."""
+
+    def over_http(_: Site, described: list[dict[str, Any]]) -> None:
+        described[0]["transport"] = "http"
+
+    before_port, port = free_port(), free_port()
+    page = f'listen = "127.0.0.1:{before_port}"'
+    async with house(
+        tmp_path, rooms=2, arrange=over_http, feedback=True, page=page, haste=f"{HASTE},looks"
+    ) as h:
+        caller, other = h.devices
+        await h.heard()
+        await h.recorder.until(lambda: caller.slots.urls)
+        (url_before,) = caller.slots.urls
+        stands = tuple(other.lines)
+        called = free_port()
+        changed = re.sub(
+            r'listen = "127\.0\.0\.1:[0-9]+"', f'listen = "127.0.0.1:{called}"', text(h), count=1
+        )
+        await reload(h, changed.replace(str(before_port), str(port)))
+        await h.recorder.until(lambda: caller.slots.urls and caller.slots.urls[0] != url_before)
+        assert caller.slots.urls[0].port == called
+        caller.count_people(5)
+        await h.counted(caller, 5)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        await writer.wait_closed()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", before_port)
+        assert tuple(other.lines) == stands
+        await h.delivered()
+
+
+async def test_a_new_room_does_not_cut_off_devices_that_webex_leads_to(tmp_path: Path):
+    async with by_the_cloud(tmp_path, PAIRS[-1:]) as (h, cloud):
+        (device,) = h.devices
+        await h.heard()
+        tokens = len(cloud.asked("POST", "/v1/access_token"))
+        said = await reload(h, text(h) + '[[rooms]]\nid = "bekk"\nname = "Bekk"\n')
+        assert "calendars" in said
+        assert list(await rooms_of(h)) == [device.room, "bekk"]
+        device.count_people(4)
+        await h.counted(device, 4)
+        assert len(h.all_told("device.connected", of=device)) == 1
+        assert len(cloud.asked("POST", "/v1/access_token")) == tokens
         await h.delivered()

@@ -82,6 +82,11 @@ class HttpFeedback:
 
     # What commands do
 
+    @property
+    def urls(self) -> Sequence[SplitResult]:
+        """Where it calls, by the number of the slot."""
+        return [slot.url for _, slot in sorted(self._slots.items())]
+
     def register(self, number: int, url: str, expressions: Sequence[str], format_: str = "XML") -> None:
         """Takes a slot, whoever had it before."""
         parts = urlsplit(url)

@@ -111,6 +111,7 @@ async def stopped_under_load(w: World) -> None:
     small = w.roomd.installation.config.read_text(encoding="utf-8")
     large = another(small)
     lasted_s: list[float] = []
+    await w.roomd.until_up()
     for turn in range(STOPS):
         await asyncio.sleep(w.luck.uniform(0.5, 3.0))
         if turn % 2:
@@ -124,6 +125,7 @@ async def stopped_under_load(w: World) -> None:
             w.tally.wrongs.append(f"stopped with {code}")
         w.fault(breaks=1)
         await w.start()
+        await w.roomd.until_up()
     write(w, small)
     w.roomd.send(signal.SIGHUP)
     await stands_on(w, small)
