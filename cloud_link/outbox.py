@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Final, Protocol
+from uuid import uuid4
 from zlib import crc32
 
 from cloud_link.delivery import Moment, age_s
@@ -153,8 +154,8 @@ class Peeked:
 def _boot() -> str:
     try:
         return BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return "unknown"
+    except OSError:  # where the service may not see it, no other process is known to be of this boot
+        return f"process {uuid4()}"
 
 
 def moment_now() -> Moment:
