@@ -151,7 +151,8 @@ class Peeked:
 
 
 @cache
-def _boot() -> str:
+def this_boot() -> str:
+    """By which the steady clocks of one boot are told from another's."""
     try:
         return BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:  # where the service may not see it, no other process is known to be of this boot
@@ -161,7 +162,7 @@ def _boot() -> str:
 def moment_now() -> Moment:
     """The present, by both clocks."""
     steady_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
-    return Moment(wall_ms=time.time_ns() // 1_000_000, boot=_boot(), steady_ms=steady_ms)
+    return Moment(wall_ms=time.time_ns() // 1_000_000, boot=this_boot(), steady_ms=steady_ms)
 
 
 # ── in ────────────────────────────────────────────────────────────────────────────────────────────

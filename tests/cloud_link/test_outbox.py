@@ -137,14 +137,14 @@ def test_the_acknowledged_are_kept_for_a_day_or_so_many_bytes(tx: Connection):
 
 def test_where_the_boot_may_not_be_seen_another_process_may_be_of_another(monkeypatch, tmp_path):
     monkeypatch.setattr(outbox, "BOOT_ID", tmp_path / "hidden")  # as `ProcSubset=pid` does
-    outbox._boot.cache_clear()
+    outbox.this_boot.cache_clear()
     try:
         before = outbox.moment_now()
         assert outbox.moment_now().boot == before.boot
-        outbox._boot.cache_clear()  # another process
+        outbox.this_boot.cache_clear()  # another process
         assert outbox.moment_now().boot != before.boot
     finally:
-        outbox._boot.cache_clear()
+        outbox.this_boot.cache_clear()
 
 
 def test_a_wall_clock_that_jumps_forgets_nothing(tx: Connection):
