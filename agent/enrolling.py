@@ -292,9 +292,8 @@ def _sort_unknown(visit: Visit) -> None:
         visit.outcome = Outcome.NEW
         visit.believed = knocked.certified or candidate.fingerprint is not None
         if knocked.sign is Sign.UNSURE:
-            visit.notes.append(
-                knocked.why or "only its SSH answers: whether it is a room device is not known"
-            )
+            web = "only its SSH answers: " if knocked.fingerprint is None else ""
+            visit.notes.append(f"{web}{knocked.why or 'whether it is a room device is not known'}")
 
 
 # ── asking who it is ──────────────────────────────────────────────────────────────────────────────

@@ -314,7 +314,8 @@ class _Enrolment:
             replace_with(wishes.file, before=self._before, after=after)
         say(f"{wishes.file}: {what} written")
         zone = tomllib.loads(after).get("site", {}).get("timezone")
-        if self._before is None and zone is not None and zone.rpartition("/")[2] in {"UTC", "GMT"}:
+        made = wishes.tables and "site" not in self._there.tables
+        if made and zone is not None and zone.rpartition("/")[2] in {"UTC", "GMT"}:
             say(f"the time zone is {zone}, as this machine's: mend it in [site] if the building has another")
         self._say_what_is_next()
         return True
@@ -322,8 +323,15 @@ class _Enrolment:
     def _say_what_is_next(self) -> None:
         wishes = self._wishes
         problems = problems_of(wishes.file)
+        options = {"site": "--site ID", "mqtt": "--broker mqtts://…"}
+        missing = [problem.key for problem in problems if problem.key in options]
+        if missing:
+            tables = " and ".join(f"[{key}]" for key in missing)
+            again = " ".join(options[key] for key in missing)
+            say(f"still to do: {tables}. Write what is missing, or run this again with {again}")
         for problem in problems:
-            say(f"still to do: {problem.key}: {problem.what}. {problem.mend}")
+            if problem.key not in options:
+                say(f"still to do: {problem.key}: {problem.what}. {problem.mend}")
         if problems:
             return
         named = "" if wishes.file == DEFAULT else f" --config {wishes.file}"

@@ -305,7 +305,7 @@ async def test_a_person_sees_keys_types_the_password_and_says_yes(tmp_path):
         assert d.site.devices[0].config("RoomAnalytics", "PeopleCountOutOfCall") == "Off"
         there.type("y")
         assert await there.end() == 0
-        assert "still to do: site" in there.said
+        assert "still to do: [site] and [mqtt]" in there.said
         assert PASSWORD not in there.said + d.text
         assert d.written == d.hosts
 
