@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from enum import Enum
 from hashlib import sha256
 from http import HTTPStatus
@@ -185,12 +186,12 @@ class Access:
         answer = await self._judge(scope, receive)
         if answer is None:
             scope["state"]["guest"].welcome()
-            await self._site(scope, receive, _shielded(send))
+            await self._site(scope, receive, self._shielded(send))
         else:
             answer.headers.setdefault("Cache-Control", "no-store")
             if answer.status_code != HTTPStatus.SEE_OTHER:
                 answer.headers["Connection"] = "close"
-            await answer(scope, receive, _shielded(send))
+            await answer(scope, receive, self._shielded(send))
 
     async def _judge(self, scope: Scope, receive: Receive) -> Response | None:
         """What it is answered instead; None: it may look."""
@@ -280,6 +281,19 @@ class Access:
         self._guesses.wrong(guest.address)
         return _Verdict.WRONG
 
+    def _shielded(self, send: Send) -> Send:
+        """Adds what keeps a browser from being led astray."""
+
+        async def shielded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Date"] = formatdate(self._now(), usegmt=True)
+                for name, value in SHIELDS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        return shielded
+
 
 class _Verdict(Enum):
     RIGHT = "right"
@@ -305,6 +319,7 @@ _STYLE: Final = (
     "body{max-width:24rem;margin:15vh auto;padding:0 1rem}"
     "label,input,button{display:block;width:100%;box-sizing:border-box;font:inherit}"
     "input,button{margin:.5rem 0 1rem;padding:.6rem}"
+    "[hidden]{display:none}"
 )
 _STYLE_DIGEST: Final = b64encode(sha256(_STYLE.encode()).digest()).decode()
 _SCANT: Final = (
@@ -346,10 +361,11 @@ def _form(to: str, *, wrong: bool) -> Response:
         HTTPStatus.UNAUTHORIZED,
         "",
         f'<h1>Rooms</h1>{why}<form method="post" action="{LOGIN}">'
+        '<input name="user" value="roomd" autocomplete="username" hidden>'  # for who keeps passwords
         '<label for="token">Token</label>'
         '<input id="token" name="token" type="password" required autofocus autocomplete="current-password">'
         f'<input type="hidden" name="to" value="{html.escape(to)}"><button>Look</button></form>'
-        "<p>Whoever runs roomd has it: it is in the file that <code>[page] token_file</code> names.</p>",
+        "<p>Ask whoever runs roomd: it is in the file that <code>[page] token_file</code> names.</p>",
     )
 
 
@@ -376,16 +392,3 @@ def _address(path: str, asked: Sequence[tuple[str, str]]) -> str:
 
 def _printable(text: str) -> bool:
     return re.fullmatch(r"[!-~]{1,500}", text) is not None
-
-
-def _shielded(send: Send) -> Send:
-    """Adds what keeps a browser from being led astray."""
-
-    async def shielded(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in SHIELDS.items():
-                headers.setdefault(name, value)
-        await send(message)
-
-    return shielded

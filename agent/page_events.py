@@ -190,7 +190,8 @@ class Teller:
 
     async def _tell(self, queue: asyncio.Queue[bytes]) -> None:
         loop = asyncio.get_running_loop()
-        site_at, site_told_at, site_before = float("-inf"), float("-inf"), b""
+        site_at = site_told_at = loop.time()  # whoever came was told then
+        site_before = b""
         while self._listeners:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
@@ -203,7 +204,7 @@ class Teller:
             if loop.time() >= site_at + SITE_LOOKED_AT_EVERY_S:
                 site_at = loop.time()
                 site = dict(await self._site())
-                event = _event("site", _encode(site), id_=None)
+                event = _event("site", _encode(site))
                 same = _encode({**site, "at": None})
                 if same != site_before or site_at >= site_told_at + SITE_AT_LEAST_EVERY_S:
                     site_before, site_told_at = same, site_at

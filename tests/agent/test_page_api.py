@@ -47,6 +47,7 @@ from agent.settings import Configuration, Page, read
 from tests.brokers.ports import free_port
 from tests.callers import becomes, calling
 from tests.event_stream import Event, events, heard
+from tests.page.looking import chromium
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 CANARY = "Quarterly layoffs"
@@ -992,3 +993,31 @@ async def test_who_takes_no_answers_is_dropped(house):
                     await asyncio.sleep(0.02)
         caller.writer.transport.resume_reading()  # type: ignore[attr-defined]
         await caller.end()
+
+
+# ── a browser ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_browser_comes_in_by_a_link_from_elsewhere_and_by_the_form(house, guarded):
+    address = f"https://127.0.0.1:{guarded['port']}"
+    async with open_page(page_at(house, **plain(guarded)), house.inside), chromium() as browser:
+        by_link = await (await browser.new_context(ignore_https_errors=True)).new_page()
+        await by_link.goto(
+            f"data:text/html,<a href='{address}/room/fjord?kiosk%26token={TOKEN}'>the rooms</a>"
+        )
+        await by_link.click("a")  # a strict cookie is not sent along what began elsewhere
+        await by_link.wait_for_url(f"{address}/room/fjord?kiosk")
+        await by_link.wait_for_selector('#pulse[data-state="live"]', state="attached")
+        by_form = await (await browser.new_context(ignore_https_errors=True)).new_page()
+        complaints: list[str] = []
+        by_form.on("console", lambda said: complaints.append(said.text))
+        await by_form.goto(f"{address}/?kiosk")
+        await by_form.keyboard.type("wrong")
+        await by_form.keyboard.press("Enter")
+        await by_form.get_by_text("not the token").wait_for()
+        assert await by_form.locator("input:visible").count() == 1
+        await by_form.get_by_label("Token").fill(TOKEN)
+        await by_form.get_by_role("button", name="Look").click()
+        await by_form.wait_for_url(f"{address}/?kiosk")
+        await by_form.wait_for_selector('#pulse[data-state="live"]', state="attached")
+        assert not [each for each in complaints if "401" not in each]
