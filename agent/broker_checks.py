@@ -204,6 +204,9 @@ async def _publishing(visit: Visit, connection: Connection) -> None:
     except TimeoutError:
         visit.advise(what, "the broker did not answer what was announced", "look at its log")
         return
+    except BrokerError:  # some break the line at what they do not take
+        visit.advise(what, "the broker broke the line when it was asked", "see what roomd says once it runs")
+        return
     denied = [topic for topic, code in refused.items() if code == NOT_AUTHORIZED]
     if denied:
         mend = f"grant the user the right to publish to {site.base}/#"

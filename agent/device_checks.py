@@ -131,6 +131,7 @@ def _version(text: str) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
+    names = sorted(names)
     shown = ", ".join(names[:MOST_NAMED])
     return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"
 
@@ -253,7 +254,7 @@ class _Round:
         for credential, account in self._accounts.items():
             if account.untried and self._heard is not None:
                 seen = f"not tried: {credential.password_file} is theirs as well, and was refused"
-                self._visit.advise(_some(sorted(account.untried)), seen, MEND_ONCE)
+                self._visit.advise(_some(account.untried), seen, MEND_ONCE)
         return self._found
 
     async def _one(self, device: Device) -> None:

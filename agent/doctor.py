@@ -7,7 +7,7 @@ import json
 import os
 import textwrap
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,8 @@ from agent.telemetry import printable
 PICTURE_WITHIN_S: Final = 10.0
 INDENT: Final = 10  # of what is told, behind its severity
 NARROWEST: Final = 20
+ONE_LOOK: Final = 24  # findings that are seen at once
+MOST_NAMED: Final = 12  # in a line of what is wrong once more
 PICTURE_HAS: Final = {"version", "site", "agent", "rooms", "outbox", "broker"}
 
 
@@ -181,7 +183,7 @@ async def consult(
                 out.print()
             shown.append(finding.part)
             out.print(Text(f"{TITLES[finding.part]}", style="bold"))
-        out.print(_line(finding, out.width if out.is_terminal else None))
+        out.print(line_of(finding, out.width if out.is_terminal else None))
 
     def progress(part: Part, done: int, of: int) -> None:
         if err.is_terminal and done < of:
@@ -194,6 +196,10 @@ async def consult(
     if not as_json:
         counted = Counter(finding.verdict for finding in found)
         out.print(Text(f"\n{counted[Verdict.WRONG]} wrong, {counted[Verdict.ADVICE]} to think about"))
+        if len(found) > ONE_LOOK:
+            width = out.width if out.is_terminal else None
+            for line in _again(found):
+                out.print(Text(f"  {_folded(line, width, 2)}"))
 
 
 def _wipe(err: Console) -> None:
@@ -202,7 +208,7 @@ def _wipe(err: Console) -> None:
         err.file.flush()
 
 
-def _line(finding: Finding, width: int | None) -> Text:
+def line_of(finding: Finding, width: int | None) -> Text:
     """A finding and its mend below; within `width` columns where it is a terminal's."""
     line = Text(f"  {finding.verdict:<8}", style=_COLOURS[finding.verdict])
     line.append(_folded(f"{finding.what}: {finding.seen}", width, INDENT), style="default")
@@ -210,6 +216,17 @@ def _line(finding: Finding, width: int | None) -> Text:
         mend = _folded(finding.mend, width, INDENT + len("→ "))
         line.append(f"\n{' ' * INDENT}→ {mend}", style="default")
     return line
+
+
+def _again(found: Sequence[Finding]) -> Iterator[str]:
+    """What is wrong, once more and in short, where it has long passed by; of many alike, together."""
+    alike: dict[tuple[Part, str], list[str]] = {}
+    for finding in found:
+        if finding.verdict is Verdict.WRONG:
+            alike.setdefault((finding.part, finding.seen), []).append(finding.what)
+    for (part, seen), names in alike.items():
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        yield f"{TITLES[part]}: {', '.join(names[:MOST_NAMED])}{more}: {seen}"
 
 
 def _folded(text: str, width: int | None, indent: int) -> str:

@@ -13,56 +13,58 @@ PORT: Final = "check the port, and whether it is one for TLS"
 
 
 @dataclass(frozen=True, slots=True)
-class _Saying:
+class Saying:
+    """One complaint: how the libraries put it, how we do, and what mends it."""
+
     theirs: str  # what they say, in lower case
     ours: str
     mend: str
 
 
-_SAYINGS: Final[Sequence[_Saying]] = (  # the more special before the more general
-    _Saying("self-signed certificate in certificate chain", "its authority is not known here", AUTHORITY),
-    _Saying("self signed certificate in certificate chain", "its authority is not known here", AUTHORITY),
-    _Saying("self-signed certificate", "its certificate is signed by itself", AUTHORITY),
-    _Saying("self signed certificate", "its certificate is signed by itself", AUTHORITY),
-    _Saying("unable to get local issuer certificate", "its authority is not known here", AUTHORITY),
-    _Saying("certificate has expired", "its certificate has expired", "renew its certificate"),
-    _Saying("is not yet valid", "its certificate is not valid yet", "check this machine's clock"),
-    _Saying(
+SAYINGS: Final[Sequence[Saying]] = (  # the more special before the more general
+    Saying("self-signed certificate in certificate chain", "its authority is not known here", AUTHORITY),
+    Saying("self signed certificate in certificate chain", "its authority is not known here", AUTHORITY),
+    Saying("self-signed certificate", "its certificate is signed by itself", AUTHORITY),
+    Saying("self signed certificate", "its certificate is signed by itself", AUTHORITY),
+    Saying("unable to get local issuer certificate", "its authority is not known here", AUTHORITY),
+    Saying("certificate has expired", "its certificate has expired", "renew its certificate"),
+    Saying("is not yet valid", "its certificate is not valid yet", "check this machine's clock"),
+    Saying(
         "hostname mismatch",
         "its certificate is for another name",
         "write the name that its certificate has into the configuration",
     ),
-    _Saying(
+    Saying(
         "ip address mismatch",
         "its certificate is not for this address",
         "write the name that its certificate has into the configuration",
     ),
-    _Saying("ca md too weak", "its certificate is signed too weakly", "renew its certificate"),
-    _Saying("ee key too small", "the key of its certificate is too short", "renew its certificate"),
-    _Saying("certificate_verify_failed", "its certificate is not to be believed", AUTHORITY),
-    _Saying("wrong_version_number", "it does not speak TLS at this port", PORT),
-    _Saying("record_layer_failure", "it does not speak TLS at this port", PORT),
-    _Saying("unexpected_eof", "it hung up while TLS was agreed on", PORT),
-    _Saying(
+    Saying("ca md too weak", "its certificate is signed too weakly", "renew its certificate"),
+    Saying("ee key too small", "the key of its certificate is too short", "renew its certificate"),
+    Saying("certificate_verify_failed", "its certificate is not to be believed", AUTHORITY),
+    Saying("wrong_version_number", "it does not speak TLS at this port", PORT),
+    Saying("record_layer_failure", "it does not speak TLS at this port", PORT),
+    Saying("unexpected_eof", "it hung up while TLS was agreed on", PORT),
+    Saying(
         "unsupported_protocol", "its TLS is older than 1.2, and not safe", "have it speak TLS 1.2 or newer"
     ),
-    _Saying(
+    Saying(
         "certificate_required",
         "it asks for a certificate of ours",
         "name one with certificate_file and key_file",
     ),
-    _Saying("name or service not known", "no name server knows its name", NAME_SERVERS),
-    _Saying("no address associated", "its name has no address", NAME_SERVERS),
-    _Saying("temporary failure in name resolution", "no name server answers", NAME_SERVERS),
-    _Saying("errno 111", "nobody listens there", "check host and port, and that it is running"),
-    _Saying("connection refused", "nobody listens there", "check host and port, and that it is running"),
-    _Saying("errno 101", "no way leads there", "check this machine's network: address, gateway, cable"),
-    _Saying("network is unreachable", "no way leads there", "check this machine's network"),
-    _Saying("errno 113", "nothing has this address", "check the address, and that it is switched on"),
-    _Saying("no route to host", "nothing has this address", "check the address, and that it is on"),
-    _Saying("errno 104", "the other side reset it", PORT),
-    _Saying("connection reset", "the other side reset it", PORT),
-    _Saying("timed out", "it does not answer", "check host and port, and firewalls between"),
+    Saying("name or service not known", "no name server knows its name", NAME_SERVERS),
+    Saying("no address associated", "its name has no address", NAME_SERVERS),
+    Saying("temporary failure in name resolution", "no name server answers", NAME_SERVERS),
+    Saying("errno 111", "nobody listens there", "check host and port, and that it is running"),
+    Saying("connection refused", "nobody listens there", "check host and port, and that it is running"),
+    Saying("errno 101", "no way leads there", "check this machine's network: address, gateway, cable"),
+    Saying("network is unreachable", "no way leads there", "check this machine's network"),
+    Saying("errno 113", "nothing has this address", "check the address, and that it is switched on"),
+    Saying("no route to host", "nothing has this address", "check the address, and that it is on"),
+    Saying("errno 104", "the other side reset it", PORT),
+    Saying("connection reset", "the other side reset it", PORT),
+    Saying("timed out", "it does not answer", "check host and port, and firewalls between"),
 )
 # One complaint as they write it: "[SSL: REASON] text (_ssl.c:1006)", "[Errno 111] text", bare words.
 _COMPLAINT: Final = re.compile(
@@ -94,6 +96,6 @@ def of_names(why: str) -> str | None:
     return mend if mend == NAME_SERVERS else None
 
 
-def _saying(text: str) -> _Saying | None:
+def _saying(text: str) -> Saying | None:
     lower = text.lower()
-    return next((each for each in _SAYINGS if each.theirs in lower), None)
+    return next((each for each in SAYINGS if each.theirs in lower), None)

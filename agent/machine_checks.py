@@ -35,6 +35,7 @@ NEEDED_FREE_BYTES: Final = 64 * 1024 * 1024  # a full disk stops the daemon's ne
 OLD_BACKLOG_S: Final = 900.0
 MEGABYTE: Final = 1024 * 1024
 SERVICE_USER: Final = "roomd"
+SERVICE_FILES: Final = Path("/etc")
 NAMES_WITHIN_S: Final = 8.0
 SLOW_NAME_S: Final = 2.0
 LOOKED_UP_AT_ONCE: Final = 32
@@ -64,7 +65,7 @@ def _counted(number: int, of: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Somebody:
+class Somebody:
     """A user, with all groups, as the kernel judges what he may."""
 
     name: str
@@ -92,32 +93,32 @@ class _Somebody:
         return there.st_mode >> shift & wanted == wanted
 
 
-def _service_user() -> _Somebody | None:
-    """Whom the service runs as, if this machine has him."""
+def _service_user(file: Path) -> Somebody | None:
+    """Whom the service runs as, if this machine has him and the file is the service's."""
+    if not file.absolute().is_relative_to(SERVICE_FILES):
+        return None
     try:
         user = pwd.getpwnam(SERVICE_USER)
     except KeyError:
         return None
     groups = {user.pw_gid, *(each.gr_gid for each in grp.getgrall() if SERVICE_USER in each.gr_mem)}
-    return _Somebody(name=SERVICE_USER, uid=user.pw_uid, gids=frozenset(groups))
+    return Somebody(name=SERVICE_USER, uid=user.pw_uid, gids=frozenset(groups))
 
 
-def _self() -> _Somebody:
+def _self() -> Somebody:
     uid = os.geteuid()
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = str(uid)
-    return _Somebody(name=name, uid=uid, gids=frozenset({os.getegid(), *os.getgroups()}))
+    return Somebody(name=name, uid=uid, gids=frozenset({os.getegid(), *os.getgroups()}))
 
 
 async def examine_permissions(visit: Visit) -> None:
     """What the service's user may read and write, and who else may read secrets."""
     configuration = visit.configuration
-    service = _service_user()
+    service = _service_user(configuration.file)
     user = service or _self()
-    if service is None:
-        visit.ok("user", f"this machine has no user {SERVICE_USER}: what follows is for {user.name}")
     wrong = False
     for path, wanted, what in (
         (configuration.file, 4, "read"),

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
-from agent import device_checks
+from agent import device_checks, doctor
 from agent.calendar_checks import SETTLED
 from agent.doctor import consult
 from agent.findings import Finding, Part, Verdict, exit_code
@@ -837,6 +837,42 @@ async def test_findings_are_grouped_and_each_mend_stands_below(tmp_path, capsys)
     assert "Running daemon" in lines
     assert any(line.startswith("          → ") for line in lines)
     assert shown.err == ""
+
+
+async def test_what_is_wrong_is_told_once_more_where_it_has_long_passed_by(tmp_path, capsys):
+    port = free_port()
+    devices = [
+        {
+            "room": f"room-{number:02}",
+            "host": f"127.9.0.{number}",
+            "port": port,
+            "ssh_port": port,
+            "user": "roomd",
+            "password": "s3cret",
+            "fingerprint": "sha256:" + "0" * 64,
+            "host_key": "SHA256:" + "0" * 43,
+        }
+        for number in range(1, 31)
+    ]
+    installation = install(tmp_path / "roomd", devices=devices, broker_url="mqtt://127.0.0.1:1")
+    found: list[Finding] = []
+    await consult(installation.config, {Part.DEVICES}, found, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert "30 wrong, 0 to think about" in lines
+    assert lines[-1].startswith("  Devices: room-01 (127.9.0.1), ")
+    assert "and 18 more" in lines[-1]
+
+
+def test_a_finding_is_folded_between_words_and_hangs_below_its_beginning():
+    finding = Finding(
+        part=Part.DISK, what="here", verdict=Verdict.WRONG, seen="one two three four five", mend="mend it so"
+    )
+    assert doctor.line_of(finding, 34).plain.splitlines() == [
+        "  wrong   here: one two three four",
+        "          five",
+        "          → mend it so",
+    ]
+    assert "\n" not in doctor.line_of(replace(finding, mend=None), None).plain
 
 
 @pytest.mark.slow

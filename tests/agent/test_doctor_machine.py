@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from agent.findings import Part, Verdict, exit_code
-from agent.machine_checks import _Somebody
+from agent.machine_checks import Somebody
 from tests.agent.examining import examined, installed, one, secret, verdicts
 from tests.installation import install
 
 SOMEBODY_ELSE = 54321
 
 
-def stranger(*groups: int) -> _Somebody:
-    return _Somebody(name="somebody", uid=SOMEBODY_ELSE, gids=frozenset(groups))
+def stranger(*groups: int) -> Somebody:
+    return Somebody(name="somebody", uid=SOMEBODY_ELSE, gids=frozenset(groups))
 
 
 # ── permissions ───────────────────────────────────────────────────────────────────────────────────
@@ -82,8 +82,8 @@ def test_the_owner_is_judged_by_what_is_his_and_root_by_nothing(tmp_path):
     file = tmp_path / "secret"
     file.write_text("")
     file.chmod(0o070)
-    owner = _Somebody(name="owner", uid=file.stat().st_uid, gids=frozenset({file.stat().st_gid}))
-    root = _Somebody(name="root", uid=0, gids=frozenset({0}))
+    owner = Somebody(name="owner", uid=file.stat().st_uid, gids=frozenset({file.stat().st_gid}))
+    root = Somebody(name="root", uid=0, gids=frozenset({0}))
     assert root.may(file, 4) is None
     assert (owner.may(file, 4) is None) is (owner.uid == 0)
 

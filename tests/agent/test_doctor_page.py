@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.findings import Part
-from agent.line_words import _SAYINGS
+from agent.line_words import SAYINGS
 from device_adapters.xapi.needs import BROUGHT, NEEDS
 
 ROOT = Path(__file__).parents[2]
@@ -74,5 +74,5 @@ def test_every_need_and_what_each_firmware_lacks_stand_on_the_page():
 
 
 def test_every_word_for_a_line_and_every_part_stand_on_the_page():
-    assert [saying.ours for saying in _SAYINGS if saying.ours not in PAGE] == []
+    assert [saying.ours for saying in SAYINGS if saying.ours not in PAGE] == []
     assert [part.value for part in Part if f"**{part.value}**" not in PAGE and part is not Part.DNS] == []
