@@ -2,7 +2,7 @@
 
 import { make, reshape, say, set, shape, show } from "./elements.js";
 import { span } from "./times.js";
-import { conditionOf, nameOf, peopleOf, statusOf, titleOf, troubleOf } from "./words.js";
+import { conditionOf, nameOf, peopleOf, statusOf, titleOf, troubleOf, wallWords } from "./words.js";
 
 /** A room's card; `tell` brings it up to date. */
 export class Card {
@@ -64,7 +64,7 @@ export class Card {
     reshape(parts.badge, condition);
     say(parts.name, nameOf(room));
     const { words, why } = statusOf(room);
-    say(parts.words, words);
+    say(parts.words, this.#kiosk ? wallWords(room) : words);
     show(parts.why, this.#kiosk ? "" : why);
     show(parts.away, asOf ? `as of ${asOf}` : remaining(room, condition, now));
     parts.now.hidden = !room.current || (titleOf(room.current) === "Booked" && !room.current.organizer);

@@ -8,14 +8,18 @@ const HOUR = 3_600_000;
 const FIRST_HOUR = 7; // of the day that is drawn even when nothing is booked
 const LAST_HOUR = 19;
 const COVERED = HOUR / 3; // on either side of now: its mark lies over the hour's
+const FEWEST_HOURS = 6;
 const SHORTEST = HOUR / 4; // is drawn as long as this, to hold its words
+const SHORTEST_AT_A_DOOR = HOUR / 2;
 
 /** A room's page within the page. */
 export class RoomView {
   #parts;
+  #kiosk; // at a door: no word of devices and calendars
   #bookings = new Map(); // key → its element on the timeline
 
   constructor(place, { kiosk, home }) {
+    this.#kiosk = kiosk;
     const part = (tag, name, more = {}) => make(tag, { class: name, ...more });
     const parts = {
       badge: shape("unknown"),
@@ -95,7 +99,7 @@ export class RoomView {
     const { words, why } = statusOf(room);
     say(parts.words, words);
     const told = (room.devices ?? []).some((device) => device.why && sentence(device.why) === why);
-    show(parts.why, told ? "" : why); // beside the device, where it is one's
+    show(parts.why, told || this.#kiosk ? "" : why); // beside the device, where it is one's
     const left = room.until ? Date.parse(room.until) - now : 0;
     show(parts.away, asOf ? `as of ${asOf}` : left > 0 && left < 8 * HOUR ? `for another ${span(left)}` : "");
     this.#tellFacts(room, time, now, asOf);
@@ -126,12 +130,17 @@ export class RoomView {
       room.people === null ? "Seats" : "People",
       seats ? String(seats.number) : room.devices?.length ? "Not known" : null,
       ...uses.map(quiet),
-      room.people === null && room.devices?.length ? quiet("people are not counted now") : null,
+      room.people === null && room.devices?.length && !this.#kiosk ? quiet("people are not counted now") : null,
     );
     if (room.hold) {
       const shown = room.hold.shown ? "shown on its screens" : "not shown on any screen yet";
       fact("Hold", room.hold.text || "Held", quiet(`until ${time.told(Date.parse(room.hold.ends_at), now)}, ${shown}`));
     }
+    if (!this.#kiosk) this.#tellHealth(room, fact);
+    retell(this.#parts.facts, facts);
+  }
+
+  #tellHealth(room, fact) {
     const calendar = calendarOf(room);
     if (calendar) fact("Calendar", { text: capital(calendar.words), bad: calendar.old }, quiet(sentence(calendar.why)));
     for (const device of room.devices ?? []) {
@@ -147,7 +156,6 @@ export class RoomView {
     }
     const trouble = troubleOf(room);
     if (trouble && !room.devices?.length) fact("Trouble", { text: trouble, bad: true });
-    retell(this.#parts.facts, facts);
   }
 
   #draw({ day, calendar }, time, now, asOf) {
@@ -163,7 +171,8 @@ export class RoomView {
       .filter(({ begins, ends }) => begins < ends || (begins === ends && begins < today.ends))
       .sort((one, other) => one.begins - other.begins || one.ends - other.ends);
     const whole = bookings.filter((booking) => booking.all_day);
-    const timed = bookings.filter((booking) => !booking.all_day);
+    const timed = bookings.filter((booking) => !booking.all_day && (!this.#kiosk || booking.ends > now));
+    const shortest = this.#kiosk ? SHORTEST_AT_A_DOOR : SHORTEST;
 
     parts.all.hidden = !whole.length;
     parts.all.replaceChildren(...whole.map((booking) => make("li", { text: `All day: ${titleOf(booking)}` })));
@@ -173,13 +182,16 @@ export class RoomView {
 
     const hours = time.hours(today.begins, today.ends);
     const hourOf = (shown) => hours.find((hour) => hour.shown >= shown)?.at ?? today.begins;
-    const from = Math.min(
-      hourOf(`${String(FIRST_HOUR).padStart(2, "0")}:00`),
-      floorHour(now, hours, today),
-      ...timed.map(({ begins }) => floorHour(begins, hours, today)),
-    );
+    const from = this.#kiosk
+      ? floorHour(Math.max(now - HOUR / 2, today.begins), hours, today) // at a door, what was is of no use
+      : Math.min(
+          hourOf(`${String(FIRST_HOUR).padStart(2, "0")}:00`),
+          floorHour(now, hours, today),
+          ...timed.map(({ begins }) => floorHour(begins, hours, today)),
+        );
     const to = Math.max(
       hourOf(`${LAST_HOUR}:00`),
+      Math.min(from + FEWEST_HOURS * HOUR, today.ends),
       ceilHour(now, hours, today),
       ...timed.map(({ ends }) => ceilHour(ends, hours, today)),
     );
@@ -203,7 +215,7 @@ export class RoomView {
     parts.line.hidden = Boolean(asOf);
     say(parts.lineAt, time.clock(now));
 
-    const lanes = laneOf(timed);
+    const lanes = laneOf(timed, shortest);
     const children = timed.map((booking) => {
       let element = this.#bookings.get(booking.key);
       if (!element) {
@@ -232,7 +244,8 @@ export class RoomView {
       set(element, "data-state", over ? "over" : on ? "on" : "ahead");
       set(element, "aria-current", on && !asOf ? "time" : null);
       set(element, "data-short", booking.ends - booking.begins <= HOUR / 2);
-      place(element, booking.begins, Math.max(booking.ends, booking.begins + SHORTEST));
+      const begins = Math.max(booking.begins, from);
+      place(element, begins, Math.max(booking.ends, begins + shortest));
       const { lane, of } = lanes.get(booking);
       element.style.setProperty("--lane", lane);
       element.style.setProperty("--lanes", of);
@@ -322,7 +335,7 @@ const floorHour = (instant, hours, today) => hours.findLast(({ at }) => at <= in
 const ceilHour = (instant, hours, today) => hours.find(({ at }) => at >= instant)?.at ?? today.ends;
 
 /** Bookings that overlap stand beside each other: which lane each has, and of how many. */
-function laneOf(timed) {
+function laneOf(timed, shortest) {
   const lanes = new Map();
   let group = [];
   let ends = [];
@@ -335,7 +348,7 @@ function laneOf(timed) {
     if (ends.length && ends.every((end) => end <= booking.begins)) close();
     let lane = ends.findIndex((end) => end <= booking.begins);
     if (lane < 0) lane = ends.push(0) - 1;
-    ends[lane] = Math.max(booking.ends, booking.begins + SHORTEST);
+    ends[lane] = Math.max(booking.ends, booking.begins + shortest);
     lanes.set(booking, { lane, of: 1 });
     group.push(booking);
   }

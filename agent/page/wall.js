@@ -1,7 +1,7 @@
 // A wall screen: as many rooms as can be read from afar, all of them in turn, awake for ever.
 
 const TILE = { wide: 15, high: 6.6 }; // in ems of a tile: what its words need
-const SMALLEST = 1 / 76; // of the screen's height: text that can be read from across a corridor
+const SMALLEST = 1 / 76; // of the screen's shorter side: text that can be read from across a corridor
 const LARGEST = 1 / 26;
 const GAP = 0.55; // ems between tiles
 const TURN_MS = 12_000;
@@ -25,7 +25,7 @@ export class Wall {
     const cards = [...this.#list.children];
     const { clientWidth: width, clientHeight: height } = this.#list;
     if (!cards.length || !width || !height) return;
-    const [least, most] = [SMALLEST, LARGEST].map((part) => Math.max(11, part * innerHeight));
+    const [least, most] = [SMALLEST, LARGEST].map((part) => Math.max(11, part * Math.min(innerHeight, innerWidth)));
     const fitting = capacity(width, height, least);
     const pages = Math.ceil(cards.length / fitting);
     const each = Math.ceil(cards.length / pages);

@@ -33,6 +33,12 @@ export function statusOf(room) {
   return { words, why: sentence(why.join(": ")) };
 }
 
+/** The same for a wall: what does not fit a small tile must not be cut off. */
+export function wallWords(room) {
+  const short = { in_use: "In use", empty: "Booked, empty" };
+  return short[conditionOf(room)] ?? statusOf(room).words;
+}
+
 /** As a sentence stands: begun large and with a stop at its end. */
 export function sentence(text) {
   if (!text) return "";
