@@ -22,7 +22,7 @@ from rich.console import Console
 
 from tests.prove import table
 from tests.prove.plots import SCENARIOS
-from tests.prove.scenario import LASTS_AT_MOST_S, Result, Scenario, Trial, address_base, play
+from tests.prove.scenario import Result, Scenario, Trial, address_base, play
 
 AT_A_TIME: Final = 3  # they wait most of the time
 ENDS_WITHIN_S: Final = 30.0
@@ -121,7 +121,7 @@ class Proof:
             limit=LONGEST_LINE,
         )
         try:
-            async with asyncio.timeout(LASTS_AT_MOST_S + GRACE_S):
+            async with asyncio.timeout(scenario.lasts_at_most_s + GRACE_S):
                 out, err = await process.communicate()
         except TimeoutError:
             return Result(name=scenario.name, seed=seed, wrongs=["the proof itself did not end"])

@@ -31,6 +31,7 @@ class Scenario:
     tells: str
     setting: Setting
     plot: Plot
+    lasts_at_most_s: float = LASTS_AT_MOST_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Trial:
     name: str
     tells: str
     run: Callable[[Result, int], Awaitable[None]]
+    lasts_at_most_s: float = LASTS_AT_MOST_S
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,7 +82,7 @@ async def play(scenario: Scenario | Trial, *, seed: int, address_base: str, evid
     with tempfile.TemporaryDirectory(prefix="roomd-prove-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         try:
-            async with asyncio.timeout(LASTS_AT_MOST_S), AsyncExitStack() as stack:
+            async with asyncio.timeout(scenario.lasts_at_most_s), AsyncExitStack() as stack:
                 if isinstance(scenario, Trial):
                     await scenario.run(result, seed)
                 else:
@@ -96,7 +98,7 @@ async def play(scenario: Scenario | Trial, *, seed: int, address_base: str, evid
         except (Skipped, disks.CannotMount) as reason:
             result.skipped = str(reason)
         except TimeoutError:
-            result.wrongs.append(f"not over within {LASTS_AT_MOST_S:g} s")
+            result.wrongs.append(f"not over within {scenario.lasts_at_most_s:g} s")
     result.lasted_s = round(time.monotonic() - began_s, 1)
     return result
 
