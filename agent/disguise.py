@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from typing import Final
@@ -91,6 +91,10 @@ _PATH: Final = re.compile(r"(?<![\w/.:>])/(?:[^\s/'\":,;()<>\[\]]+/)*[^\s/'\":,;
 _PLACE: Final = re.compile(r"\b(rooms|agents|sites)/([a-z0-9][a-z0-9-]*)")
 _PLACES: Final[Mapping[str, Kind]] = {"rooms": Kind.ROOM, "agents": Kind.AGENT, "sites": Kind.SITE}
 _MADE: Final = re.compile(rf"(<(?:{'|'.join(Kind)})(?:-\d+)?>)")  # no id and hardly a name looks like this
+_WORD: Final = re.compile(r"[^\W_]{3,}")
+_HARMLESS: Final = re.compile(
+    r"\d+[a-z]{0,3}|0x[0-9a-fA-F]+|AADSTS\d+|ce\d+|\d{2,}T\d+|\d+T\d+Z?|[0-9a-f]{8}"
+)
 _RUN: Final = re.compile(r"[^\W_]+")
 SHORTEST: Final = 2  # a name of one letter is in every sentence, and says nothing
 
@@ -197,6 +201,21 @@ def without_names(value: object, disguise: Disguise) -> object:
     if isinstance(value, Iterable):
         return [without_names(each, disguise) for each in value]
     return value
+
+
+def only_known(text: str, vocabulary: Collection[str]) -> str:
+    """A sentence of which the words of the vocabulary are left, which has small letters; the others are dots.
+
+    For texts that others had a hand in: clouds and devices name what no configuration knows of.
+    """
+    return _between(text, partial(_WORD.sub, partial(_dotted, vocabulary)))
+
+
+def _dotted(vocabulary: Collection[str], found: re.Match[str]) -> str:
+    word = found[0]
+    if word.lower() in vocabulary or _HARMLESS.fullmatch(word):
+        return word
+    return "…"
 
 
 def _tells(name: str) -> bool:

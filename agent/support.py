@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import importlib.metadata
 import io
@@ -20,13 +21,15 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from agent import clock as clocks
 from agent.core.model import DeviceId
-from agent.disguise import Disguise, Kind, without_names
+from agent.disguise import Disguise, Kind, only_known, without_names
 from agent.doctor import examine as examine_installation
 from agent.findings import Finding, Part
 from agent.local_api import DaemonAbsent, ask
@@ -196,6 +199,41 @@ def _refuse_secrets(bundle: Bundle, secrets: Collection[str]) -> None:
             secret.encode() in content or json.dumps(secret)[1:-1].encode() in content for secret in secrets
         ):
             raise SecretLeft(name)
+
+
+EXAMPLES: Final = _words("fjord lake contoso kari nordmann oslo lysaker ada lovelace viken lofoten example")
+OTHERS_WORDS: Final = _words(  # of OpenSSL, asyncio and resolvers
+    """certificate verify failed unable get local issuer self signed chain expired yet valid hostname mismatch
+    not match doesn handshake failure alert unknown wrong version number protocol cipher shared eof occurred
+    violation name service known temporary resolution nodename servname provided timed out connect call closed
+    reset peer broken pipe bad gateway unavailable forbidden unauthorized invalid client secret token grant"""
+)
+LETTERS: Final = re.compile(r"[^\W\d_]{3,}")
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Every word of our own code, and of the system's errors; a name that is none of them shows as dots."""
+    found = set(OTHERS_WORDS)
+    for number in errno.errorcode:
+        found |= {word.lower() for word in LETTERS.findall(os.strerror(number))}
+    for package in ("agent", "cloud_link", "device_adapters"):
+        for path in Path(str(resources.files(package))).rglob("*.py"):
+            found |= {word.lower() for word in LETTERS.findall(path.read_text(encoding="utf-8"))}
+    return frozenset(found - EXAMPLES)
+
+
+def sentence(text: str, disguise: Disguise) -> str:
+    """What we say, with others' words in it: without names, and without any word that is not ours."""
+    return only_known(disguise.text(text), vocabulary())
+
+
+def _said(value: object, disguise: Disguise) -> object:
+    if isinstance(value, str):
+        return sentence(value, disguise)
+    if isinstance(value, list):
+        return [_said(each, disguise) for each in value]
+    return value
 
 
 class _Keeper:
@@ -407,7 +445,10 @@ def _pictured(picture: Json, disguise: Disguise) -> Json:
             for name in ("version", "at", "broker", "outbox", "devices", "sealing_why")
         },
         "calendars": [
-            {name: each.get(name) for name in ("service", "phase", "why", "since")}
+            {
+                **{name: each.get(name) for name in ("service", "phase", "since")},
+                "why": _said(each.get("why"), disguise),
+            }
             for each in picture.get("calendars", ())
         ],
         "rooms": [_room(each, disguise) for each in picture.get("rooms", ())],
@@ -419,14 +460,16 @@ def _room(room: Json, disguise: Disguise) -> Json:
     return {
         "room": disguise.word(Kind.ROOM, str(room.get("room", ""))),
         "capacity": room.get("capacity"),
-        "availability": {name: reach.get(name) for name in ("state", "since", "why")},
+        "availability": {
+            **{name: reach.get(name) for name in ("state", "since")},
+            "why": _said(reach.get("why"), disguise),
+        },
         "devices": [
             {
                 "device": disguise.word(Kind.DEVICE, DeviceId(str(each.get("device", "")))),
-                **{
-                    name: each.get(name)
-                    for name in ("phase", "product", "transport", "why", "since", "shortcomings")
-                },
+                **{name: each.get(name) for name in ("phase", "product", "transport", "since")},
+                "why": _said(each.get("why"), disguise),
+                "shortcomings": _said(each.get("shortcomings"), disguise),
                 "firmware": f"firmware {each.get('firmware')}",
             }
             for each in reach.get("devices", ())
@@ -484,7 +527,10 @@ async def _examine(
 
     parts = set(Part) if wish.examine else quick
     await examine_installation(wish.file, parts, tell=found.append, progress=progress, now=now)
-    keep.lines("doctor.jsonl", [each.told() for each in found])
+    keep.lines(
+        "doctor.jsonl",
+        [{name: _said(value, keep.disguise) for name, value in each.told().items()} for each in found],
+    )
 
 
 # ── the machine ───────────────────────────────────────────────────────────────────────────────────
@@ -607,7 +653,7 @@ def logged(fields: Json, disguise: Disguise) -> Json:
         elif not isinstance(value, str):
             told[name] = "(left out)"
         elif name in SENTENCES:
-            told[name] = value if name in {"event", "level", "timestamp"} else disguise.text(value)
+            told[name] = value if name in {"event", "level", "timestamp"} else sentence(value, disguise)
         elif name == "exception":
             told |= _trace(value)
         elif name in NAMED:

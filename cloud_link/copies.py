@@ -162,6 +162,8 @@ def restore(
             _keep(new)
             replaced = _set_aside(directory, at)
             new.rename(directory / FILE)
+            # Last: whoever starts after a power cut before this finds something wrong, and tells the cloud.
+            (directory / IN_USE).unlink(missing_ok=True)
             _keep(directory)
         finally:
             new.unlink(missing_ok=True)
@@ -190,7 +192,6 @@ def _set_aside(directory: Path, at: datetime) -> Path | None:
         source = directory / (FILE + tail)
         if source.exists():
             source.rename(directory / (target.name + tail))
-    (directory / IN_USE).unlink(missing_ok=True)
     (directory / RESCUE).unlink(missing_ok=True)
     older = [each for each in directory.glob(f"{FILE}.replaced-*") if not each.name.endswith(TAILS[:2])]
     for path in sorted(older)[:-REPLACED_AT_MOST]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.disguise import Disguise, Kind, without_names
+from agent.disguise import Disguise, Kind, only_known, without_names
 
 
 @pytest.fixture
@@ -66,6 +66,14 @@ def test_a_room_that_is_called_like_one_of_the_words_is_not_taken_for_it():
     known.know(Kind.ROOM, "room-2")
     known.know(Kind.ROOM, "room-1")
     assert known.text("room-1 is not room-2, nor <room-7>") == "<room-2> is not <room-1>, nor <room-7>"
+
+
+def test_of_what_others_say_only_known_words_are_left():
+    vocabulary = {"calendar", "called", "could", "belong", "the", "two", "rooms", "within"}
+    said = "The calendar called Lofoten (Ålesund AS) could belong to two rooms within 30s: <room-1>, 0x87"
+    assert only_known(said, vocabulary) == (
+        "The calendar called … (… AS) could belong to two rooms within 30s: <room-1>, 0x87"
+    )
 
 
 @given(name=st.from_regex(r"[a-zæøå]{4,12}( [a-z]{4,9})?", fullmatch=True), around=st.text(max_size=20))

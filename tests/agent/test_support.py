@@ -86,6 +86,7 @@ LOG = (
         "name": "hold.place",
     },
     {"event": "x", "title": "kanarititle", "text": "kanarititle", "why": "mailbox kanarimail@contoso.com"},
+    {"event": "calendars.doubt", "why": "Kanarilofoten could be the calendar of two rooms"},
     {"event": "broker.lost", "why": "kanaribroker.contoso.com: refused", "connection": 7},
 )
 
@@ -180,9 +181,10 @@ async def test_what_is_left_says_how_it_stands(installation: Installation, monke
     assert journal[0]["event"] == "device.lost"
     assert journal[0]["why"] == "<host-1> does not answer"
     assert journal[1]["rest_s"] == 1.5
-    assert journal[4]["why"] == "<host-3>: refused"
-    assert journal[7]["frames"] == ["agent/daemon.py:7 live"]
-    assert journal[7]["raised"] == ["ValueError"]
+    assert journal[4]["why"] == "… could be the calendar of two rooms"
+    assert journal[5]["why"] == "<host-3>: refused"
+    assert journal[8]["frames"] == ["agent/daemon.py:7 live"]
+    assert journal[8]["raised"] == ["ValueError"]
     assert json.loads(files["service.json"])["NRestarts"] == "3"
     manifest = bundle.manifest()
     assert manifest["replaced"]["room"] >= 3
