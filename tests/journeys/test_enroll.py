@@ -330,6 +330,19 @@ async def test_what_people_counting_needs_is_set_after_saying_so_and_nothing_els
         assert (code, "nothing is to be set" in err) == (0, True)
 
 
+async def test_what_a_device_does_not_let_be_set_is_told_with_who_may(tmp_path):
+    async with desk(tmp_path) as d:
+        await d.begin()
+        denied, ignored = d.site.devices
+        denied.faults.settings = "denied"
+        ignored.faults.settings = "ignored"
+        code, _, err = await d.enroll("--fix", "--yes")
+        assert code == os.EX_NOPERM
+        assert f"{d.hosts[0]}: RoomAnalytics PeopleCountOutOfCall is not set: the account may not" in err
+        assert f"{d.hosts[1]}: RoomAnalytics PeopleCountOutOfCall is not set: it said yes" in err
+        assert "read back" not in err
+
+
 # ── what can be odd ───────────────────────────────────────────────────────────────────────────────
 
 

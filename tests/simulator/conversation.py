@@ -14,6 +14,7 @@ from tests.simulator.language import (
     METHOD_NOT_FOUND,
     NOT_READY,
     PARSE_ERROR,
+    PERMISSION_DENIED,
     TOO_MANY_SUBSCRIBERS,
     Leaf,
     Pattern,
@@ -122,6 +123,11 @@ class Conversation:
         space = self._device.firmware.node(path).space
         if space is None or "Value" not in parameters:
             raise Refused(INVALID_PARAMS, "Invalid params")
+        match self._device.faults.settings:
+            case "denied":
+                raise Refused(PERMISSION_DENIED, "Permission denied")
+            case "ignored":
+                return True
         try:
             self._device.configure(path, space.cast(parameters["Value"]))
         except ValueError as error:

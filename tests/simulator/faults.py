@@ -54,6 +54,7 @@ class Faults:
     slots_survive_reboot: bool = False
     accepts_unknown_queries: bool = False  # subscribing to an unknown path is no error
     command_errors: dict[str, int] = field(default_factory=dict)  # "Bookings List" → error code
+    settings: Literal["", "denied", "ignored"] = ""  # what becomes of xSet
     # Messages; none of these is documented
     # Where a prompt takes another's place: Cleared is told before, after the command's answer, or not at all.
     replaced_prompt: Literal["cleared", "late", "silent"] = "cleared"
