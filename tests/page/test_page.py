@@ -16,6 +16,7 @@ from joserfc.jwk import ECKey
 from playwright.async_api import Browser, ViewportSize
 
 from tests.brokers.ports import free_port
+from tests.installation import write_secret
 from tests.journeys.house import House, house
 from tests.page.looking import DESK, PHONE, WALL, Person, chromium, person
 from tests.simulator.device import Device
@@ -430,11 +431,14 @@ async def test_when_roomd_is_gone_nothing_old_is_shown_as_new(scene):
         await who.page.locator("#told", has_text="Connected again").wait_for(state="attached")
 
 
-async def test_a_sealed_site_shows_times_and_no_titles(scene, tmp_path):
+async def test_a_sealed_site_shows_who_has_the_token_times_and_no_titles(scene, tmp_path):
     port = free_port()
     key = tmp_path / "recipient.json"
     key.write_text(json.dumps(ECKey.generate_key("P-256").as_dict(private=False)))
-    async with house(tmp_path, rooms=1, page=f'listen = "127.0.0.1:{port}"', start=False) as h:
+    token = "correct-horse-battery-staple"
+    page = f'listen = "127.0.0.1:{port}"\ntoken_file = "page-token"'
+    async with house(tmp_path, rooms=1, page=page, start=False) as h:
+        write_secret(h.installation.directory / "page-token", token)
         h.roomd.environment |= {
             "ROOMD_SITE__PRIVACY": "sealed",
             "ROOMD_SITE__RECIPIENT_KEY_FILE": str(key),
@@ -446,7 +450,10 @@ async def test_a_sealed_site_shows_times_and_no_titles(scene, tmp_path):
         await h.start()
         await h.heard()
         async with person(scene.browser, f"http://127.0.0.1:{port}") as who:
-            await who.open(f"/room/{device.room}")
+            await who.page.goto(f"{who.address}/room/{device.room}")
+            await who.page.fill("input[name=token]", token)
+            await who.press("Enter")
+            await who.until_live()
             shown = who.page.locator(".booking", has_text="Booked")
             await shown.wait_for()
             assert scene.clock(booking.end) in await shown.inner_text()
