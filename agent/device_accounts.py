@@ -40,6 +40,7 @@ class Accounts:
     file: Path
     username: str | None
     password_file: Path | None
+    instead: bool  # they go before what the file says of its devices
     there: Standing
     stack: ExitStack
     found: dict[str, _Password] = field(default_factory=dict)  # by user, or by the file's name
@@ -61,8 +62,12 @@ class Accounts:
         user = self._user(visit)
         return Credential(username=user, password_file=self._password(visit, user).path)
 
+    def _own(self, visit: Visit) -> Mapping[str, object]:
+        """What the file says of this device, unless somebody else is to do this once."""
+        return {} if visit.standing is None or self.instead else visit.standing.keys
+
     def _user(self, visit: Visit) -> str:
-        own = {} if visit.standing is None else visit.standing.keys
+        own = self._own(visit)
         user = own.get("username") or visit.candidate.username or self.username or self._usual_user
         if not user:
             if not sys.stdin.isatty():
@@ -71,7 +76,7 @@ class Accounts:
         return str(user)
 
     def _password(self, visit: Visit, user: str) -> _Password:
-        own = {} if visit.standing is None else visit.standing.keys
+        own = self._own(visit)
         named = own.get("password_file") or visit.candidate.password_file
         key = f"file {named}" if named else f"user {user}"
         if key not in self.found:

@@ -107,6 +107,7 @@ class _Enrolment:
             file=wishes.file,
             username=wishes.username,
             password_file=wishes.password_file,
+            instead=wishes.fix and wishes.username is not None,
             there=self._there,
             stack=stack,
         )

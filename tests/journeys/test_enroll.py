@@ -330,6 +330,17 @@ async def test_what_people_counting_needs_is_set_after_saying_so_and_nothing_els
         assert (code, "nothing is to be set" in err) == (0, True)
 
 
+async def test_somebody_else_may_set_it_for_this_once(tmp_path):
+    async with desk(tmp_path) as d:
+        await d.begin()
+        before = d.text
+        d.file.with_name("device-password").write_text("that does not count now")
+        code, _, err = await d.enroll("--fix", *d.login, "--yes")
+        assert code == 0, err
+        assert d.site.devices[0].config("RoomAnalytics", "PeopleCountOutOfCall") == "On"
+        assert d.text == before
+
+
 async def test_what_a_device_does_not_let_be_set_is_told_with_who_may(tmp_path):
     async with desk(tmp_path) as d:
         await d.begin()
