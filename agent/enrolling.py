@@ -502,6 +502,14 @@ def changes(
                     f"a room {twin.name!r} stands there already ({twin.id}). If this device is in it, take "
                     f"these lines out again, and: roomd enroll {visit.host} --room {twin.id}"
                 )
+        if (
+            "navigator" in visit.introduction.product.lower()
+            and room is None
+            and visit.candidate.room is None
+        ):
+            visit.notes.append(
+                "a Room Navigator alone counts nobody. If a codec is in its room, it is not needed here"
+            )
         if said is not None:
             in_run[said.casefold()] = visit.room
         taken.add(visit.room)

@@ -195,3 +195,12 @@ def test_lines_of_a_table_with_one_name_are_one_room_and_its_room_goes_before_th
     first, second = met(visit(name="Aula")), met(visit("10.0.4.31", name="aula"))
     assert rooms_of("", first, second) == ["aula", "aula"]
     assert rooms_of("", met(visit(room="b")), met(visit("10.0.4.31")), room="a") == ["b", "a"]
+
+
+def test_a_navigator_that_stands_alone_is_pointed_out():
+    each = met(visit(), product="Cisco Room Navigator")
+    assert rooms_of("", each) == ["fjord"]
+    assert any("counts nobody" in note for note in each.notes)
+    again = met(visit(), product="Cisco Room Navigator")
+    assert rooms_of("", again, room="fjord") == ["fjord"]
+    assert again.notes == []
