@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from agent.certificates import flaws, read, shown_at
 from agent.core.model import RoomId
 from agent.findings import Visit
-from agent.line_words import in_words, mend_of
+from agent.line_words import NAME_SERVERS, in_words, mend_of
+from agent.names import is_name, look_up
 from cloud_link import broker
 from cloud_link.broker import PORTS, BrokerError, Connection, Version
 from cloud_link.delivery import Ending, judge_ending
@@ -33,6 +34,12 @@ EXACTLY_ONCE: Final = 2  # QoS
 async def examine_broker(visit: Visit) -> None:
     """By the running daemon's word where there is one, else by connecting for a moment."""
     url = visit.configuration.broker.url
+    host = urlsplit(url).hostname or ""
+    if visit.picture is None and is_name(host):
+        await look_up([host], visit.names, so_far=visit.so_far)
+        if not isinstance(visit.names[host], frozenset):
+            visit.wrong(url, "not dialled: no address is known for its name", NAME_SERVERS)
+            return
     await _certificate(visit)
     if visit.picture is None:
         await _try(visit)

@@ -16,7 +16,8 @@ from agent.calendar_checks import listens
 from agent.certificates import Shown, flaws, read, shown_at
 from agent.core.model import Credential, Device, Transport
 from agent.findings import Visit
-from agent.line_words import AUTHORITY, in_words, of_names
+from agent.line_words import AUTHORITY, NAME_SERVERS, in_words, of_names
+from agent.names import is_name, look_up
 from agent.record import lines
 from device_adapters import errors
 from device_adapters.conversation import Dial
@@ -200,11 +201,23 @@ async def _dial_all(visit: Visit, devices: Sequence[Device]) -> None:
         seen = "heard through Webex only, which only the running daemon asks"
         visit.advise(_some(by_cloud), seen, "start roomd, and look again")
     devices = [device for device in devices if device.transports != (Transport.CLOUD,)]
+    hosts = [device.host for device in devices if is_name(device.host)]
+    await look_up(hosts, visit.names, so_far=visit.so_far)
+    nameless = [
+        device for device in devices if not isinstance(visit.names.get(device.host, _FOUND), frozenset)
+    ]
+    if nameless:
+        seen = "not dialled: no address is known for the names of their hosts"
+        visit.wrong(_some([_name(each) for each in nameless]), seen, NAME_SERVERS)
+    devices = [device for device in devices if device not in nameless]
     if not devices:
         return
     heard = _Seen()
     await _Round(visit, devices, heard).walk()
     heard.tell(visit)
+
+
+_FOUND: Final = frozenset[str]()  # what is an address needs no looking up
 
 
 class _Untried(DeviceError):

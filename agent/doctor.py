@@ -29,6 +29,7 @@ from agent.machine_checks import (
     examine_names,
     examine_permissions,
 )
+from agent.names import Answer
 from agent.settings import Configuration, ConfigurationRefused
 from agent.telemetry import printable
 
@@ -72,6 +73,7 @@ async def examine(
         return
     picture, absent = await _daemons_word(configuration)
     calendars = await _calendars_word(configuration) if picture is not None else ()
+    names: dict[str, Answer] = {}
     for part in Part:
         if part in parts:
             visit = Visit(
@@ -81,6 +83,7 @@ async def examine(
                 calendars=calendars,
                 absent=absent,
                 thorough=thorough,
+                names=names,
                 now=now,
                 tell=tell,
                 progress=progress,
@@ -156,6 +159,14 @@ _COLOURS: Final[Mapping[Verdict, str]] = {
 }
 
 
+class _Out(Console):
+    """Standard output; who does not read it any more is told of as anywhere else."""
+
+    def on_broken_pipe(self) -> None:
+        """As the file has it, in place of leaving at once."""
+        raise BrokenPipeError
+
+
 async def consult(
     file: Path,
     parts: Collection[Part],
@@ -168,11 +179,21 @@ async def consult(
 
     All of them are in `found` at the end, and as far as it has come.
     """
-    out, err = Console(soft_wrap=True, highlight=False), Console(stderr=True, highlight=False)
+    out, err = _Out(soft_wrap=True, highlight=False), Console(stderr=True, highlight=False)
     shown: list[Part] = []
+    whole = asyncio.current_task()
+    unheard: list[BrokenPipeError] = []
 
     def tell(finding: Finding) -> None:
         found.append(finding)
+        try:
+            show(finding)
+        except BrokenPipeError as error:  # from within a group of tasks it would come out as something else
+            unheard.append(error)
+            if whole is not None:
+                whole.cancel()
+
+    def show(finding: Finding) -> None:
         _wipe(err)
         if as_json:
             out.file.write(f"{json.dumps(finding.told())}\n")  # rich would read addresses as emoji
@@ -192,7 +213,13 @@ async def consult(
         else:
             _wipe(err)
 
-    await examine(file, parts, tell=tell, progress=progress, now=Clock().now, thorough=thorough)
+    try:
+        await examine(file, parts, tell=tell, progress=progress, now=Clock().now, thorough=thorough)
+    except asyncio.CancelledError:
+        if unheard and whole is not None:
+            whole.uncancel()
+            raise unheard[0] from None
+        raise
     if not as_json:
         counted = Counter(finding.verdict for finding in found)
         out.print(Text(f"\n{counted[Verdict.WRONG]} wrong, {counted[Verdict.ADVICE]} to think about"))

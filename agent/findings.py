@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from agent.names import Answer
 from agent.settings import Configuration
 
 
@@ -88,6 +89,7 @@ class Visit:
     calendars: Sequence[Mapping[str, Any]]  # each service's, as `roomd calendars --json` has them
     absent: str
     thorough: bool  # also log in where the running daemon is logged in already
+    names: dict[str, Answer]  # of hosts, as far as they were looked up
     now: Callable[[], datetime]  # UTC
     tell: Callable[[Finding], None]
     progress: Callable[[Part, int, int], None]

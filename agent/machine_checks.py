@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import grp
 import os
 import pwd
@@ -12,10 +10,9 @@ import socket
 import sqlite3
 import stat
 import tempfile
-import threading
 import time
-from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,6 +22,7 @@ from urllib.parse import urlsplit
 from agent import clock as clocks
 from agent.calendar_checks import clock_of_clouds
 from agent.findings import Visit
+from agent.names import NAMES_WITHIN_S, is_name, is_silence, look_up
 from agent.settings import Configuration
 from cloud_link import outbox
 from cloud_link.calendars.accounts import MicrosoftAccount
@@ -36,9 +34,7 @@ OLD_BACKLOG_S: Final = 900.0
 MEGABYTE: Final = 1024 * 1024
 SERVICE_USER: Final = "roomd"
 SERVICE_FILES: Final = Path("/etc")
-NAMES_WITHIN_S: Final = 8.0
 SLOW_NAME_S: Final = 2.0
-LOOKED_UP_AT_ONCE: Final = 32
 MOST_NAMED: Final = 12
 
 
@@ -358,11 +354,12 @@ async def examine_names(visit: Visit) -> None:
         return
     whose: defaultdict[str, list[_Name]] = defaultdict(list)
     for each in names:
-        whose[each.host.lower().rstrip(".")].append(each)
+        whose[each.host].append(each)
     began = time.monotonic()
-    found = await _look_up(visit, list(whose))
+    await look_up(whose, visit.names, so_far=visit.so_far)
     took = time.monotonic() - began
-    silent = [host for host, answer in found.items() if answer in {None, socket.EAI_AGAIN}]
+    found = {host: visit.names[host] for host in whose}
+    silent = [host for host, answer in found.items() if is_silence(answer)]
     if silent and len(silent) == len(whose):
         visit.wrong(
             "name servers",
@@ -433,53 +430,8 @@ def _urls(account: object) -> Iterator[str]:
 
 
 def _named(host: str | None, whose: str, *, device: bool = False) -> Iterator[_Name]:
-    if not host or host == "localhost":
-        return
-    try:
-        ip_address(host)
-    except ValueError:
+    if host and is_name(host):
         yield _Name(host, whose, device)
-
-
-async def _look_up(visit: Visit, hosts: Sequence[str]) -> Mapping[str, frozenset[str] | int | None]:
-    """By name: its addresses, or the resolver's complaint; None where nothing came in time."""
-    loop, news = asyncio.get_running_loop(), asyncio.Event()
-    found: dict[str, frozenset[str] | int | None] = dict.fromkeys(hosts)
-    left = deque(hosts)
-
-    def note(host: str, answer: frozenset[str] | int) -> None:
-        found[host] = answer
-        visit.so_far(sum(each is not None for each in found.values()), len(hosts))
-        news.set()
-
-    def work() -> None:
-        with contextlib.suppress(IndexError, RuntimeError):  # nothing left; nobody waits any more
-            while True:
-                host = left.popleft()
-                loop.call_soon_threadsafe(note, host, _addresses(host))
-
-    visit.so_far(0, len(hosts))
-    for number in range(min(LOOKED_UP_AT_ONCE, len(hosts))):
-        # Threads that nobody waits for: the loop would wait for its own at the end, for as long as a
-        # resolver tries.
-        threading.Thread(target=work, name=f"name {number}", daemon=True).start()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(NAMES_WITHIN_S):
-            while None in found.values():
-                news.clear()
-                await news.wait()
-    left.clear()
-    return dict(found)
-
-
-def _addresses(host: str) -> frozenset[str] | int:
-    try:
-        told = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        return error.errno or socket.EAI_FAIL
-    except (OSError, UnicodeError):
-        return socket.EAI_NONAME
-    return frozenset(str(each[4][0]) for each in told)
 
 
 def _some(names: Sequence[str]) -> str:

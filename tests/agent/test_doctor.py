@@ -863,6 +863,19 @@ async def test_what_is_wrong_is_told_once_more_where_it_has_long_passed_by(tmp_p
     assert "and 18 more" in lines[-1]
 
 
+async def test_who_stops_reading_ends_it_without_a_word(tmp_path):
+    ends, ours = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *installed(tmp_path).command("doctor", "--only", "file", "--only", "devices"),
+        stdout=ours,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(ends)
+    os.close(ours)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+
+
 def test_a_finding_is_folded_between_words_and_hangs_below_its_beginning():
     finding = Finding(
         part=Part.DISK, what="here", verdict=Verdict.WRONG, seen="one two three four five", mend="mend it so"

@@ -153,3 +153,13 @@ async def test_without_name_servers_there_is_one_finding_and_not_one_for_each(tm
     (finding,) = await examined(named(tmp_path, *hosts), Part.DNS)
     assert finding.what == "name servers"
     assert finding.verdict is Verdict.WRONG
+
+
+async def test_what_has_no_address_is_not_dialled_and_told_together(tmp_path, knows):
+    hosts = [f"room-{number}.example.com" for number in range(40)]
+    knows |= dict.fromkeys(hosts, socket.EAI_AGAIN)
+    installation = named(tmp_path, *hosts, broker="mqtt://broker.example.com")
+    found = await examined(installation, Part.BROKER, Part.DEVICES)
+    assert [each.part for each in found if each.verdict is Verdict.WRONG] == [Part.BROKER, Part.DEVICES]
+    assert all("not dialled" in each.seen for each in found if each.verdict is Verdict.WRONG)
+    assert "and 28 more" in found[-1].what
