@@ -281,7 +281,12 @@ class _Guest(H11Protocol, Visitor):
 
     def send_400_response(self, msg: str) -> None:
         self._door.callers.ill_mannered += 1
-        super().send_400_response(msg)
+        if self._answering is None:
+            super().send_400_response(msg)
+        else:  # it broke in the middle of a request: uvicorn would answer twice
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -310,11 +315,20 @@ class _Guest(H11Protocol, Visitor):
     def _stage_now(self) -> _Stage:
         if self.transport.is_closing():
             return _Stage.CLOSING
-        cycle = cast("RequestResponseCycle | None", self.cycle)  # none before the first request
-        if cycle is not None and not cycle.response_complete:
+        if self._answering is not None:
             return _Stage.ANSWERING
         between = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
-        return _Stage.IDLE if cycle is not None and between else _Stage.ASKING
+        return _Stage.IDLE if self._asked and between else _Stage.ASKING
+
+    @property
+    def _asked(self) -> bool:
+        """Whether it has ever asked anything."""
+        return cast("RequestResponseCycle | None", self.cycle) is not None
+
+    @property
+    def _answering(self) -> RequestResponseCycle | None:
+        """The request that has not been answered whole yet."""
+        return self.cycle if self._asked and not self.cycle.response_complete else None
 
     def _late(self) -> None:
         if self._stage is not _Stage.IDLE:

@@ -132,7 +132,11 @@ class SitePage:
                 Route("/api/events", self._events),
                 Route("/{file:path}", self._file),
             ],
-            exception_handlers={HTTPException: self._refused, BadQuestion: self._not_understood},
+            exception_handlers={
+                HTTPException: self._refused,
+                BadQuestion: self._not_understood,
+                Exception: self._failed,  # uvicorn logs it
+            },
         )
 
     def _sight(self) -> Sight:
@@ -236,6 +240,13 @@ class SitePage:
         if error.headers:
             answer.headers.update(error.headers)
         return answer
+
+    async def _failed(self, request: Request, error: Exception) -> Response:  # noqa: ARG002
+        return refusal(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "roomd made a mistake, and goes on",
+            "report it with the lines of its log: `journalctl -u roomd`",
+        )
 
     async def _not_understood(self, request: Request, error: Exception) -> Response:  # noqa: ARG002
         assert isinstance(error, BadQuestion)  # noqa: S101 - as it is registered

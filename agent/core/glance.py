@@ -15,13 +15,11 @@ from agent.core.model import (
     CalendarPhase,
     DevicePhase,
     Hold,
-    HoldPhase,
     Occupancy,
     Room,
     RoomId,
 )
 
-BEGUN_HOLDS = frozenset({HoldPhase.DUE, HoldPhase.SHOWN})
 OF_THE_DAY = frozenset({BookingPhase.ENDED, *GRANTED, BookingPhase.REQUESTED, BookingPhase.PENDING})
 
 
@@ -71,7 +69,7 @@ def glance(room: Room, *, now: datetime, zone: tzinfo) -> Glance:
 
 def standing_hold(room: Room, *, now: datetime) -> Hold | None:
     """The hold that keeps the room for somebody now; a plain message is none."""
-    holds = (h for h in room.holds.values() if h.phase in BEGUN_HOLDS and not h.plain)
+    holds = (h for h in room.holds.values() if h.live and not h.plain)
     return min(
         (h for h in holds if h.starts_at <= now < h.ends_at), key=lambda h: (h.starts_at, h.id), default=None
     )

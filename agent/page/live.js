@@ -3,6 +3,7 @@
 const SILENCE_MS = 40_000; // roomd says something every 15 s at least
 const ALL_EVERY_MS = 120_000; // what is gone from the configuration is told by no event
 const RESTS_MS = [500, 1000, 2000, 4000, 5000];
+const WORTH_A_WORD_MS = 300;
 const ANSWER_WITHIN_MS = 10_000;
 
 /** What roomd answered instead of what was asked for; `mend` says what to do. */
@@ -107,15 +108,15 @@ export class Live {
   async #fail(error) {
     this.#close();
     const turn = ++this.#turn;
-    this.#lost(error instanceof Refused ? error : null);
     if (error === null) {
-      // An EventSource does not say why: ask, for a door that is shut is not a roomd that is gone.
+      // An EventSource does not say why: ask, for a line that broke is not a roomd that is gone.
+      const silent = setTimeout(() => turn === this.#turn && this.#lost(null), WORTH_A_WORD_MS);
       error = await ask("/api/site").then(() => null, (why) => why);
-      if (turn !== this.#turn) return;
-      if (error instanceof Refused) this.#lost(error);
-      else if (error === null && this.#failures) await this.#readOnce(turn);
-      if (turn !== this.#turn) return;
+      clearTimeout(silent);
+      if (error === null && this.#failures && turn === this.#turn) await this.#readOnce(turn);
     }
+    if (turn !== this.#turn) return;
+    if (error !== null) this.#lost(error instanceof Refused ? error : null);
     const rest = RESTS_MS[Math.min(this.#failures++, RESTS_MS.length - 1)];
     this.#retry = setTimeout(() => this.connect(), rest * (0.75 + Math.random() / 2));
   }

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -646,6 +647,23 @@ async def test_who_listens_is_let_go_at_the_end_and_not_waited_for(house):
     assert not house.broadcast.heard
 
 
+async def test_a_mistake_of_ours_is_told_and_logged_and_costs_nobody_else_an_answer(house, caplog):
+    async with opened(house) as client:
+        async with listening(client) as stream:
+            sound, house.picture = house.picture, {}
+            answer = await client.get("/api/site")
+            assert answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+            assert set(answer.json()) == {"error", "mend"}
+            assert "KeyError" in caplog.text
+            with structlog.testing.capture_logs() as logs:
+                async with asyncio.timeout(20):
+                    assert {each.kind async for each in stream} <= {"room"}  # and a clean end
+            assert [each["event"] for each in logs if each["log_level"] == "error"] == ["page.silenced"]
+            house.picture = sound
+        async with listening(client):  # once more, and all is well
+            assert (await client.get("/api/rooms")).status_code == HTTPStatus.OK
+
+
 async def test_nobody_is_looked_for_when_nobody_listens(house):
     async with opened(house) as client:
         async with listening(client) as stream:
@@ -954,6 +972,30 @@ async def test_bad_manners_are_answered_and_shown_the_door(house, what, status):
         assert await caller.status(what) == status
         async with asyncio.timeout(5):
             await caller.end()
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_whatever_is_sent_breaks_nothing(house, guarded, caplog, asks):
+    luck = random.Random(20260302)
+    asked = [
+        b"GET /api/rooms/free?for=30m&people=6 HTTP/1.1\r\nHost: localhost\r\nCookie: roomd_page=1.2\r\n\r\n",
+        b'HEAD /room/fjord HTTP/1.1\r\nHost: [::1]:80\r\nIf-None-Match: "x"\r\nLast-Event-ID: a-1\r\n\r\n',
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n\r\n",
+    ]
+    known = f"Authorization: Bearer {TOKEN}\r\n".encode()
+    async with door(house, pace=QUICK, token_file=guarded["token_file"] if asks else None) as url:
+        for number in range(150):
+            head, _, rest = asked[number % 3].partition(b"\r\n")
+            sent = bytearray(head + b"\r\n" + known * (number % 4 > 0) + rest)
+            for _ in range(luck.randrange(1, 6)):
+                sent[luck.randrange(len(sent))] = luck.randrange(256)
+            async with calling(url) as caller:
+                caller.writer.write(bytes(sent[: luck.randrange(1, len(sent) + 1)]))
+                caller.writer.write_eof()
+                await caller.end()
+        async with calling(url) as caller:
+            assert await caller.status(GET.replace(b"\r\n\r\n", b"\r\n" + known + b"\r\n")) in {200, 429}
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 async def test_many_requests_over_one_line_are_answered_in_order(house):

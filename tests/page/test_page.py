@@ -431,6 +431,19 @@ async def test_when_roomd_is_gone_nothing_old_is_shown_as_new(scene):
         await who.page.locator("#told", has_text="Connected again").wait_for(state="attached")
 
 
+async def test_where_all_seats_are_taken_the_page_asks_now_and_then(scene):
+    device = scene.device("Knot")
+    async with scene.look() as who:
+        full = {"error": "64 listen already", "mend": "close a page"}
+        await who.page.route("**/api/events", lambda route: route.fulfill(status=503, json=full))
+        await who.open()
+        device.count_people(4)
+        await who.card(device.room, '[data-condition="in_use"]', text="4 of 8")
+        assert await who.page.locator("#banner").is_hidden()
+        device.count_people(0)
+        await who.card(device.room, '[data-condition="free"]')
+
+
 async def test_a_sealed_site_shows_who_has_the_token_times_and_no_titles(scene, tmp_path):
     port = free_port()
     key = tmp_path / "recipient.json"
