@@ -1,6 +1,6 @@
 // Keeps the page told: reads everything, then hears of changes; when the line is lost, says so and tries for ever.
 
-const SILENCE_MS = 40_000; // roomd says something every 15 s at least
+const SILENCE_MS = 30_000; // roomd says something every 15 to 20 s
 const ALL_EVERY_MS = 120_000; // what is gone from the configuration is told by no event
 const RESTS_MS = [500, 1000, 2000, 4000, 5000];
 const WORTH_A_WORD_MS = 300;
