@@ -66,9 +66,9 @@ def test_the_manual_has_every_command_and_every_table(papers, commands):
 def completed(papers: Path, *words: str) -> list[str]:
     """What bash offers behind these words, the last of which is begun."""
     script = papers / "tree/usr/share/bash-completion/completions/roomd"
-    line = f'. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD={len(words)}; _roomd; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    asks = f'COMP_WORDS=("$@"); COMP_CWORD={len(words)}; _roomd; printf "%s\\n" "${{COMPREPLY[@]}}"'
     said = subprocess.run(
-        ("bash", "--norc", "-euc", line, "bash", str(script), "roomd", *words),
+        ("bash", "--norc", "-euc", f'. "$1"; shift; {asks}', "bash", str(script), "roomd", *words),
         capture_output=True,
         text=True,
         check=True,
@@ -116,7 +116,7 @@ def test_the_example_names_every_table_and_only_keys_that_there_are():
     tables = tomllib.loads(whole)
     explained = (REPOSITORY / "docs/configuration.md").read_text(encoding="utf-8")
     assert set(tables) == set(
-        re.findall(r"`\[+([a-z]+)\]+`", "\n".join(re.findall(r"^## .*", explained, re.M)))
+        re.findall(r"`\[+([a-z]+)\]+`", "\n".join(re.findall(r"^## .*", explained, re.MULTILINE)))
     )
     for name, table in tables.items():
         if isinstance(table, dict):
