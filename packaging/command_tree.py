@@ -32,7 +32,7 @@ class Command:
     """A command with all below it."""
 
     path: tuple[str, ...]  # its words behind `roomd`
-    help: str
+    help: tuple[str, ...]  # paragraphs; the first says what it does
     arguments: tuple[str, ...]  # as they are written
     switches: tuple[Switch, ...]
     commands: tuple[Command, ...]
@@ -61,7 +61,7 @@ def _command(found: Any, path: tuple[str, ...]) -> Command:  # noqa: ANN401 - ty
     return Command(
         path=path,
         stands_alone=bool(path) and (not below or found.invoke_without_command),
-        help=" ".join((found.help or "").split()),
+        help=tuple(" ".join(each.split()) for each in (found.help or "").split("\n\n")),
         arguments=tuple(_argument(each) for each in shown if each.param_type_name == "argument"),
         switches=(
             *(_switch(each) for each in shown if each.param_type_name == "option"),

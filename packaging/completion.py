@@ -50,7 +50,7 @@ def _zsh_function(command: Command) -> list[str]:
     lines = [f"{_zsh_name(command)}() {{"]
     if command.commands:
         lines += ["  local curcontext=$curcontext state line", "  local -a commands", "  commands=("]
-        lines += [f"    {_quoted(f'{each.name}:{each.help}')}" for each in command.commands]
+        lines += [f"    {_quoted(f'{each.name}:{each.help[0]}')}" for each in command.commands]
         lines += ["  )"]
     lines.append("  _arguments -S \\" if not command.commands else "  _arguments -C -S \\")
     for switch in command.switches:
@@ -83,7 +83,7 @@ def fish(tree: Command) -> str:
         else:
             here = deep
         lines += [
-            f"complete -c roomd -n {_quoted(here)} -a {command.name} -d {_quoted(command.help)}"
+            f"complete -c roomd -n {_quoted(here)} -a {command.name} -d {_quoted(command.help[0])}"
             for command in each.commands
         ]
         lines += [f"complete -c roomd -n {_quoted(here)} {_fish_switch(switch)}" for switch in each.switches]

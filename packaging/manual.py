@@ -42,14 +42,16 @@ def command_page(tree: Command, *, version: str, at: datetime) -> str:
         ".SH SYNOPSIS",
         *(line for command in tree.all() if command.stands_alone for line in _usage(command)),
         ".SH DESCRIPTION",
-        _plain(tree.help),
+        *map(_plain, tree.help),
         "Only answers go to standard output.",
         ".SH COMMANDS",
     ]
     for command in tree.all():
         if not command.path:
             continue
-        lines += [f".SS roomd {_plain(' '.join((*command.path, *command.arguments)))}", _plain(command.help)]
+        first, *more = command.help
+        lines += [f".SS roomd {_plain(' '.join((*command.path, *command.arguments)))}", _plain(first)]
+        lines += [line for paragraph in more for line in (".PP", _plain(paragraph))]
         for switch in command.switches:
             if switch.names[0] != "--help":
                 lines += [".TP", _switch(switch), _plain(switch.help)]
