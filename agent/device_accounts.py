@@ -57,6 +57,10 @@ class Accounts:
     def _usual_name(self) -> str:
         return str(self.there.defaults.get("password_file") or PASSWORD_FILE)
 
+    @property
+    def _usual_place(self) -> Path:
+        return place_of_secret(self.file, self._usual_name)
+
     def credential(self, visit: Visit) -> Credential:
         """Who to log in as there; asks where nobody has said."""
         user = self._user(visit)
@@ -64,11 +68,13 @@ class Accounts:
 
     def _own(self, visit: Visit) -> Mapping[str, object]:
         """What the file says of this device, unless somebody else is to do this once."""
-        return {} if visit.standing is None or self.instead else visit.standing.keys
+        if visit.standing is None or self.instead:
+            return {}
+        return {**self.there.defaults, **visit.standing.keys}
 
     def _user(self, visit: Visit) -> str:
-        own = self._own(visit)
-        user = own.get("username") or visit.candidate.username or self.username or self._usual_user
+        own = self._own(visit).get("username")
+        user = own or visit.candidate.username or self.username or self._usual_user
         if not user:
             if not sys.stdin.isatty():
                 fail("who to log in as is not known: give --username", os.EX_USAGE)
@@ -76,8 +82,10 @@ class Accounts:
         return str(user)
 
     def _password(self, visit: Visit, user: str) -> _Password:
-        own = self._own(visit)
-        named = own.get("password_file") or visit.candidate.password_file
+        own = self._own(visit).get("password_file")
+        if own == self.there.defaults.get("password_file") and not _is_there(self._usual_place):
+            own = None  # a first file, whose secrets are still to come
+        named = own or visit.candidate.password_file
         key = f"file {named}" if named else f"user {user}"
         if key not in self.found:
             self.found[key] = self._named(str(named)) if named else self._of(user)
@@ -92,7 +100,7 @@ class Accounts:
     def _of(self, user: str) -> _Password:
         """The password that was given, or the one of [devices], or one that is asked now."""
         given = self.password_file
-        usual = place_of_secret(self.file, self._usual_name)
+        usual = self._usual_place
         if given is not None:
             return self._given(given, usual, user)
         if user == self._usual_user and _is_there(usual):
@@ -109,7 +117,7 @@ class Accounts:
             fail(f"{given} cannot be read: {error.strerror}", os.EX_NOINPUT)
         if not secret:
             fail(f"{given} is empty: write the password into it, on one line", os.EX_NOINPUT)
-        if _is_there(usual) and usual.read_bytes().rstrip(b"\r\n") == secret:
+        if os.access(usual, os.R_OK) and usual.read_bytes().rstrip(b"\r\n") == secret:
             return _Password(path=usual, name=self._usual_name)
         if given.resolve().parent in {store_of(self.file), self.file.parent.resolve()}:
             return _Password(path=given.resolve(), name=given.name)
@@ -152,8 +160,9 @@ class Accounts:
             )
         ]
 
-    def kept(self, changes: Sequence[Change]) -> Kept:
-        """Write the passwords that the file will name, for as long as the file is written, or for good."""
+    def kept(self, changes: Sequence[Change], visits: Sequence[Visit]) -> Kept:
+        """Keep the passwords that the file will name and a device has taken, if the file is written."""
+        taken = {visit.credential.password_file for visit in visits if visit.introduction is not None}
         named = {
             str(change.keys["password_file"])
             for change in changes
@@ -163,7 +172,9 @@ class Accounts:
         fresh = {
             store / password.name: password.secret
             for password in self.found.values()
-            if password.secret is not None and (password.name in named or password.name == self._usual_name)
+            if password.secret is not None
+            and password.path in taken
+            and password.name in {*named, self._usual_name}
         }
         if self.broker_password is not None:
             fresh[store / BROKER_PASSWORD_FILE] = self.broker_password

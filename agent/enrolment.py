@@ -311,7 +311,7 @@ class _Enrolment:
         if not self._yes(f"Write {what} into {wishes.file}?", default=True):
             say("nothing was written")
             return False
-        with self._accounts.kept(changes):
+        with self._accounts.kept(changes, visits):
             replace_with(wishes.file, before=self._before, after=after)
         say(f"{wishes.file}: {what} written")
         zone = tomllib.loads(after).get("site", {}).get("timezone")

@@ -22,7 +22,7 @@ SHOWN_ADDRESSES = 8  # of those that are no room devices
 
 def shown(visits: Sequence[Visit]) -> list[RenderableType]:
     """What was found, for a terminal of 80 columns: those that talked as a table, the others in words."""
-    shown: list[RenderableType] = []
+    found: list[RenderableType] = []
     talked = [visit for visit in visits if visit.introduction is not None]
     if talked:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -44,7 +44,7 @@ def shown(visits: Sequence[Visit]) -> list[RenderableType]:
                 what,
             )
             table.add_row(*(escape(printable(cell)) for cell in row))
-        shown.append(table)
+        found.append(table)
     for visit in talked:
         notes = [*visit.notes]
         if visit.outcome not in {Outcome.NEW, Outcome.KNOWN}:
@@ -52,9 +52,9 @@ def shown(visits: Sequence[Visit]) -> list[RenderableType]:
         if visit.outcome in TALKED and "websocket" not in visit.over:
             why = visit.lines.get(Transport.WEBSOCKET)
             notes.append(str(why or "its web server does not answer, and so there is no WebSocket"))
-        shown.extend(printable(f"{visit.host}: {note}") for note in notes)
-    shown.extend(_silent(visits))
-    return shown
+        found.extend(printable(f"{visit.host}: {note}") for note in notes)
+    found.extend(_silent(visits))
+    return found
 
 
 def _silent(visits: Sequence[Visit]) -> list[str]:
@@ -103,7 +103,7 @@ def count(many: int, what: str) -> str:
 def say(words: str) -> None:
     """Tell the person, beside the answer."""
     wipe()
-    typer.echo(words, err=True)
+    typer.echo("\n".join(printable(line) for line in words.split("\n")), err=True)
 
 
 def progress(what: str, done: int, of: int) -> None:

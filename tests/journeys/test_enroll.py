@@ -354,6 +354,23 @@ async def test_what_a_device_does_not_let_be_set_is_told_with_who_may(tmp_path):
         assert "read back" not in err
 
 
+async def test_another_account_for_new_devices_leaves_the_known_ones_theirs(tmp_path):
+    async with desk(tmp_path) as d:
+        code, _, err = await d.enroll(d.hosts[0], *d.login, *FIRST, "--yes")
+        assert code == 0, err
+        second = d.site.devices[1]
+        second.password = "one big whale"
+        d.password_file.write_text(second.password)
+        code, out, err = await d.enroll(*d.hosts, *d.login, "--yes")
+        assert code == 0, err
+        assert "known" in out
+        (device,) = d.table["rooms"][1]["devices"]
+        assert device["password_file"] == "device-password-roomd"
+        assert d.file.with_name("device-password-roomd").read_text() == f"{second.password}\n"
+        assert "username" not in device
+        assert [each.failed_logins for each in d.site.devices] == [0, 0]
+
+
 # ── what can be odd ───────────────────────────────────────────────────────────────────────────────
 
 
