@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.core.events import CalendarTurned, DeviceLost, DeviceRefused, PeopleCounted, UseSensed
@@ -250,6 +250,8 @@ def test_rooms_that_are_used_held_booked_or_unknown_are_not_free(changed):
 
 # ── any room at any moment ────────────────────────────────────────────────────────────────────────
 
+at_leisure = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 MOMENTS = st.integers(0, 48 * 4).map(lambda quarter: DAY + timedelta(minutes=15 * quarter))
 SPANS = st.integers(1, 24).map(lambda quarter: timedelta(minutes=15 * quarter))
 TRUTHS = st.sampled_from([None, False, True])
@@ -289,6 +291,7 @@ def rooms(draw: st.DrawFn) -> Room:
     )
 
 
+@at_leisure
 @given(rooms(), MOMENTS)
 def test_every_room_has_one_condition_and_words_that_fit_it(room, now):
     seen = glance(room, now=now, zone=OSLO)
@@ -317,12 +320,14 @@ def test_every_room_has_one_condition_and_words_that_fit_it(room, now):
         assert not o.presence
 
 
+@at_leisure
 @given(rooms(), MOMENTS)
 def test_knowing_less_of_people_never_empties_a_room(room, now):
     blind = glance(replace(room, occupancy=NOTHING_KNOWN), now=now, zone=OSLO)
     assert blind.condition not in {Condition.EMPTY, Condition.IN_USE}
 
 
+@at_leisure
 @given(rooms(), MOMENTS, SPANS)
 def test_a_room_that_is_free_for_a_time_looks_free_all_that_time(room, now, span):
     if not is_free(room, glance(room, now=now, zone=OSLO), span=span, now=now):
@@ -333,6 +338,7 @@ def test_a_room_that_is_free_for_a_time_looks_free_all_that_time(room, now, span
         assert is_free(room, glance(room, now=later, zone=OSLO), span=now + span - later, now=later)
 
 
+@at_leisure
 @given(st.lists(st.tuples(rooms(), st.one_of(st.none(), st.integers(1, 9))), max_size=5), st.integers(1, 9))
 def test_who_is_offered_fits_and_stands_in_order(site, number):
     candidates = [
