@@ -20,7 +20,7 @@ from cloud_link.commands import Command
 from cloud_link.database import Connection as Transaction
 from cloud_link.database import Database
 from cloud_link.dead_letters import DeadLetters
-from cloud_link.delivery import Durations, Ending, Line, Pace, Rest, Verdict, Window
+from cloud_link.delivery import Durations, Ending, Line, Moment, Pace, Rest, Verdict, Window
 from cloud_link.envelope import ANSWERS
 from cloud_link.hearing import Hearing
 from cloud_link.outbox import Budget, Dropped, Hold, Posted, Teller
@@ -679,11 +679,14 @@ class Forwarder:
 
     def _hear(self, connection: Connection, now_s: float) -> None:
         answers = connection.answers()
+        if not answers:
+            return
+        now = outbox.moment_now()
         while answers:
             token, code = answers.popleft()
             verdict = delivery.judge(code)
             if isinstance(token, _Lane):
-                self._judge(token, verdict, code, now_s)
+                self._judge(token, verdict, code, now_s, now)
             elif isinstance(token, _Status):
                 self._judge_status(token, verdict, code, now_s)
             elif isinstance(token, Replays | DeadLetters):
@@ -702,7 +705,7 @@ class Forwarder:
                     self._retained_refused.add(token)
                     self.retained.refused(token, not_before_s=now_s + rest_s)
 
-    def _judge(self, lane: _Lane, verdict: Verdict, code: int, now_s: float) -> None:
+    def _judge(self, lane: _Lane, verdict: Verdict, code: int, now_s: float, now: Moment) -> None:
         one = lane.sent
         if one is None:
             return
@@ -715,7 +718,7 @@ class Forwarder:
                 self._counts.acknowledged += 1
                 self._counts.acknowledged_at_s = now_s
                 if one.recorded is not None:
-                    self._counts.took.count(delivery.age_s(one.recorded, outbox.moment_now()))
+                    self._counts.took.count(delivery.age_s(one.recorded, now))
                 self._acknowledged_places[lane.name] = one.place
                 self._forget(one)
                 self._settle(lane.name, one.place)
