@@ -408,8 +408,9 @@ async def test_days_are_as_long_as_the_clocks_make_them(scene):
 
 
 async def test_when_roomd_is_gone_nothing_old_is_shown_as_new(scene):
-    async with scene.look() as who:
+    async with scene.look() as who, scene.look(screen=WALL, dark=True) as passer_by:
         await who.open()
+        await passer_by.open("/?kiosk")
         words = await who.card(scene.room("Bittern"))
         await scene.house.roomd.kill()
         await who.page.locator("#banner", has_text="Not connected to roomd since").wait_for()
@@ -420,11 +421,15 @@ async def test_when_roomd_is_gone_nothing_old_is_shown_as_new(scene):
         assert (await who.page.title()).startswith("(not connected)")
         assert await who.faint() == []
         await who.picture("not-connected")
+        await passer_by.page.locator("#banner", has_text="Not connected to roomd since").wait_for()
+        await passer_by.card(scene.room("Bittern"), text="as of")
+        await passer_by.picture("wall-not-connected")
         await who.page.click("text=Fulmar")
         await who.page.locator(".one-away", has_text="as of").wait_for()
         await who.page.locator(".day-none", has_text="not been read").wait_for()
         await who.press("Escape")
         await scene.house.start()
+        await passer_by.until_live()
         await who.until_live()
         await who.card(scene.room("Bittern"), text="left")
         assert "as of" not in await who.page.locator("#rooms").inner_text()
