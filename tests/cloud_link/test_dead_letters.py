@@ -1,12 +1,13 @@
 """What a broker would not take goes again when a person says so: late, with its id and bytes, in order."""
 
+import asyncio
 import json
 from pathlib import Path
 
 from cloud_link import dead_letters, outbox
 from cloud_link.database import open_database
 from tests.brokers import Ack, Liar, refusing
-from tests.cloud_link.stand import BASE, Stand, append, forwarding, numbers, seal, until
+from tests.cloud_link.stand import BASE, SEEN_WITHIN_S, Stand, append, forwarding, numbers, seal, until
 
 FJORD, LAKE = "rooms/fjord", "rooms/lake"
 EVENTS = f"{BASE}/rooms/+/events/#"
@@ -18,8 +19,9 @@ async def buried(stand: Stand) -> list[int]:
 
 async def tried(stand: Stand) -> None:
     """Until each was tried."""
-    while await stand.database.write(dead_letters.wished) is not None:
-        pass
+    async with asyncio.timeout(SEEN_WITHIN_S):
+        while await stand.database.write(dead_letters.wished) is not None:
+            pass
 
 
 def came(liar: Liar, *, since: int) -> list[bytes]:
