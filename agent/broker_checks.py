@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from agent.certificates import flaws, read, shown_at
 from agent.core.model import RoomId
-from agent.findings import Visit
+from agent.findings import Finding, Visit
 from agent.line_words import NAME_SERVERS, in_words, mend_of
 from agent.names import is_name, look_up
 from cloud_link import broker
@@ -32,31 +32,38 @@ EXACTLY_ONCE: Final = 2  # QoS
 
 
 async def examine_broker(visit: Visit) -> None:
-    """By the running daemon's word where there is one, else by connecting for a moment."""
+    """By the running daemon's word where it is connected, else by connecting for a moment."""
+    url = visit.configuration.broker.url
+    said = None if visit.picture is None else visit.picture["broker"]
+    if said is not None and said["connected"]:
+        await _certificate(visit)
+        if said["deaf_why"]:
+            mend = "grant roomd the right to subscribe to its commands' topics"
+            seen = f"connected, and brings no commands: {said['deaf_why']}"
+            visit.wrong(url, seen, mend, code=os.EX_NOPERM)
+        if said["why"]:
+            mend = "grant roomd the right to publish below its base, and look at the broker's log"
+            visit.wrong(url, f"connected, and takes nothing: {said['why']}", mend, code=os.EX_NOPERM)
+        if not said["deaf_why"] and not said["why"]:
+            visit.ok(url, "roomd is connected")
+        return
+    troubles: list[Finding] = []
+    await _from_here(visit.noting(troubles))
+    if said is not None and not troubles:  # else what was seen from here is why
+        why = in_words(str(said["why"] or "it is being dialled"))
+        visit.wrong(url, f"roomd is not connected: {why}", "see the log of roomd; nothing is lost meanwhile")
+
+
+async def _from_here(visit: Visit) -> None:
     url = visit.configuration.broker.url
     host = urlsplit(url).hostname or ""
-    if visit.picture is None and is_name(host):
+    if is_name(host):
         await look_up([host], visit.names, so_far=visit.so_far)
         if not isinstance(visit.names[host], frozenset):
             visit.wrong(url, "not dialled: no address is known for its name", NAME_SERVERS)
             return
     await _certificate(visit)
-    if visit.picture is None:
-        await _try(visit)
-        return
-    said = visit.picture["broker"]
-    if not said["connected"]:
-        why = str(said["why"] or "it is being dialled")
-        visit.wrong(url, f"roomd is not connected: {why}", "see the log of roomd; nothing is lost meanwhile")
-        return
-    if said["deaf_why"]:
-        mend = "grant roomd the right to subscribe to its commands' topics"
-        visit.wrong(url, f"connected, and brings no commands: {said['deaf_why']}", mend, code=os.EX_NOPERM)
-    if said["why"]:
-        mend = "grant roomd the right to publish below its base, and look at the broker's log"
-        visit.wrong(url, f"connected, and takes nothing: {said['why']}", mend, code=os.EX_NOPERM)
-    if not said["deaf_why"] and not said["why"]:
-        visit.ok(url, "roomd is connected")
+    await _try(visit)
 
 
 # ── TLS ───────────────────────────────────────────────────────────────────────────────────────────

@@ -7,10 +7,9 @@ import email.utils
 import os
 import ssl
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, assert_never
 
@@ -18,7 +17,7 @@ from cryptography import x509
 
 from agent.core.events import CalendarEntry
 from agent.core.model import RoomId
-from agent.findings import Finding, Verdict, Visit
+from agent.findings import Finding, Visit
 from cloud_link.calendars.accounts import (
     GoogleAccount,
     LinkedRoom,
@@ -101,7 +100,7 @@ async def examine_calendars(visit: Visit) -> None:
         if word is not None and not stopped:
             _by_daemon(visit, service, word)
         troubles: list[Finding] = []
-        here = replace(visit, tell=partial(_told, visit.tell, troubles))
+        here = visit.noting(troubles)
         match account:
             case MicrosoftAccount():
                 # The organizer's name is compared with the title here, and forgotten with it.
@@ -125,13 +124,6 @@ async def examine_calendars(visit: Visit) -> None:
         )
     if accounts.push is not None:
         await _examine_door(visit, accounts.push, said)
-
-
-def _told(tell: Callable[[Finding], None], troubles: list[Finding], finding: Finding) -> None:
-    """Passes a finding on, and remembers what is wrong."""
-    if finding.verdict is Verdict.WRONG:
-        troubles.append(finding)
-    tell(finding)
 
 
 def _by_daemon(visit: Visit, service: Service, said: Mapping[str, Any]) -> None:

@@ -187,6 +187,9 @@ def _unwell(visit: Visit, what: str, why: str, *, code: int = os.EX_UNAVAILABLE)
     for mend in MENDS:
         if why.endswith(f"; {mend}"):  # as `Link` says it
             why = why.removesuffix(f"; {mend}")
+            if mend == DeviceBooting.mend:
+                visit.advise(what, in_words(why), "look again in a minute")
+                return
             visit.wrong(what, in_words(why), of_names(why) or mend, code=code)
             return
     visit.wrong(what, in_words(why), "see the log of roomd", code=code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -105,6 +105,16 @@ class Visit:
     def wrong(self, what: str, seen: str, mend: str | None, *, code: int = os.EX_UNAVAILABLE) -> None:
         """It does not work."""
         self.tell(Finding(part=self.part, what=what, verdict=Verdict.WRONG, seen=seen, mend=mend, code=code))
+
+    def noting(self, troubles: list[Finding]) -> Visit:
+        """The same, which also puts what is found wrong into `troubles`."""
+
+        def tell(finding: Finding) -> None:
+            if finding.verdict is Verdict.WRONG:
+                troubles.append(finding)
+            self.tell(finding)
+
+        return replace(self, tell=tell)
 
     def so_far(self, done: int, of: int) -> None:
         """Long work has come so far."""

@@ -263,6 +263,25 @@ async def test_topics_that_may_not_be_published_to_are_found_and_nobody_hears_of
 
 
 @pytest.mark.slow
+async def test_why_the_running_daemon_is_not_connected_is_looked_for_from_here(tmp_path):
+    away = picture(broker={"connected": False, "why": None, "deaf_why": None})
+    acl = tmp_path / "acl"
+    acl.write_text("topic read #\n")
+    async with Mosquitto(tmp_path / "broker", extra=f"acl_file {acl}\n") as broker:
+        installation = installed(tmp_path, broker_url=broker.url)
+        async with answering(installation, away):
+            found = await examined(installation, Part.BROKER)
+    (wrong,) = [each for each in found if each.verdict is Verdict.WRONG]
+    assert wrong.what == "publishing"
+    async with Mosquitto(tmp_path / "another") as broker:
+        installation = installed(tmp_path / "good", broker_url=broker.url)
+        async with answering(installation, away):
+            found = await examined(installation, Part.BROKER)
+    (wrong,) = [each for each in found if each.verdict is Verdict.WRONG]
+    assert wrong.seen == "roomd is not connected: it is being dialled"
+
+
+@pytest.mark.slow
 async def test_the_brokers_certificate_is_judged(tmp_path):
     authority = Authority(tmp_path / "tls")
     async with Mosquitto(tmp_path / "broker", tls=authority) as broker:
