@@ -201,7 +201,10 @@ def test_devices_are_known_again_by_the_remark_behind_their_host():
 # ── any file ──────────────────────────────────────────────────────────────────────────────────────
 
 WORDS = st.text(
-    st.characters(codec="utf-8", exclude_characters="\r\n\x7f", exclude_categories=("Cc", "Cf", "Cs", "Co", "Cn")), max_size=12
+    st.characters(
+        codec="utf-8", exclude_characters="\r\n\x7f", exclude_categories=("Cc", "Cf", "Cs", "Co", "Cn")
+    ),
+    max_size=12,
 )
 NOISE = st.sampled_from(
     [
