@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections import Counter
 from datetime import timedelta
@@ -76,9 +77,9 @@ class Portrait:
         return why_not_ready(begun=self.begun, trouble=self._database.trouble, stuck=self.watchdog.stuck)
 
     async def tell_status(self) -> None:
-        """Keep systemd's status line true, until cancelled."""
+        """Keep systemd's status line true, until cancelled; at once over where systemd does not listen."""
         told = ""
-        while True:
+        while "NOTIFY_SOCKET" in os.environ:
             stats = await self._stats()
             words = in_one_line(
                 self._pipeline.rooms,

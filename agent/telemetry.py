@@ -25,6 +25,7 @@ from cloud_link.delivery import Durations
 log = structlog.get_logger()
 
 LAG_EVERY_S = 1.0
+HEARD_WITHIN_S = 1.0  # by systemd, whose queue may be full
 LAGS_UP_TO_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _PAGE = os.sysconf("SC_PAGESIZE")
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
@@ -270,6 +271,7 @@ def notify(message: str) -> None:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+            line.settimeout(HEARD_WITHIN_S)  # the loop stands still for so long, and no longer
             line.sendto(message.encode(), address)
     except OSError as error:
         log.warning("systemd.unheard", why=str(error), mend="see that NOTIFY_SOCKET is systemd's own")

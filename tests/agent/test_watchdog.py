@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from agent.standing import why_not_ready
+from agent.telemetry import notify
 from agent.watchdog import Seen, limit_s, stuck
 from cloud_link.database import Trouble
 
@@ -71,3 +74,19 @@ def test_why_it_is_not_ready_stands_there_in_words():
     reasons = why_not_ready(begun=False, trouble=full, stuck=("the rooms hang",))
     assert len(reasons) == 3
     assert any("make room" in reason for reason in reasons)
+
+
+@pytest.mark.timeout(30)
+def test_a_systemd_that_does_not_listen_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line,
+    ):
+        deaf.bind("notify")
+        line.setblocking(False)
+        with pytest.raises(BlockingIOError):  # its queue is full then
+            while True:
+                line.sendto(b"WATCHDOG=1", "notify")
+        monkeypatch.setenv("NOTIFY_SOCKET", "notify")
+        notify("READY=1")

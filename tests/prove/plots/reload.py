@@ -30,7 +30,7 @@ WHEN_ROOMS_GO: Final = {
 WHEN_ROOMS_COME: Final = {
     "when lines are closed": 1,
     "while rooms are kept": 2,
-    "before a line is opened anew": 9,
+    "before a line is opened anew": 5,
     "when a changed file is applied": 2,
 }
 
