@@ -36,7 +36,6 @@ async def examine_broker(visit: Visit) -> None:
     url = visit.configuration.broker.url
     said = None if visit.picture is None else visit.picture["broker"]
     if said is not None and said["connected"]:
-        await _certificate(visit)
         if said["deaf_why"]:
             mend = "grant roomd the right to subscribe to its commands' topics"
             seen = f"connected, and brings no commands: {said['deaf_why']}"
@@ -44,7 +43,10 @@ async def examine_broker(visit: Visit) -> None:
         if said["why"]:
             mend = "grant roomd the right to publish below its base, and look at the broker's log"
             visit.wrong(url, f"connected, and takes nothing: {said['why']}", mend, code=os.EX_NOPERM)
-        if not said["deaf_why"] and not said["why"]:
+        if said["deaf_why"] or said["why"]:
+            await _from_here(visit)  # which names the topics
+        else:
+            await _certificate(visit)
             visit.ok(url, "roomd is connected")
         return
     troubles: list[Finding] = []

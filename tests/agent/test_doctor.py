@@ -271,8 +271,13 @@ async def test_why_the_running_daemon_is_not_connected_is_looked_for_from_here(t
         installation = installed(tmp_path, broker_url=broker.url)
         async with answering(installation, away):
             found = await examined(installation, Part.BROKER)
-    (wrong,) = [each for each in found if each.verdict is Verdict.WRONG]
-    assert wrong.what == "publishing"
+        (wrong,) = [each for each in found if each.verdict is Verdict.WRONG]
+        assert wrong.what == "publishing"
+        paused = picture(broker={"connected": True, "why": "Not authorized", "deaf_why": None})
+        async with answering(installation, paused):
+            found = await examined(installation, Part.BROKER)
+        assert "takes nothing: Not authorized" in one(found, broker.url, "connected").seen
+        assert "rooms/+/state" in one(found, "publishing").seen
     async with Mosquitto(tmp_path / "another") as broker:
         installation = installed(tmp_path / "good", broker_url=broker.url)
         async with answering(installation, away):
