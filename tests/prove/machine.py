@@ -60,11 +60,6 @@ class Machine:
         self._pid = 0
 
     async def __aenter__(self) -> Self:
-        if os.geteuid() != 0:
-            raise CannotBoot("only root can boot a machine: run `make prove` as root, or with sudo")
-        for program in ("systemd-nspawn", "nsenter", "ip"):
-            if shutil.which(program) is None:
-                raise CannotBoot(f"{program} is missing: scripts/machine-install brings it")
         try:
             await self._network()
             self.root.mkdir(parents=True)
@@ -241,7 +236,9 @@ async def _here(*command: str) -> str:
 
 
 async def archive_of(release: str) -> Path:
-    """The root file system; made once. Raises `CannotBoot`."""
+    """The root file system; made once, with the programs that boot it. Raises `CannotBoot`."""
+    if os.geteuid() != 0:
+        raise CannotBoot("only root can boot a machine: run the proof as root, or with sudo")
     try:
         return Path((await _here("scripts/machine-install", release)).strip())
     except Failed as error:

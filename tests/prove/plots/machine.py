@@ -380,10 +380,12 @@ def number(database: Path, schema: int) -> None:
 
 
 @asynccontextmanager
-async def installation(release: str, result: Result, seed: int, directory: Path) -> AsyncIterator[Installed]:
+async def installation(
+    release: str, archive: Path, result: Result, seed: int, directory: Path
+) -> AsyncIterator[Installed]:
     """The machine booted, the site's day begun, the witness listening."""
     luck = random.Random(f"{seed}/machine {release}")
-    archive, port = await archive_of(release), free_port()
+    port = free_port()
     async with Machine(archive, directory, devices=ROOMS) as machine:
         extra = f"{NO_LIMITS}\nlistener {port} {machine.gateway}"
         broker = Mosquitto(directory / "broker", persistence=True, extra=extra)
@@ -408,8 +410,9 @@ async def a_life(release: str, result: Result, seed: int) -> None:
         directory = Path(name)
         step = "before all"
         try:
+            archive = await archive_of(release)
             package, later = await packages(release, directory)
-            async with installation(release, result, seed, directory) as there:
+            async with installation(release, archive, result, seed, directory) as there:
                 for step, done in (
                     ("install", partial(there.installed, package)),
                     ("first fact", there.started),

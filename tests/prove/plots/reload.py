@@ -8,12 +8,15 @@ import signal
 import time
 from typing import Final
 
+from tests.journeys.systemd import notified
+from tests.prove import disks
 from tests.prove.plots.processes import struck
 from tests.prove.scenario import Scenario
 from tests.prove.world import Setting, World
 
 SEEN_WITHIN_S: Final = 40.0
 STOPS: Final = 10
+WATCHDOG_S: Final = 6.0
 
 # How often a point is passed before it strikes; what a start passes as well counts from there.
 WHEN_ROOMS_GO: Final = {
@@ -133,6 +136,29 @@ async def stopped_under_load(w: World) -> None:
     await w.goes_on(2)
 
 
+async def watched_on_a_full_disk(w: World) -> None:
+    """If it were silent for so long, systemd would restart it, and that would help nobody."""
+    async with notified() as n:
+        await w.roomd.kill()
+        w.fault(breaks=1)
+        w.roomd.environment |= n.environment(watchdog_s=WATCHDOG_S)
+        await w.start()
+        await n.until(lambda message: message == "WATCHDOG=1")
+        disks.fill(w.state.resolve())
+        w.fault()
+        async with asyncio.timeout(SEEN_WITHIN_S):
+            while "database.stuck" not in w.roomd.log:
+                await n.hear()
+        if await n.silent_for("WATCHDOG=1", seconds=WATCHDOG_S, within_s=3 * WATCHDOG_S):
+            w.tally.wrongs.append("not told as well, and only the disk is full")
+        if "roomd.stuck" in w.roomd.log:
+            w.tally.wrongs.append("taken for stuck, and only the disk is full")
+        disks.empty(w.state.resolve())
+        w.crew.start(n.listen(), name="systemd")
+        await w.goes_on(3)
+        w.roomd.environment = {}
+
+
 RELOADS: Final = (
     Scenario(
         name="reload, kill -9 at named points",
@@ -151,6 +177,12 @@ RELOADS: Final = (
         tells="SIGTERM in a flood, half of the times in the middle of a reload",
         setting=Setting(counts=200.0),
         plot=stopped_under_load,
+    ),
+    Scenario(
+        name="watched on a full disk",
+        tells="systemd's watchdog hears that all is well: a restart would not help",
+        setting=Setting(counts=200.0, state="small"),
+        plot=watched_on_a_full_disk,
     ),
     Scenario(
         name="stopped with a slow disk",
