@@ -8,6 +8,7 @@ import itertools
 import json
 import random
 import ssl
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -887,6 +888,13 @@ async def test_a_socket_that_cannot_be_is_told_and_the_address_goes_on(house, tm
             assert (await client.get("/healthz")).status_code == HTTPStatus.OK
     assert [each["event"] for each in logs if each["log_level"] == "error"] == ["page.not_opened"]
     assert (tmp_path / "precious").read_text(encoding="utf-8") == "precious"
+
+
+async def test_who_has_no_page_loads_none_of_its_libraries():
+    look = "import sys, agent.daemon; print(sorted({'starlette', 'uvicorn'} & set(sys.modules)))"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", look, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert (process.returncode, out) == (0, b"[]\n")
 
 
 async def test_without_tls_nobody_is_understood_where_there_is_tls(house, guarded):
