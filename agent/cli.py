@@ -85,19 +85,47 @@ def run(
     ] = "auto",
 ) -> None:
     """Run the daemon, until it is told to stop."""
+    import structlog
     import uvloop
 
     from agent import daemon
     from agent.telemetry import LogForm, configure_logs
 
-    configure_logs(verbose=verbose, form=LogForm(log_format))
-    configuration = read_configuration(config)
+    form = configure_logs(verbose=verbose, form=LogForm(log_format))
+    configuration = _read_to_run(config) if form is LogForm.JSON else read_configuration(config)
     sys.setswitchinterval(SWITCH_S)
     os.umask(0o027)  # titles may lie in the database
     try:
         uvloop.run(daemon.run(configuration))
     except daemon.CannotStart as error:
-        fail(str(error), os.EX_TEMPFAIL if error.transient else os.EX_CANTCREAT)
+        code = os.EX_TEMPFAIL if error.transient else os.EX_CANTCREAT
+        if form is LogForm.WORDS:
+            fail(str(error), code)
+        log = structlog.get_logger()
+        mend = "do as it says; systemd starts roomd again by itself"
+        log.error("roomd.not_started", why=str(error), mend=mend)
+        raise typer.Exit(code) from None
+
+
+def _read_to_run(file: Path) -> Configuration:
+    """As `read_configuration`, for the journal: a line with its priority for each problem."""
+    import structlog
+
+    from agent.settings import ConfigurationRefused, read
+
+    log = structlog.get_logger()
+    try:
+        return read(file)
+    except ConfigurationRefused as error:
+        for problem in error.problems:
+            log.error(
+                "configuration.refused",
+                file=str(problem.file),
+                at=problem.key,
+                why=problem.what,
+                mend=problem.mend,
+            )
+        raise typer.Exit(os.EX_CONFIG) from None
 
 
 @app.command()

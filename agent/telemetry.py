@@ -43,8 +43,10 @@ class LogForm(StrEnum):
     WORDS = "words"
 
 
-def configure_logs(*, verbose: bool = False, form: LogForm = LogForm.AUTO) -> None:
+def configure_logs(*, verbose: bool = False, form: LogForm = LogForm.AUTO) -> LogForm:
     """Log to standard error, a line for each event; what libraries, warnings and crashes say goes there too.
+
+    The form that was chosen.
 
     Lines for the journal stand behind their priority (sd-daemon(3)). Tracebacks come without what was at
     hand, which may be a password.
@@ -85,6 +87,7 @@ def configure_logs(*, verbose: bool = False, form: LogForm = LogForm.AUTO) -> No
     sys.excepthook = _tell_of_crash
     threading.excepthook = _tell_of_crashed_thread
     sys.unraisablehook = _tell_of_unraisable
+    return form
 
 
 BURST: Final = 12  # lines about one thing, one after another

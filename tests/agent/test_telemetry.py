@@ -196,6 +196,18 @@ def test_a_flood_is_cut_short_and_whoever_wants_to_reads_all_of_it():
     assert len(flooded("verbose")) == 400
 
 
+def test_a_file_that_cannot_be_used_is_a_line_for_each_problem(tmp_path):
+    config = tmp_path / "roomd.toml"
+    config.write_text('[site]\nid = "Not A Slug"\nprivacy = "loud"\n', encoding="utf-8")
+    command = [sys.executable, "-m", "agent.cli", "run", "--config", str(config), "--log-format", "json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (os.EX_CONFIG, "")
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert {line["event"] for line in lines} == {"configuration.refused"}
+    assert {"site.id", "site.privacy"} <= {line["at"] for line in lines}
+    assert all(line["file"] == str(config) and line["mend"] for line in lines)
+
+
 def test_systemd_is_told(tmp_path, monkeypatch):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
