@@ -953,7 +953,7 @@ async def test_who_sends_a_byte_now_and_then_wins_no_time(house):
 
 async def test_a_login_that_dawdles_is_dropped(house, guarded):
     async with (
-        opened(house, **guarded, pace=QUICK),
+        opened(house, **guarded, pace=Pace(request_within_s=1.0)),
         calling(f"https://127.0.0.1:{guarded['port']}", guarded["context"]) as caller,
     ):
         head = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\ntoken="
@@ -991,7 +991,7 @@ async def test_whatever_is_sent_breaks_nothing(house, guarded, caplog, asks):
         b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n\r\n",
     ]
     known = f"Authorization: Bearer {TOKEN}\r\n".encode()
-    async with door(house, pace=QUICK, token_file=guarded["token_file"] if asks else None) as url:
+    async with door(house, token_file=guarded["token_file"] if asks else None) as url:
         for number in range(150):
             head, _, rest = asked[number % 3].partition(b"\r\n")
             sent = bytearray(head + b"\r\n" + known * (number % 4 > 0) + rest)
@@ -1017,7 +1017,8 @@ async def test_many_requests_over_one_line_are_answered_in_order(house):
 
 async def test_no_more_come_in_than_there_is_room_for_and_silent_ones_make_room(house):
     bounds = Bounds(callers=6, strangers=4)
-    async with door(house, bounds=bounds) as url, contextlib.AsyncExitStack() as stack:
+    patient = Pace(request_within_s=120.0)
+    async with door(house, bounds=bounds, pace=patient) as url, contextlib.AsyncExitStack() as stack:
         known = [await stack.enter_async_context(calling(url)) for _ in range(3)]
         for each in known:
             assert await each.status(GET) == HTTPStatus.OK
