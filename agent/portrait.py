@@ -148,8 +148,6 @@ class Portrait:
             shown["feedback"] = configuration.feedback.certificate_file
         if configuration.accounts is not None and configuration.accounts.push is not None:
             shown["pushes"] = configuration.accounts.push.certificate_file
-        if configuration.page is not None:
-            shown["page"] = configuration.page.certificate_file
         return Measured(
             at=self._clock.now(),
             rooms=dict(self._pipeline.rooms),
