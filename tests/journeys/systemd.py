@@ -33,6 +33,11 @@ class Notified:
         self.messages.append(message.decode())
         return self.messages[-1]
 
+    async def listen(self) -> None:
+        """Hear on, so that nobody waits for room in the queue."""
+        while True:
+            await self.hear()
+
     async def until(self, wanted: Callable[[str], object], *, within_s: float = HEARD_WITHIN_S) -> str:
         """The first of the next messages of which this is so."""
         async with asyncio.timeout(within_s):

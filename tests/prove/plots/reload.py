@@ -154,9 +154,10 @@ async def watched_on_a_full_disk(w: World) -> None:
         if "roomd.stuck" in w.roomd.log:
             w.tally.wrongs.append("taken for stuck, and only the disk is full")
         disks.empty(w.state.resolve())
-        w.crew.start(n.listen(), name="systemd")
+        systemd = w.crew.start(n.listen(), name="systemd")
         await w.goes_on(3)
-        w.roomd.environment = {}
+        systemd.cancel()
+        await asyncio.wait({systemd})
 
 
 RELOADS: Final = (
