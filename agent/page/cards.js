@@ -84,7 +84,7 @@ export class Card {
       set(parts.people.of, "class", seats.of === "seats" ? null : "unseen");
       set(parts.people.row, "data-over", seats.over);
     }
-    show(parts.next, room.next ? `Next ${time.told(Date.parse(room.next.starts_at), now)} ${titleOf(room.next)}` : "");
+    show(parts.next, room.next ? `Next ${starts(room.next, time, now)} ${titleOf(room.next)}` : "");
     line(parts.hold, held(room, condition, time, now));
     line(parts.trouble, troubleOf(room));
   }
@@ -97,8 +97,11 @@ export class Card {
 function people() {
   const number = make("span", {});
   const of = make("span", {});
-  return { number, of, row: make("p", { class: "card-line card-people" }, shape("person"), make("span", {}, number, of)) };
+  const words = make("span", {}, number, of);
+  return { number, of, row: make("p", { class: "card-line card-people" }, shape("person"), words) };
 }
+
+const starts = (booking, time, now) => time.told(Date.parse(booking.starts_at), now);
 
 function remaining(room, condition, now) {
   if (!room.until || !["free", "booked", "held", "empty"].includes(condition)) return "";

@@ -2,7 +2,17 @@
 
 import { arrange, make, reshape, say, set, shape, show } from "./elements.js";
 import { away, span } from "./times.js";
-import { calendarOf, conditionOf, devicePhase, nameOf, peopleOf, sentence, statusOf, titleOf, troubleOf } from "./words.js";
+import {
+  calendarOf,
+  conditionOf,
+  lineOf,
+  nameOf,
+  peopleOf,
+  sentence,
+  statusOf,
+  titleOf,
+  troubleOf,
+} from "./words.js";
 
 const HOUR = 3_600_000;
 const FIRST_HOUR = 7; // of the day that is drawn even when nothing is booked
@@ -48,7 +58,7 @@ export class RoomView {
       make(
         "table",
         {},
-        make("caption", { class: "unseen", text: "What is booked and when the room is free, from midnight to midnight" }),
+        make("caption", { class: "unseen", text: "What is booked and when it is free, from midnight to midnight" }),
         make(
           "thead",
           {},
@@ -115,14 +125,14 @@ export class RoomView {
       const said = lines.filter((line) => line && (line.text ?? line));
       if (said.length) facts.push([name, said]);
     };
-    const span_ = (booking) =>
+    const times = (booking) =>
       booking.all_day
         ? "all day"
         : `${time.told(Date.parse(booking.starts_at), now)} to ${time.told(Date.parse(booking.ends_at), now)}`;
     const relative = (instant) => (asOf ? "" : `, ${away(Date.parse(instant), now)}`);
-    if (room.current) fact("Now", titleOf(room.current), quiet(room.current.organizer), quiet(span_(room.current)));
+    if (room.current) fact("Now", titleOf(room.current), quiet(room.current.organizer), quiet(times(room.current)));
     if (room.next) {
-      fact("Next", titleOf(room.next), quiet(room.next.organizer), quiet(span_(room.next) + relative(room.next.starts_at)));
+      fact("Next", titleOf(room.next), quiet(room.next.organizer), quiet(times(room.next) + relative(room.next.starts_at)));
     }
     const uses = [room.in_call && "in a call", room.in_use && !room.people && "somebody is there"];
     const seats = peopleOf(room);
@@ -145,11 +155,10 @@ export class RoomView {
     if (calendar) fact("Calendar", { text: capital(calendar.words), bad: calendar.old }, quiet(sentence(calendar.why)));
     for (const device of room.devices ?? []) {
       const heard = device.phase === "connected";
-      const line = heard && device.transport ? `heard over ${{ websocket: "WebSocket", ssh: "SSH", http: "HTTP", cloud: "Webex" }[device.transport] ?? device.transport}` : devicePhase(device.phase);
       fact(
         room.devices.length > 1 ? `Device ${device.device}` : "Device",
         { text: device.product || device.device, bad: !heard },
-        quiet([line, device.firmware].filter(Boolean).join(", ")),
+        quiet([lineOf(device), device.firmware].filter(Boolean).join(", ")),
         ...(device.why ? [{ text: sentence(device.why), bad: !heard, quiet: heard }] : []),
         ...(device.shortcomings ?? []).map((text) => ({ text: sentence(text), sign: true })),
       );
@@ -178,7 +187,8 @@ export class RoomView {
     parts.all.replaceChildren(...whole.map((booking) => make("li", { text: `All day: ${titleOf(booking)}` })));
     const nothing = known ? "Nothing is booked today." : "What is booked here is not known.";
     const stale = "This is what was known last; it may have changed.";
-    show(parts.none, [bookings.length ? "" : nothing, known && !calendar.fresh ? stale : ""].filter(Boolean).join(" "));
+    const notes = [!bookings.length && nothing, known && !calendar.fresh && stale];
+    show(parts.none, notes.filter(Boolean).join(" "));
 
     const hours = time.hours(today.begins, today.ends);
     const hourOf = (shown) => hours.find((hour) => hour.shown >= shown)?.at ?? today.begins;

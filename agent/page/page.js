@@ -27,7 +27,7 @@ let site = null;
 let heardAt = null; // by roomd's clock
 let isOld = false; // what is shown is not what is
 let wanted = { condition: null, name: "" };
-let found = null; // { span, people, words, rooms } while a person looks for a free room
+let found = null; // { words, rooms } while a person looks for a free room
 let view = null;
 let detail = null; // the open room, with its day
 let leftAt = null;
@@ -279,9 +279,8 @@ async function look(focus) {
     for (const room of answer.rooms) rooms.set(room.room, room);
   } catch (error) {
     if (!(error instanceof Refused)) {
-      found &&= { ...found }; // as it was: the banner says that it is old
       if (focus) tell("roomd does not answer");
-      return;
+      return; // what was found stays: the banner says that it is old
     }
     found = { words, rooms: [] };
     drawRooms();

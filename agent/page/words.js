@@ -17,6 +17,7 @@ const CALENDARS = {
   on_device: "the device's own",
   pushed: "put on the device",
 };
+const LINES = { websocket: "WebSocket", ssh: "SSH", http: "HTTP", cloud: "Webex" };
 const PHASES = { connected: "heard", unheard: "not reached yet", lost: "not heard", refused: "turns roomd away" };
 
 /** A condition that this page does not know is not known, whatever a newer roomd calls it. */
@@ -25,6 +26,12 @@ export const conditionOf = (room) => (room.condition in CONDITIONS ? room.condit
 export const nameOf = (room) => room.name || room.room;
 export const serviceName = (service) => SERVICES[service] ?? service;
 export const devicePhase = (phase) => PHASES[phase] ?? phase;
+
+/** "heard over WebSocket", or why not in two words. */
+export function lineOf({ phase, transport }) {
+  if (phase !== "connected" || !transport) return devicePhase(phase);
+  return `heard over ${LINES[transport] ?? transport}`;
+}
 
 /** roomd's words for a room, and apart from them why, where it is not known. */
 export function statusOf(room) {

@@ -75,6 +75,20 @@ class Person:
         for key in keys:
             await self.page.keyboard.press(key)
 
+    async def listen(self) -> None:
+        """From now on, as somebody with a screen reader."""
+        await self.page.evaluate(
+            "() => { window.heard = []; const told = document.querySelector('#told');"
+            " new MutationObserver(() => window.heard.push(told.textContent))"
+            ".observe(told, { childList: true }); }"
+        )
+
+    async def heard(self, words: str) -> None:
+        """Was told something with these words in it; waits for it."""
+        await self.page.wait_for_function(
+            "(words) => window.heard.some((text) => new RegExp(words).test(text))", arg=words
+        )
+
     async def picture(self, name: str, *, whole: bool = False) -> Path:
         """Keeps what is on the screen."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -190,6 +189,7 @@ async def test_a_booking_made_on_a_device_turns_its_card_without_reloading(scene
     async with scene.look() as who:
         await who.open()
         await who.card(device.room, '[data-condition="free"]')
+        await who.listen()
         await who.page.evaluate("window.loadedOnce = true")
         device.count_people(1)
         device.request_booking("Ad hoc", duration_min=25)
@@ -198,9 +198,7 @@ async def test_a_booking_made_on_a_device_turns_its_card_without_reloading(scene
         (booking,) = device.agenda()
         assert f"Booked until {scene.clock(booking.end)}" in said
         assert await who.page.evaluate("window.loadedOnce") is True
-        await who.page.locator("#told", has_text=re.compile("Gannet: (Asked|Booked)")).wait_for(
-            state="attached"
-        )
+        await who.heard("Gannet: (Asked|Booked)")
         device.delete(booking.id, "ManualCheckOut")
         device.count_people(0)
         await who.card(device.room, '[data-condition="free"]')
@@ -411,6 +409,7 @@ async def test_when_roomd_is_gone_nothing_old_is_shown_as_new(scene):
     async with scene.look() as who, scene.look(screen=WALL, dark=True) as passer_by:
         await who.open()
         await passer_by.open("/?kiosk")
+        await who.listen()
         words = await who.card(scene.room("Bittern"))
         await scene.house.roomd.kill()
         await who.page.locator("#banner", has_text="Not connected to roomd since").wait_for()
@@ -433,7 +432,7 @@ async def test_when_roomd_is_gone_nothing_old_is_shown_as_new(scene):
         await who.until_live()
         await who.card(scene.room("Bittern"), text="left")
         assert "as of" not in await who.page.locator("#rooms").inner_text()
-        await who.page.locator("#told", has_text="Connected again").wait_for(state="attached")
+        await who.heard("Connected again")
 
 
 async def test_where_all_seats_are_taken_the_page_asks_now_and_then(scene):
