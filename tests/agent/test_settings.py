@@ -344,6 +344,17 @@ def nobodys(directory: Path) -> Iterator[Path]:
             os.seteuid(0)
 
 
+def test_who_may_not_look_at_the_secrets_can_ask_the_daemon_all_the_same(directory):
+    with nobodys(directory) as ours:
+        closed = ours / "credentials"
+        closed.mkdir(mode=0)
+        (ours / "device-password").unlink()
+        configuration = reads(ours)
+        assert configuration.devices[0].credential.password_file == closed / "device-password"
+        assert any("only root may look into it" in note for note in configuration.notes)
+        closed.rmdir()
+
+
 def test_a_directory_that_may_not_be_entered_is_a_problem_like_any_other(directory):
     with nobodys(directory) as ours:
         closed = ours / "closed"
