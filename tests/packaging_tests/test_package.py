@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,13 +27,24 @@ def test_each_script_is_good_shell_and_leaves_debhelper_its_place(name):
 
 def preinst(directory: Path, step: str, schema: int) -> subprocess.CompletedProcess[str]:
     """The script with a database of this schema."""
-    database = directory / "roomd.db"
     header = bytearray(b"SQLite format 3\x00".ljust(100, b"\x00"))
     header[60:64] = schema.to_bytes(4, "big")
-    database.write_bytes(header)
-    script = directory / "preinst"
+    (directory / "roomd.db").write_bytes(header)
+    return looked_at(directory, step)
+
+
+def looked_at(directory: Path, step: str) -> subprocess.CompletedProcess[str]:
+    """The script, as if this directory were roomd's, and this Python the package's."""
     text = (DEBIAN / "preinst").read_text().replace("@SCHEMA@", str(SCHEMA))
-    script.write_text(text.replace("/var/lib/roomd/roomd.db", str(database)))
+    for installed, here in (
+        ("/var/lib/roomd", str(directory)),
+        ("/usr/lib/roomd/bin/python", sys.executable),
+        ("runuser -u roomd -- ", ""),
+    ):
+        assert installed in text
+        text = text.replace(installed, here)
+    script = directory / "preinst"
+    script.write_text(text)
     return subprocess.run(("sh", str(script), step), capture_output=True, text=True, check=False)
 
 
@@ -42,6 +56,18 @@ def test_a_newer_database_is_refused_before_anything_is_changed(tmp_path, step):
     assert refused.returncode == 1
     assert f"schema {SCHEMA + 1}; this one knows {SCHEMA}" in refused.stderr
     assert "Nothing was changed" in refused.stderr
+
+
+def test_a_schema_that_stands_in_the_log_alone_is_seen(tmp_path):
+    database = tmp_path / "roomd.db"
+    with closing(sqlite3.connect(database, isolation_level=None)) as roomd:
+        roomd.execute("PRAGMA journal_mode = WAL")
+        roomd.execute("PRAGMA wal_autocheckpoint = 0")
+        roomd.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+        assert int.from_bytes(database.read_bytes()[60:64], "big") == 0, "it stands in the file as well"
+        refused = looked_at(tmp_path, "upgrade")
+    assert refused.returncode == 1
+    assert f"schema {SCHEMA + 1}" in refused.stderr
 
 
 def test_the_libraries_come_from_the_lock_alone_and_scripts_deb_names_no_place():
