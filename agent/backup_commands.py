@@ -91,7 +91,7 @@ def restore(
     What was there is kept beside it. Numbers begin anew with the next start, and `outbox.reset` tells the
     cloud; what waited in the backup is sent with its old ids, also if it has been delivered since.
     """
-    from cloud_link.copies import NoBackup, WouldLose, look
+    from cloud_link.copies import NoBackup, WouldLose, is_begun, look
     from cloud_link.copies import restore as put_back
     from cloud_link.database import AlreadyRunning, SchemaTooNew
 
@@ -125,7 +125,8 @@ def restore(
     except FileNotFoundError:
         fail(f"{file} is not there: name a file that `roomd backup` has written", os.EX_NOINPUT)
     except OSError as error:
-        fail(f"{error.filename or file}: {error.strerror or error}. Run with sudo", os.EX_NOPERM)
+        begun = "; the next start of roomd finishes what was begun" if is_begun(directory) else ""
+        fail(f"{error.filename or file}: {error.strerror or error}. Run with sudo{begun}", os.EX_NOPERM)
     copied = done.copied
     if as_json:
         replaced = None if done.replaced is None else str(done.replaced)

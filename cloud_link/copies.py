@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Final
@@ -17,19 +17,16 @@ from typing import Final
 from cloud_link.database import (
     APPLICATION,
     COPIED,
-    FILE,
-    IN_USE,
+    COPYING,
     LOCK,
-    RESCUE,
+    RESTORE,
     SCHEMA,
     SchemaTooNew,
     alone,
+    finish_restore,
     open_to_read,
 )
 from cloud_link.soundness import Found, examine
-
-REPLACED_AT_MOST: Final = 3  # files kept for a person; the oldest goes
-TAILS: Final = ("-wal", "-shm", "")  # the file itself last: if it is there, all of it is
 
 _WAITING: Final = "FROM outbox o JOIN streams s ON s.id = o.stream WHERE o.place > s.settled_place"
 
@@ -140,7 +137,7 @@ def restore(
     """Puts a copy in the place of the database, which is kept beside it. Whoever opens it begins a new epoch.
 
     `lose`: also where that leaves envelopes behind that were never delivered. Raises NoBackup, SchemaTooNew,
-    AlreadyRunning, WouldLose and OSError; then everything is as it was.
+    AlreadyRunning and WouldLose; then everything is as it was. Also OSError: see `is_begun`.
     """
     copied = look(file)
     with _opened(file) as copy:
@@ -149,25 +146,30 @@ def restore(
     directory.mkdir(parents=True, exist_ok=True, mode=0o750)
     with alone(directory):
         _give(directory / LOCK, directory)
+        finish_restore(directory)  # one that was cut short: what it replaced is accounted for
         undelivered = _only_here(directory, file)
         if undelivered and not lose:
             raise WouldLose(undelivered)
-        new = directory / f"{FILE}.restoring"
+        new = directory / COPYING
         try:
             shutil.copyfile(file, new)
             new.chmod(0o640)
             if copied.origin is None:
                 _mark(new, at)
             _give(new, directory)
+            os.utime(new, (at.timestamp(), at.timestamp()))
             _keep(new)
-            replaced = _set_aside(directory, at)
-            new.rename(directory / FILE)
-            # Last: whoever starts after a power cut before this finds something wrong, and tells the cloud.
-            (directory / IN_USE).unlink(missing_ok=True)
-            _keep(directory)
+            new.rename(directory / RESTORE)
         finally:
             new.unlink(missing_ok=True)
+        _keep(directory)
+        replaced = finish_restore(directory)
     return Restored(copied=copied, replaced=replaced, undelivered=undelivered)
+
+
+def is_begun(directory: Path) -> bool:
+    """Whether a restore was cut short that the next start finishes, or the next restore."""
+    return os.path.exists(directory / RESTORE)  # noqa: PTH110 - says no where it may not look
 
 
 def _only_here(directory: Path, file: Path) -> int:
@@ -183,21 +185,6 @@ def _only_here(directory: Path, file: Path) -> int:
             return int(counted.fetchone()[0])
     except (FileNotFoundError, sqlite3.Error):
         return 0
-
-
-def _set_aside(directory: Path, at: datetime) -> Path | None:
-    stamp = at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    target = directory / f"{FILE}.replaced-{stamp}"
-    for tail in TAILS:
-        source = directory / (FILE + tail)
-        if source.exists():
-            source.rename(directory / (target.name + tail))
-    (directory / RESCUE).unlink(missing_ok=True)
-    older = [each for each in directory.glob(f"{FILE}.replaced-*") if not each.name.endswith(TAILS[:2])]
-    for path in sorted(older)[:-REPLACED_AT_MOST]:
-        for tail in TAILS:
-            path.with_name(path.name + tail).unlink(missing_ok=True)
-    return target if target.exists() else None
 
 
 def _mark(file: Path, at: datetime) -> None:

@@ -36,6 +36,8 @@ FILE: Final = "roomd.db"  # in the state directory, always: derived from nothing
 LOCK: Final = "roomd.lock"
 BALLAST: Final = "roomd.ballast"
 RESCUE: Final = FILE + ".rescue"  # stands while a damaged file is being rescued
+COPYING: Final = FILE + ".restoring"  # a backup on its way in: not whole yet
+RESTORE: Final = FILE + ".restore"  # a whole one: it takes the file's place, now or at the next start
 IN_USE: Final = (
     "roomd.in-use"  # there from the first commit to a clean close: says that a WAL must be there too
 )
@@ -81,7 +83,8 @@ ROOMY_BYTES: Final = 16 * 1024 * 1024  # a disk with so much free is not full
 BALLAST_AGAIN_S: Final = 60.0
 MAKE_ROOM: Final = "make room on the disk of the state directory"
 STUCK_AT_CLOSE_S: Final = 2.0
-QUARANTINED_AT_MOST: Final = 3  # files kept for a person; the oldest goes
+KEPT_ASIDE_AT_MOST: Final = 3  # files kept for a person, damaged or replaced; the oldest goes
+TAILS: Final = ("-wal", "-shm", "")  # the file itself last: if it is there, all of it is
 PROBES_AT_MOST: Final = 2_000_000  # rows looked for one by one between two damaged places
 
 CAN_PASS: Final = {  # primary result codes of which nothing is wrong with the job
@@ -663,6 +666,7 @@ class _Damaged(Exception):
 def _open_or_rescue(
     directory: Path, limits: Limits, new_epoch: Callable[[], str]
 ) -> tuple[Connection, Opened]:
+    finish_restore(directory)
     if not (directory / RESCUE).exists():
         try:
             connection, epoch = _open_sound(directory, limits, new_epoch)
@@ -698,7 +702,7 @@ def _rescue(directory: Path, limits: Limits, new_epoch: Callable[[], str]) -> tu
     note = json.loads((directory / RESCUE).read_text(encoding="utf-8"))
     quarantined = directory / note["quarantined"]
     if quarantined.exists():  # we were here before, and did not come to an end
-        for tail in ("-wal", "-shm", ""):
+        for tail in TAILS:
             (directory / (FILE + tail)).unlink(missing_ok=True)
     else:
         _quarantine(directory, quarantined)
@@ -936,18 +940,27 @@ def _lay_ballast(directory: Path, count: int) -> None:
 
 
 def _quarantine(directory: Path, target: Path) -> None:
-    """Sets the file aside, with what belongs to it; of those set aside before, keeps the newest few."""
-    for tail in ("-wal", "-shm", ""):  # the file itself last: if it is there, all of it is
+    """Sets the damaged file aside."""
+    _set_aside(directory, target)
+    (directory / IN_USE).unlink(missing_ok=True)
+    _sync(directory)
+    _keep_newest(directory, "corrupt")
+
+
+def _set_aside(directory: Path, target: Path) -> None:
+    """The file with what belongs to it; what has gone already, if this was cut short before, stays there."""
+    for tail in TAILS:
         source = directory / (FILE + tail)
         if source.exists():
             source.rename(directory / (target.name + tail))
-    (directory / IN_USE).unlink(missing_ok=True)
-    _sync(directory)
+
+
+def _keep_newest(directory: Path, why: str) -> None:
     older = sorted(
-        path for path in directory.glob(f"{FILE}.corrupt-*") if not path.name.endswith(("-wal", "-shm"))
+        path for path in directory.glob(f"{FILE}.{why}-*") if not path.name.endswith(("-wal", "-shm"))
     )
-    for path in older[:-QUARANTINED_AT_MOST]:
-        for tail in ("-wal", "-shm", ""):
+    for path in older[:-KEPT_ASIDE_AT_MOST]:
+        for tail in TAILS:
             path.with_name(path.name + tail).unlink(missing_ok=True)
 
 
@@ -1099,6 +1112,31 @@ def _rows(old: Connection, table: str, columns: Sequence[str]) -> list[tuple[Any
     for rowid in range(low + 1, min(high, low + PROBES_AT_MOST)):
         read(f"WHERE rowid = {rowid}")
     return [found[rowid] for rowid in sorted(found)]
+
+
+# ── putting a backup in place ─────────────────────────────────────────────────────────────────────
+
+
+def finish_restore(directory: Path) -> Path | None:
+    """Puts a whole backup that lies ready in the file's place; where that which was there lies now.
+
+    To be called alone in the directory. A kill at any moment leaves something that the next call finishes:
+    what lies ready says so by its name, and when it was made ready is the name of what it replaces.
+    """
+    (directory / COPYING).unlink(missing_ok=True)
+    ready = directory / RESTORE
+    if not ready.exists():
+        return None
+    stamp = datetime.fromtimestamp(ready.stat().st_mtime, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    target = directory / f"{FILE}.replaced-{stamp}"
+    _set_aside(directory, target)
+    for mark in (RESCUE, IN_USE):  # of the file that was there
+        (directory / mark).unlink(missing_ok=True)
+    _sync(directory)
+    ready.rename(directory / FILE)
+    _sync(directory)
+    _keep_newest(directory, "replaced")
+    return target if target.exists() else None
 
 
 # ── beside a running daemon ───────────────────────────────────────────────────────────────────────

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import shutil
 import sqlite3
 import stat
+import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +14,13 @@ import pytest
 
 from cloud_link import inbox, outbox
 from cloud_link.copies import NoBackup, Origin, WouldLose, back_up, look, restore
-from cloud_link.database import FILE, AlreadyRunning, SchemaTooNew, open_database, open_to_read
+from cloud_link.database import BALLAST, FILE, LOCK, AlreadyRunning, SchemaTooNew, open_database, open_to_read
 from tests.brokers import Liar
 from tests.cloud_link.stand import BASE, SMALL, append, forwarding, seal
 
 FJORD, LAKE = "rooms/fjord", "rooms/lake"
 EVENTS = f"{BASE}/rooms/+/events/#"
+CLOSED = {FILE, LOCK, BALLAST}  # what a directory holds in which nobody is at work
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 ORIGIN = Origin(at=NOON.isoformat(), version="1", site="oslo", agent="a1")
 
@@ -152,6 +155,38 @@ async def test_after_a_kill_the_write_ahead_log_belongs_to_what_is_kept(tmp_path
         assert tx.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
     async with open_database(killed, limits=SMALL) as database:
         assert database.opened.reset is not None
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "killed"])
+async def test_a_restore_that_is_killed_at_any_step_is_as_if_not_begun_or_is_finished(
+    tmp_path: Path, closed: bool
+):
+    state, file, into = tmp_path / "state", tmp_path / "copy", tmp_path / "into"
+    async with open_database(state, limits=SMALL) as database:
+        await append(database, [seal(FJORD)])
+        await asyncio.to_thread(copy, state, file)
+        await append(database, [seal(FJORD), seal(LAKE)])
+        if not closed:
+            shutil.copytree(state, tmp_path / "killed")
+    before = state if closed else tmp_path / "killed"
+    words = [sys.executable, "-m", "tests.cloud_link.cut_short", str(before), str(file), str(into)]
+    ended = await asyncio.create_subprocess_exec(*words)
+    assert await ended.wait() == 0
+    found = []
+    for step in sorted(into.iterdir(), key=lambda path: int(path.name)):
+        async with open_database(step, limits=SMALL) as database:
+            waiting = (await database.write(lambda tx: outbox.stats(tx, now=outbox.moment_now()))).depth
+            reset = database.opened.reset
+        kept = [path for path in step.glob("*.replaced-*") if not path.name.endswith(("-wal", "-shm"))]
+        found.append("restored" if reset is not None else "as it was")
+        assert (waiting, len(kept)) == ((3, 0) if reset is None else (1, 1)), step.name
+        if reset is not None:
+            assert reset.reason == f"restored from a backup of {ORIGIN.at}"
+            with closing(sqlite3.connect(kept[0])) as tx:
+                assert tx.execute("SELECT count(*) FROM outbox").fetchone() == (3,)
+        assert {path.name for path in step.iterdir() if ".replaced-" not in path.name} == CLOSED
+    assert found == sorted(found)  # once begun, it comes to its end
+    assert set(found) == {"as it was", "restored"}
 
 
 async def test_a_copy_of_a_newer_schema_a_torn_one_and_anything_else_are_refused(tmp_path: Path):

@@ -445,7 +445,7 @@ async def test_of_many_quarantined_files_the_newest_stay(tmp_path: Path):
     async with opened(tmp_path) as database:
         assert database.opened.reset is not None
         kept = [path for path in tmp_path.glob("*.corrupt-*") if not path.name.endswith(("-wal", "-shm"))]
-        assert len(kept) == module.QUARANTINED_AT_MOST
+        assert len(kept) == module.KEPT_ASIDE_AT_MOST
         assert database.opened.reset.quarantined in kept
 
 
