@@ -70,8 +70,8 @@ def test_the_same_file_changes_nothing(directory: Path):
 def test_a_room_s_name_and_capacity_touch_no_line(directory: Path):
     changes = changed(directory, ('name = "Fjord"\ncapacity = 8', 'name = "The Fjord"\ncapacity = 12'))
     assert changes.parts == {Part.ROOMS}
-    assert changes.devices_changed == changes.devices_new == changes.devices_gone == ()
-    assert changes.rooms_new == changes.rooms_gone == changes.rooms_refitted == ()
+    assert not any((changes.devices_changed, changes.devices_new, changes.devices_gone))
+    assert not any((changes.rooms_new, changes.rooms_gone, changes.rooms_refitted))
 
 
 def test_rooms_come_and_go_with_their_devices(directory: Path):
