@@ -647,7 +647,10 @@ def alone(directory: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
-            raise AlreadyRunning(f"{path} is held by another roomd, process {holder}") from error
+            raise AlreadyRunning(
+                f"{path} is held by another roomd, process {holder}: stop that one, or give this one another "
+                "agent.state_directory"
+            ) from error
         os.ftruncate(lock, 0)
         with contextlib.suppress(OSError):  # a full disk: the lock holds without its note
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
