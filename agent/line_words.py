@@ -98,4 +98,4 @@ def of_names(why: str) -> str | None:
 
 def _saying(text: str) -> Saying | None:
     lower = text.lower()
-    return next((each for each in SAYINGS if each.theirs in lower), None)
+    return next((each for each in SAYINGS if each.theirs in lower or each.ours in lower), None)

@@ -35,6 +35,7 @@ from device_adapters.errors import (
     ServiceOff,
 )
 from device_adapters.receiver import MAX_POST_BYTES, Nameless, Receiver
+from device_adapters.system_words import unreachable
 from device_adapters.websocket import LinePace
 from device_adapters.xapi import xml
 from device_adapters.xapi.messages import (
@@ -991,8 +992,10 @@ def _sorted(error: BaseException) -> DeviceError:
             return DeviceTalksNonsense(f"no TLS: {reason.reason or reason}")
         case TimeoutError():
             return DeviceUnreachable("no answer in time")
+        case ConnectionRefusedError():
+            return DeviceUnreachable("nobody listens at its HTTPS port")
         case _:
-            return DeviceUnreachable(str(reason) or "the line broke")
+            return unreachable(reason)
 
 
 def _status_refused(status: int) -> DeviceError:

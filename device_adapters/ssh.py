@@ -25,6 +25,7 @@ from device_adapters.errors import (
     PasswordRefused,
     ServiceOff,
 )
+from device_adapters.system_words import unreachable
 from device_adapters.trust import HostKeyRefused
 from device_adapters.xapi.messages import Call, CallId, Unintelligible, XapiMessage
 from device_adapters.xapi.tshell import TShell
@@ -243,7 +244,7 @@ class Shells:
             case TimeoutError():
                 return DeviceUnreachable("no answer in time")
             case _:
-                return DeviceUnreachable(str(error) or type(error).__name__)
+                return unreachable(error)
 
 
 async def _connect(host: str, port: int) -> socket.socket:
@@ -468,7 +469,13 @@ class _Wire(asyncssh.SSHClientSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._channel = None
-        self.fail(DeviceUnreachable(f"the line broke: {exc}"[:200] if exc else "it closed the line"))
+        match exc:
+            case None:
+                self.fail(DeviceUnreachable("it closed the line"))
+            case OSError():
+                self.fail(unreachable(exc))
+            case _:
+                self.fail(DeviceUnreachable(f"the line broke: {exc}"[:200]))
 
     # ── what the conversation calls ──
 

@@ -43,6 +43,7 @@ from device_adapters.errors import (
     PasswordRefused,
     ServiceOff,
 )
+from device_adapters.system_words import unreachable
 from device_adapters.xapi.jsonrpc import JsonRpc
 from device_adapters.xapi.messages import Call, CallId, Unintelligible, XapiMessage
 
@@ -489,7 +490,7 @@ def _sorted(error: Exception) -> DeviceError:
         case ConnectionRefusedError():
             return DeviceUnreachable("nobody listens at its HTTPS port")
         case _:
-            return DeviceUnreachable(str(error) or type(error).__name__)
+            return unreachable(error)
 
 
 def _status_refused(status: int) -> DeviceError:

@@ -37,5 +37,6 @@ def test_each_complaint_is_said_in_ours_and_the_rest_stays(theirs, ours):
 def test_a_mend_is_given_where_one_is_known():
     assert mend_of("[Errno -2] Name or service not known") == NAME_SERVERS
     assert of_names("[Errno -2] Name or service not known") == NAME_SERVERS
+    assert of_names("websocket: no name server knows its name") == NAME_SERVERS  # in our words already
     assert of_names("[Errno 111] Connection refused") is None
     assert mend_of("something else") is None

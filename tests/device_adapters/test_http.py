@@ -656,6 +656,7 @@ async def test_nobody_at_the_port_is_an_unreachable_device(tmp_path):
         found = device.configured(tmp_path)
     error = await refused(found)
     assert isinstance(error, DeviceUnreachable)
+    assert str(error) == "nobody listens at its HTTPS port"
 
 
 @pytest.mark.parametrize("tls", [True, False])

@@ -189,6 +189,8 @@ async def test_if_no_line_stands_each_says_why(simulated, tmp_path):
             pass
     for transport in (Transport.WEBSOCKET, Transport.SSH, Transport.HTTP):
         assert f"{transport}: " in str(refused.value)
+    assert "nobody listens at its HTTPS port" in str(refused.value)
+    assert "Errno" not in str(refused.value)
 
 
 async def test_another_certificate_does_not_stop_a_known_host_key(simulated, tmp_path):

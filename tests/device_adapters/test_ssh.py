@@ -428,7 +428,8 @@ async def test_ssh_that_is_off_is_told_as_that_and_a_reboot_is_not(tmp_path):
             while isinstance(await tried(device, dial), SshOff):
                 pass  # the door is still closed
         simulated.reboot(60, answers="refuse")
-        assert type(await refused(device, dial)) is DeviceUnreachable
+        error = await refused(device, dial)
+        assert (type(error), str(error)) == (DeviceUnreachable, "nobody listens there")
 
 
 @pytest.mark.parametrize("how", ["reset", "close", "end", "shell"])
