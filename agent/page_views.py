@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from agent.core.glance import Candidate, Glance, free_rooms, glance
+from agent.core.glance import Candidate, Glance, free_rooms, glance, reason_and_mend
 from agent.core.model import (
     Booking,
     CalendarPhase,
@@ -16,7 +17,6 @@ from agent.core.model import (
     Hold,
     HoldPhase,
     Room,
-    RoomId,
 )
 from agent.local_api import Sight
 from agent.settings import RoomSettings
@@ -208,6 +208,7 @@ def troubles(sight: Sight, picture: Mapping[str, Any]) -> list[Json]:
 
 Trouble = tuple[str, str | None, str]
 LONG_UNDELIVERED_S: Final = 300.0
+MOST_NAMED: Final = 4  # devices with the same trouble; of more the others are counted
 
 
 def _own_troubles(picture: Mapping[str, Any]) -> Iterable[Trouble]:
@@ -260,26 +261,64 @@ def _troubles_of_rooms(sight: Sight, picture: Mapping[str, Any]) -> Iterable[Tro
             if each["phase"] == phase:
                 mend = "see the reason; then `roomd doctor --only calendars`"
                 yield f"{each['service'].title()} calendars: {phase}", each["why"], mend
-    names = {room.id: room.name for room in sight.configuration.rooms}
-    refused, lost, short = list[Trouble](), list[Trouble](), list[Trouble]()
+    yield from _in_short(_unheard(sight, DevicePhase.REFUSED, "turns roomd away", "turn roomd away"))
+    yield from _in_short(_unheard(sight, DevicePhase.LOST, "is not reached", "are not reached"))
+    yield from _in_short(_misconfigured(sight))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is wrong with one device, in a form that those with the same trouble share."""
+
+    of_one: str  # such as "is not reached"
+    of_many: str
+    why: str | None
+    mend: str
+
+
+_MENDS: Final = {
+    DevicePhase.REFUSED: "mend what the reason says; roomd dials again by itself",
+    DevicePhase.LOST: "check its power and its network; roomd dials again by itself",
+}
+
+
+def _unheard(sight: Sight, phase: DevicePhase, of_one: str, of_many: str) -> Iterable[tuple[str, _Told]]:
+    for where, device in _devices(sight):
+        if device.phase is phase:
+            why, mend = (None, None) if device.why is None else reason_and_mend(device.why)
+            own = mend if phase is DevicePhase.REFUSED else None
+            yield where, _Told(of_one, of_many, why, own or _MENDS[phase])
+
+
+def _misconfigured(sight: Sight) -> Iterable[tuple[str, _Told]]:
+    for where, device in _devices(sight):
+        if device.phase is DevicePhase.CONNECTED and device.shortcomings:
+            first, more = device.shortcomings[0], len(device.shortcomings) - 1
+            why = f"{first.removesuffix('.')}; and {more} more" if more else first
+            mend = "change the setting on the device; its room's page and `roomd doctor` tell more"
+            yield where, _Told("is heard in part", "are heard in part", why, mend)
+
+
+def _devices(sight: Sight) -> Iterable[tuple[str, DeviceState]]:
+    """Each with what people call it."""
     for settings in _configured(sight):
         for device in sight.rooms[settings.id].devices.values():
-            where = _named(names, settings.id, device)
-            match device.phase:
-                case DevicePhase.REFUSED:
-                    mend = "mend what the reason says; roomd dials again by itself"
-                    refused.append((f"{where} turns roomd away", device.why, mend))
-                case DevicePhase.LOST:
-                    mend = "check its power and its network; roomd dials again by itself"
-                    lost.append((f"{where} is not reached", device.why, mend))
-                case DevicePhase.CONNECTED if device.shortcomings:
-                    mend = "change the setting on the device; `roomd doctor` tells more"
-                    short.append((f"{where} is heard in part", "; ".join(device.shortcomings), mend))
-                case _:
-                    pass
-    yield from (*refused, *lost, *short)
+            alone = device.id == DeviceId(settings.id)
+            yield settings.name if alone else f"{settings.name} ({device.id})", device
 
 
-def _named(names: Mapping[RoomId, str], room: RoomId, device: DeviceState) -> str:
-    name = names[room]
-    return name if device.id == DeviceId(room) else f"{name}, {device.id}"
+def _in_short(found: Iterable[tuple[str, _Told]]) -> Iterable[Trouble]:
+    """One trouble for all that have the same: a switch that is off is one thing to mend, and not forty."""
+    alike: dict[_Told, list[str]] = {}
+    for where, told in found:
+        alike.setdefault(told, []).append(where)
+    for told, places in alike.items():
+        many = len(places) > 1
+        who = _and(places) if many else places[0]
+        yield f"{who} {told.of_many if many else told.of_one}", told.why, told.mend
+
+
+def _and(places: Sequence[str]) -> str:
+    more = len(places) - MOST_NAMED
+    *first, last = [*places[:MOST_NAMED], f"{more} more"] if more > 0 else places
+    return f"{', '.join(first)} and {last}"

@@ -17,6 +17,7 @@ import structlog
 from agent import clock as clocks
 from agent.clock import Clock
 from agent.core.model import DevicePhase, HoldPhase
+from agent.line_words import in_words
 from agent.local_api import Sight
 from agent.metrics import Measured
 from agent.pipeline import Pipeline
@@ -186,7 +187,7 @@ class Portrait:
             "at": now.isoformat(),
             "broker": {
                 "connected": line.connected,
-                "why": line.paused_why or line.away_why,
+                "why": None if (why := line.paused_why or line.away_why) is None else in_words(why),
                 "connection": line.connection,
                 "deaf_why": self._hearing.heard.deaf_why,
             },

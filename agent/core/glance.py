@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta, tzinfo
 from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 
 from agent.core.agenda import GRANTED, Agenda, agenda
 from agent.core.model import (
@@ -18,6 +19,7 @@ from agent.core.model import (
     Occupancy,
     Room,
     RoomId,
+    Transport,
 )
 
 OF_THE_DAY = frozenset({BookingPhase.ENDED, *GRANTED, BookingPhase.REQUESTED, BookingPhase.PENDING})
@@ -256,11 +258,25 @@ def _words(
             assert_never(condition)
 
 
+_OF_A_LINE: Final = re.compile(rf"({'|'.join(Transport)}): ")
+
+
+def reason_and_mend(why: str) -> tuple[str, str | None]:
+    """Why a device is not heard, in a few words, and what mends it, out of all that is known of it.
+
+    Which is `reason; mend`, or a reason for each line that was tried, the best first: `websocket: reason;
+    ssh: reason; mend`.
+    """
+    first, *more = why.split("; ")
+    mend = "; ".join(each for each in more if not _OF_A_LINE.match(each))
+    return _OF_A_LINE.sub("", first, count=1), mend or None
+
+
 def _why_unheard(room: Room) -> str:
     """In a few words, those of its devices first."""
     for device in room.devices.values():
         if device.why is not None:
-            return device.why
+            return reason_and_mend(device.why)[0]
     for calendar in room.calendars.values():
         if calendar.phase is not CalendarPhase.ACTIVE and calendar.why is not None:
             return calendar.why

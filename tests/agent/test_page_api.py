@@ -383,6 +383,36 @@ async def test_the_site_is_shown_with_what_a_person_must_act_on_the_worst_first(
     assert all(each["mend"] for each in site["troubles"])
 
 
+async def test_devices_with_the_same_trouble_are_told_as_one_in_few_words(house):
+    def unheard(name: str, phase: DevicePhase, why: str) -> None:
+        there = room(name)
+        state = replace(there.devices[DeviceId(name)], phase=phase, why=why)
+        house.put(replace(there, devices={state.id: state}))
+
+    lost = "websocket: nobody listens there; ssh: no answer in time; check that it is switched on"
+    settings = house.configuration.rooms[0]
+    names = [f"r{number}" for number in range(6)]
+    more = tuple(replace(settings, id=RoomId(name), name=name.upper(), devices=()) for name in names)
+    house.configuration = replace(house.configuration, rooms=(*house.configuration.rooms, *more))
+    for name in names:
+        unheard(name, DevicePhase.LOST, lost)
+    unheard("den", DevicePhase.LOST, "it does not answer; check that it is switched on")
+    unheard("fjord", DevicePhase.REFUSED, "no such user; give it one")
+    async with opened(house) as client:
+        troubles = (await client.get("/api/site")).json()["troubles"]
+        shown = (await client.get("/api/rooms/r3")).json()
+    assert [tuple(each.values()) for each in troubles] == [
+        ("Fjord turns roomd away", "no such user", "give it one"),
+        ("Den is not reached", "it does not answer", DIAL),
+        ("R0, R1, R2, R3 and 2 more are not reached", "nobody listens there", DIAL),
+    ]
+    assert shown["words"] == "Not heard: nobody listens there"
+    assert shown["devices"][0]["why"] == lost
+
+
+DIAL = "check its power and its network; roomd dials again by itself"
+
+
 async def test_a_site_that_does_well_has_no_troubles(house):
     async with opened(house) as client:
         assert (await client.get("/api/site")).json()["troubles"] == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.core.events import CalendarTurned, DeviceLost, DeviceRefused, PeopleCounted, UseSensed
 from agent.core.facts import FactKind
-from agent.core.glance import Candidate, Condition, Glance, free_rooms, glance, is_free
+from agent.core.glance import Candidate, Condition, Glance, free_rooms, glance, is_free, reason_and_mend
 from agent.core.model import (
     NOTHING_KNOWN,
     Booking,
@@ -178,6 +178,16 @@ def test_a_room_that_is_not_heard_says_why():
     assert said(story, "09:01") == ("unknown", "Not heard: no answer for 30 s")
     story.then("09:05", DeviceRefused(device=CODEC, why="the password is wrong"), FactKind.DEVICE_REFUSED)
     assert said(story, "09:06") == ("unknown", "Not heard: the password is wrong")
+
+
+def test_of_the_reasons_of_several_lines_a_glance_tells_the_best_ones():
+    why = "websocket: nobody listens at its HTTPS port; ssh: no answer in time; http: no answer; look at it"
+    story = Story().connected("08:00")
+    story.then("09:00", DeviceLost(device=CODEC, why=why), FactKind.DEVICE_LOST)
+    assert said(story, "09:01") == ("unknown", "Not heard: nobody listens at its HTTPS port")
+    assert reason_and_mend(why) == ("nobody listens at its HTTPS port", "look at it")
+    assert reason_and_mend("no answer in time") == ("no answer in time", None)
+    assert reason_and_mend("no TLS: too old; renew it; or not") == ("no TLS: too old", "renew it; or not")
 
 
 def test_a_device_that_is_heard_and_has_not_listed_yet_is_not_taken_for_free():
