@@ -807,9 +807,14 @@ class _Web:
         self._met: Callable[[], Awaitable[object]] | None = None
         self._fresh = False  # the line of this request
         self._unsecured: _Closable | None = None  # a line between TCP and TLS
+        self._context = context
+        self._transport = self._new_transport()
+        self._torn = False  # a request was cancelled in its middle
+
+    def _new_transport(self) -> httpx.AsyncHTTPTransport:
+        """The transport alone: a client would add its own cookies, redirects and environment."""
         one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S)
-        # The transport alone: a client would add its own cookies, redirects and environment.
-        self._transport = httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=one)
+        return httpx.AsyncHTTPTransport(verify=self._context, trust_env=False, limits=one)
 
     async def greet(self, met: Callable[[], Awaitable[object]]) -> None:
         """Begin; `met` is awaited once the device has answered at all. DeviceError if it will not have us."""
@@ -927,6 +932,9 @@ class _Web:
 
     async def _exchange(self, request: httpx.Request, within_s: float) -> tuple[int, httpx.Headers, bytes]:
         first = self._pace.connect_within_s if self._met is not None else within_s
+        if self._torn:  # the library may still take its line for busy, and would wait for ever
+            torn, self._transport, self._torn = self._transport, self._new_transport(), False
+            await torn.aclose()
         try:
             async with asyncio.timeout(first) as self._limit:
                 response = await self._transport.handle_async_request(request)
@@ -938,6 +946,9 @@ class _Web:
                             raise DeviceTalksNonsense(f"an answer of more than {xml.MAX_BYTES >> 20} MiB")
                 finally:
                     await response.aclose()
+        except (asyncio.CancelledError, TimeoutError):
+            self._torn = True
+            raise
         finally:
             if self._unsecured is not None:  # the library leaves it open where TLS is given up
                 await self._unsecured.aclose()
