@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from agent.core.model import Room, RoomId
 from agent.local_api import Broadcast, Sight
-from agent.page_views import fact_shown, room_shown
+from agent.page_views import fact_shown, room_shown, rooms_there
 
 log = structlog.get_logger()
 
@@ -45,6 +45,7 @@ class Listener:
     def __init__(self) -> None:
         self._facts: deque[bytes] = deque(maxlen=FACTS_KEPT)
         self._rooms: dict[RoomId, bytes] = {}
+        self._all: bytes | None = None
         self._site: bytes | None = None
         self._missed: int | None = 0  # None: nobody knows how many
         self._something = asyncio.Event()
@@ -60,6 +61,12 @@ class Listener:
     def room(self, room: RoomId, event: bytes) -> None:
         """A room looks otherwise."""
         self._rooms[room] = event
+        self._something.set()
+
+    def rooms(self, there: Collection[RoomId], event: bytes) -> None:
+        """Other rooms are in the file now; of each that came a `room` tells afterwards."""
+        self._rooms = {room: told for room, told in self._rooms.items() if room in there}
+        self._all = event
         self._something.set()
 
     def site(self, event: bytes) -> None:
@@ -85,8 +92,8 @@ class Listener:
         if self._over:
             return None
         missed = b"" if self._missed == 0 else _event("missed", _encode({"missed": self._missed}))
-        waiting = b"".join((missed, *self._facts, *self._rooms.values(), self._site or b""))
-        self._missed, self._site = 0, None
+        waiting = b"".join((missed, *self._facts, self._all or b"", *self._rooms.values(), self._site or b""))
+        self._missed, self._all, self._site = 0, None, None
         self._facts.clear()
         self._rooms.clear()
         return waiting
@@ -114,6 +121,7 @@ class Teller:
         self._seen: dict[RoomId, Room] = {}
         self._shown: dict[RoomId, bytes] = {}
         self._shown_at: dict[RoomId, float] = {}
+        self._there: tuple[RoomId, ...] = ()
         self._circumstances: tuple[object, ...] = ()
 
     @property
@@ -166,6 +174,7 @@ class Teller:
         self._shown.clear()
         sight = self._sight()
         self._seen = dict(sight.rooms)
+        self._there = rooms_there(sight)
         self._circumstances = self._circumstances_of(sight)
 
     @property
@@ -225,6 +234,7 @@ class Teller:
         self._circumstances = circumstances
         if anew:
             self._seen.clear()
+        self._tell_who_is_there(rooms_there(sight))
         for settings in sight.configuration.rooms:
             room = sight.rooms.get(settings.id)
             if room is None or room is self._seen.get(settings.id):
@@ -240,9 +250,20 @@ class Teller:
             for listener in self._listeners:
                 listener.room(settings.id, event)
 
+    def _tell_who_is_there(self, there: tuple[RoomId, ...]) -> None:
+        if there == self._there:
+            return
+        for gone in set(self._there).difference(there):  # if it comes back it is told anew
+            for known in (self._seen, self._shown, self._shown_at):
+                known.pop(gone, None)
+        self._there = there
+        event = _event("rooms", _encode({"rooms": there}))
+        for listener in self._listeners:
+            listener.rooms(there, event)
+
     def _circumstances_of(self, sight: Sight) -> tuple[object, ...]:
         """On what else it depends how rooms look: the minute, and the file."""
-        return sight.at.replace(second=0, microsecond=0), id(sight.configuration)
+        return sight.at.replace(second=0, microsecond=0), sight.configuration
 
     async def first(self) -> bytes:
         """What every listener is told before all else."""

@@ -17,6 +17,7 @@ from agent.core.model import (
     Hold,
     HoldPhase,
     Room,
+    RoomId,
 )
 from agent.local_api import Sight
 from agent.settings import RoomSettings
@@ -41,6 +42,11 @@ def privacy_of(privacy: Privacy) -> PrivacyMode:
 def rooms_shown(sight: Sight) -> list[Json]:
     """Every room of the site, in the file's order, without its day."""
     return [room_shown(sight, room, whole=False) for room in _configured(sight)]
+
+
+def rooms_there(sight: Sight) -> tuple[RoomId, ...]:
+    """Which rooms the site has, in the file's order."""
+    return tuple(room.id for room in _configured(sight))
 
 
 def room_by_name(sight: Sight, name: str) -> Json | None:

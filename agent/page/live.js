@@ -1,7 +1,6 @@
 // Keeps the page told: reads everything, then hears of changes; when the line is lost, says so and tries for ever.
 
 const SILENCE_MS = 30_000; // roomd says something every 15 to 20 s
-const ALL_EVERY_MS = 120_000; // what is gone from the configuration is told by no event
 const RESTS_MS = [500, 1000, 2000, 4000, 5000];
 const WORTH_A_WORD_MS = 300;
 const ANSWER_WITHIN_MS = 10_000;
@@ -30,13 +29,13 @@ export async function ask(path) {
 /**
  * Lives from `/api/events`.
  *
- * `hear` gets `{ site, rooms }` after every (re)connection, and `{ site }` or `{ room }` afterwards;
+ * `hear` gets `{ site, rooms }` after every (re)connection, and `{ site }`, `{ room }` or `{ there }`, the ids of
+ * all rooms, afterwards;
  * `lost` is called whenever nobody answers, with the `Refused` where somebody did and said no.
  */
 export class Live {
   #source = null;
   #failures = 0;
-  #readAt = 0;
   #retry = 0;
   #silence = 0;
   #turn = 0; // what an earlier connection still says is not listened to
@@ -70,10 +69,8 @@ export class Live {
     source.addEventListener("error", () => turn === this.#turn && this.#fail(null));
     const change = (what) => (this.#behind ? this.#behind.push(what) : this.#hear(what));
     on("room", (room) => change({ room }));
-    on("site", (site) => {
-      change({ site });
-      if (!this.#behind && Date.now() > this.#readAt + ALL_EVERY_MS) this.#readAll(turn);
-    });
+    on("rooms", ({ rooms }) => change({ there: rooms }));
+    on("site", (site) => change({ site }));
     on("fact", () => {});
     on("missed", () => this.#readAll(turn));
   }
@@ -84,7 +81,6 @@ export class Live {
       const [site, { rooms, at }] = await Promise.all([ask("/api/site"), ask("/api/rooms")]);
       if (turn !== this.#turn) return;
       this.#failures = 0;
-      this.#readAt = Date.now();
       this.#still();
       this.#hear({ site, rooms, at });
       for (const what of this.#behind.splice(0)) this.#hear(what);

@@ -149,7 +149,7 @@ function drawAll() {
 
 // ── what roomd tells
 
-function hear({ site: told, rooms: all, room, at: when }) {
+function hear({ site: told, rooms: all, room, there, at: when }) {
   const before = time.day(time.now());
   if (told) {
     if (kiosk && site && site.version !== told.version) location.reload(); // the page of another version
@@ -159,19 +159,16 @@ function hear({ site: told, rooms: all, room, at: when }) {
   } else if (when) time.set(when);
   heardAt = time.now();
   if (all) {
-    const missing = new Set(rooms.keys());
-    for (const each of all) {
-      missing.delete(each.room);
-      learn(each);
-    }
-    for (const id of missing) rooms.delete(id);
+    for (const each of all) learn(each);
+    forgetAllBut(all.map((each) => each.room));
     connected();
   }
   if (room) learn(room);
+  if (there) forgetAllBut(there);
   if (site) drawSite();
   if (room && !found) drawRoom(room);
-  else if (all || room) drawRooms();
-  if (all || before !== time.day(time.now())) readDay();
+  else if (all || room || there) drawRooms();
+  if (all || there || before !== time.day(time.now())) readDay();
   else if (room && room.room === openRoom()) {
     detail = room.day ? room : { ...detail, ...room };
     drawOne();
@@ -179,6 +176,11 @@ function hear({ site: told, rooms: all, room, at: when }) {
   if (found && (all || room)) lookAgain();
   drawClock();
   drawTitle();
+}
+
+function forgetAllBut(there) {
+  const kept = new Set(there);
+  for (const id of [...rooms.keys()]) if (!kept.has(id)) rooms.delete(id);
 }
 
 function learn(room) {
@@ -320,6 +322,8 @@ const openRoom = () => {
   return path ? decodeURIComponent(path[1]) : null;
 };
 
+const roomView = () => new RoomView(at("one"), { kiosk, home: `/${kept()}` });
+
 let readingDay = 0;
 function readDay() {
   if (openRoom() === null) return;
@@ -330,6 +334,7 @@ function readDay() {
     try {
       const room = await ask(`/api/rooms/${encodeURIComponent(id)}`);
       if (openRoom() !== id) return;
+      view ??= roomView(); // it was not there before
       detail = room;
       drawOne();
     } catch (error) {
@@ -365,7 +370,7 @@ function route(moved) {
     }
     leftAt = null;
   } else {
-    view = new RoomView(at("one"), { kiosk, home: `/${kept()}` });
+    view = roomView();
     detail = rooms.get(id) ?? null;
     drawOne();
     readDay();

@@ -610,6 +610,21 @@ async def test_the_words_follow_the_clock_without_any_change_of_the_room(house):
         )
 
 
+async def test_a_room_that_leaves_the_file_is_told_and_told_anew_when_it_comes_back(house):
+    async with opened(house) as client, listening(client) as stream:
+        house.put(room("den", occupancy=Occupancy(people=1)))
+        await heard(stream, "room", lambda room: room["room"] == "den")
+        before = house.configuration
+        without = tuple(each for each in before.rooms if each.id != "den")
+        house.configuration = replace(before, rooms=without)
+        there = [room.id for room in without if room.id in house.rooms]
+        assert (await heard(stream, "rooms")).data == {"rooms": there}
+        house.configuration = before
+        assert "den" in (await heard(stream, "rooms")).data["rooms"]
+        again = await heard(stream, "room", lambda room: room["room"] == "den")
+        assert again.data["people"] == 1
+
+
 async def test_the_site_is_told_when_it_changes(house):
     async with opened(house) as client, listening(client) as stream:
         house.picture = house.picture | {"broker": house.picture["broker"] | {"connected": False}}
@@ -630,6 +645,14 @@ async def test_who_comes_back_is_told_how_much_was_missed(house):
             assert (await heard(stream, "missed")).data == {"missed": 2}
         async with listening(client, last_id="another-life-7") as stream:
             assert (await heard(stream, "missed")).data == {"missed": None}
+
+
+async def test_who_is_slow_is_told_nothing_old_of_a_room_that_is_gone():
+    listener = Listener()
+    listener.room(RoomId("den"), b"den\n\n")
+    listener.rooms([RoomId("fjord")], b"rooms\n\n")
+    listener.room(RoomId("fjord"), b"fjord\n\n")
+    assert await listener.next() == b"rooms\n\nfjord\n\n"
 
 
 async def test_who_is_slow_loses_the_oldest_facts_and_is_told_how_many():
