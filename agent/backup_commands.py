@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from agent.outbox_commands import readable, size
-from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configuration
+from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_whereabouts
 
 app = typer.Typer()
 
@@ -37,20 +37,20 @@ def backup(
     from cloud_link.copies import NoBackup, Origin, back_up, look
     from cloud_link.database import SchemaTooNew
 
-    configuration = read_configuration(config)
+    where = read_whereabouts(config)
     if file.is_dir():
         fail(f"{file} is a directory: name a file in it", os.EX_USAGE)
     if not file.parent.is_dir():
         fail(f"{file.parent} is no directory: name a file in one that is there", os.EX_USAGE)
-    directory = configuration.state_directory
+    directory = where.state_directory
     try:
         if file.exists():
             look(file)  # raises where it is something else
         origin = Origin(
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             version=version("roomd"),
-            site=configuration.site.site,
-            agent=configuration.site.agent,
+            site=where.site,
+            agent=where.agent,
         )
         made = back_up(directory, file, origin, readable=readable)
     except (NoBackup, SchemaTooNew) as error:
@@ -95,27 +95,30 @@ def restore(
     from cloud_link.copies import restore as put_back
     from cloud_link.database import AlreadyRunning, SchemaTooNew
 
-    configuration = read_configuration(config)
-    site, directory = configuration.site, configuration.state_directory
+    where = read_whereabouts(config)
+    directory = where.state_directory
     try:
         origin = look(file).origin
-        if origin is not None and origin.site != site.site and not force:
+        if origin is not None and origin.site != where.site and not force:
             fail(
-                f"{file} is of the site {origin.site}, and {configuration.file} says {site.site}. "
+                f"{file} is of the site {origin.site}, and {where.file} says {where.site}. "
                 "If that is meant so, give --force",
                 os.EX_DATAERR,
             )
-        if origin is not None and origin.agent != site.agent:
+        if origin is not None and origin.agent != where.agent:
             print(
-                f"note: the backup is of the agent {origin.agent}, and this one is {site.agent}. To stay the "
-                "same for the cloud, set agent.id in the configuration before roomd is started",
+                f"note: the backup is of the agent {origin.agent}, and this one is {where.agent}. To stay "
+                "the same for the cloud, set agent.id in the configuration before roomd is started",
                 file=sys.stderr,
             )
         done = put_back(file, directory, at=datetime.now(UTC), readable=readable, lose=force)
     except (NoBackup, SchemaTooNew) as error:
         fail(f"{error}. Nothing was changed", os.EX_DATAERR)
-    except AlreadyRunning as error:
-        fail(f"{error}: stop it first, with `systemctl stop roomd`. Nothing was changed", os.EX_TEMPFAIL)
+    except AlreadyRunning:
+        fail(
+            f"roomd runs in {directory}: stop it first, with `systemctl stop roomd`. Nothing was changed",
+            os.EX_TEMPFAIL,
+        )
     except WouldLose as error:
         fail(
             f"{directory} holds {error.count} envelopes that were never delivered and are not in {file}. "

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configuration, wait_for
+from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_whereabouts, wait_for
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from agent.settings import Configuration
+    from agent.settings import Whereabouts
 
 app = typer.Typer()
 calendars_app = typer.Typer(
@@ -43,7 +43,7 @@ EXITS = {  # by how they stand after a consent
 def calendars(context: typer.Context, config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
     """Show how the site's calendars stand: each service, and each room in it."""
     if context.invoked_subcommand is None:
-        wait_for(_show(read_configuration(config), as_json=as_json))
+        wait_for(_show(read_whereabouts(config), as_json=as_json))
 
 
 @calendars_app.command()
@@ -55,25 +55,25 @@ def connect(
     """Use a service's calendars again, now that an administrator has consented (again)."""
     if service not in SERVICES:
         fail(f"{service!r} is no service: write microsoft, google or webex", os.EX_USAGE)
-    configuration = read_configuration(config)
-    if configuration.accounts is None or getattr(configuration.accounts, service) is None:
-        fail(f"{configuration.file} has no [{service}]: add it, and reload roomd", os.EX_CONFIG)
-    wait_for(_connect(configuration, service, as_json=as_json))
+    where = read_whereabouts(config)
+    if service not in where.services:
+        fail(f"{where.file} has no [{service}]: add it, and reload roomd", os.EX_CONFIG)
+    wait_for(_connect(where, service, as_json=as_json))
 
 
 @app.command()
 def link(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
     """Show which calendar is which room's and why, and what a person must say."""
-    wait_for(_link(read_configuration(config), as_json=as_json))
+    wait_for(_link(read_whereabouts(config), as_json=as_json))
 
 
 # ── asking the daemon ─────────────────────────────────────────────────────────────────────────────
 
 
-async def _ask(configuration: Configuration, question: str, **more: object) -> Json:
+async def _ask(where: Whereabouts, question: str, **more: object) -> Json:
     from agent.local_api import ask
 
-    answer: Json | None = await anext(ask(configuration.socket, question, **more), None)
+    answer: Json | None = await anext(ask(where.socket, question, **more), None)
     if answer is None:
         fail("the daemon stopped before it had answered: try again", os.EX_TEMPFAIL)
     if "error" in answer:
@@ -81,34 +81,34 @@ async def _ask(configuration: Configuration, question: str, **more: object) -> J
     return answer
 
 
-async def _services(configuration: Configuration) -> list[Json]:
-    answer = await _ask(configuration, "calendars")
+async def _services(where: Whereabouts) -> list[Json]:
+    answer = await _ask(where, "calendars")
     found: list[Json] = answer["calendars"]
     return found
 
 
-async def _service(configuration: Configuration, service: str) -> Json:
-    (found,) = [each for each in await _services(configuration) if each["service"] == service]
+async def _service(where: Whereabouts, service: str) -> Json:
+    (found,) = [each for each in await _services(where) if each["service"] == service]
     return found
 
 
-async def _show(configuration: Configuration, *, as_json: bool) -> None:
+async def _show(where: Whereabouts, *, as_json: bool) -> None:
     from agent.console import calendars_shown
 
-    services = await _services(configuration)
+    services = await _services(where)
     if as_json:
         for each in services:
             print(json.dumps(each))
     elif services:
-        _print(calendars_shown(services, zone=configuration.policy.timezone))
+        _print(calendars_shown(services, zone=where.timezone))
     else:
-        _none(configuration)
+        _none(where)
 
 
-async def _link(configuration: Configuration, *, as_json: bool) -> None:
+async def _link(where: Whereabouts, *, as_json: bool) -> None:
     from agent.console import links_shown
 
-    services = await _services(configuration)
+    services = await _services(where)
     if as_json:
         for each in services:
             told = {name: each[name] for name in ("service", "doubts", "others")}
@@ -117,20 +117,20 @@ async def _link(configuration: Configuration, *, as_json: bool) -> None:
     elif services:
         _print(links_shown(services))
     else:
-        _none(configuration)
+        _none(where)
 
 
-async def _connect(configuration: Configuration, service: str, *, as_json: bool) -> None:
-    before = {each["service"]: each["phase"] for each in await _services(configuration)}
-    answer = await _ask(configuration, "consent", service=service)
+async def _connect(where: Whereabouts, service: str, *, as_json: bool) -> None:
+    before = {each["service"]: each["phase"] for each in await _services(where)}
+    answer = await _ask(where, "consent", service=service)
     if not answer["known"]:
         fail(f"the running daemon has no [{service}] yet: reload it", os.EX_CONFIG)
-    found = await _service(configuration, service)
+    found = await _service(where, service)
     for _ in range(LOOKS):
         if found["phase"] != "connecting":
             break
         await asyncio.sleep(LOOK_EVERY_S)
-        found = await _service(configuration, service)
+        found = await _service(where, service)
     if as_json:
         print(json.dumps({name: found[name] for name in ("service", "phase", "since", "why")}))
     else:
@@ -145,9 +145,9 @@ async def _connect(configuration: Configuration, service: str, *, as_json: bool)
         raise typer.Exit(code)
 
 
-def _none(configuration: Configuration) -> None:
+def _none(where: Whereabouts) -> None:
     print(
-        f"{configuration.file} has no calendars: rooms are as their devices say. "
+        f"{where.file} has no calendars: rooms are as their devices say. "
         "Add [microsoft], [google] or [webex], and reload roomd",
         file=sys.stderr,
     )

@@ -24,12 +24,20 @@ from agent import (
     outbox_commands,
     support_commands,
 )
-from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configuration, wait_for
+from agent.terminal import (
+    DEFAULT,
+    ConfigOption,
+    JsonOption,
+    fail,
+    read_configuration,
+    read_whereabouts,
+    wait_for,
+)
 
 if TYPE_CHECKING:
     from agent.core.model import Device
     from agent.findings import Finding
-    from agent.settings import Configuration
+    from agent.settings import Configuration, Whereabouts
 
 MORNING = (
     "enroll check doctor run rooms events calendars link hold book release message resync"  # a newcomer's
@@ -207,8 +215,8 @@ def rooms(
     ] = False,
 ) -> None:
     """Show the rooms as the running daemon knows them."""
-    configuration = read_configuration(config)
-    wait_for(_rooms(configuration, as_json=as_json, follow=follow))
+    where = read_whereabouts(config)
+    wait_for(_rooms(where, as_json=as_json, follow=follow))
 
 
 @app.command()
@@ -218,8 +226,8 @@ def events(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
 ) -> None:
     """Show the facts that the running daemon records; without --follow, the next one."""
-    configuration = read_configuration(config)
-    wait_for(_events(configuration, as_json=as_json, follow=follow))
+    where = read_whereabouts(config)
+    wait_for(_events(where, as_json=as_json, follow=follow))
 
 
 @app.command()
@@ -378,17 +386,17 @@ def schema(
 # ── asking the daemon ─────────────────────────────────────────────────────────────────────────────
 
 
-async def _rooms(configuration: Configuration, *, as_json: bool, follow: bool) -> None:
+async def _rooms(where: Whereabouts, *, as_json: bool, follow: bool) -> None:
     from rich.console import Console
 
     from agent.console import health_line, rooms_table, show_live, troubles
     from agent.local_api import ask
 
-    zone = configuration.policy.timezone
+    zone = where.timezone
     if follow and not as_json:
-        await show_live(ask(configuration.socket, "watch"), Console(), zone=zone)
+        await show_live(ask(where.socket, "watch"), Console(), zone=zone)
         return
-    async for picture in ask(configuration.socket, "watch" if follow else "picture"):
+    async for picture in ask(where.socket, "watch" if follow else "picture"):
         if as_json:
             print(json.dumps(picture), flush=True)
         else:
@@ -396,18 +404,18 @@ async def _rooms(configuration: Configuration, *, as_json: bool, follow: bool) -
             console.print(rooms_table(picture, zone=zone), *troubles(picture), health_line(picture), sep="\n")
 
 
-async def _events(configuration: Configuration, *, as_json: bool, follow: bool) -> None:
+async def _events(where: Whereabouts, *, as_json: bool, follow: bool) -> None:
     from rich.console import Console
 
     from agent.console import fact_line
     from agent.local_api import ask
 
     console = Console(soft_wrap=True, highlight=False)
-    async for answer in ask(configuration.socket, "events"):
+    async for answer in ask(where.socket, "events"):
         if as_json:
             print(json.dumps(answer.get("event", answer)), flush=True)
         elif "event" in answer:
-            console.print(fact_line(answer["event"], zone=configuration.policy.timezone))
+            console.print(fact_line(answer["event"], zone=where.timezone))
         else:
             print(f"{answer.get('missed')} facts went by unseen", file=sys.stderr)
         if not follow:

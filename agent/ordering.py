@@ -14,10 +14,10 @@ from uuid import uuid4
 
 import typer
 
-from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_configuration, wait_for
+from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_whereabouts, wait_for
 
 if TYPE_CHECKING:
-    from agent.settings import Configuration
+    from agent.settings import Whereabouts
 
 app = typer.Typer()
 
@@ -290,11 +290,11 @@ def surfaces(text: str) -> list[str]:
 class _Orders:
     """One order of one room, and what has to be known of the room to give it."""
 
-    def __init__(self, configuration: Configuration, room: str, *, as_json: bool) -> None:
-        self._socket = configuration.socket
+    def __init__(self, where: Whereabouts, room: str, *, as_json: bool) -> None:
+        self._socket = where.socket
         self._room = room
         self._as_json = as_json
-        self.zone = configuration.policy.timezone
+        self.zone = where.timezone
         self.now = datetime.now(UTC)
         self._known: Json = {}
 
@@ -414,10 +414,10 @@ def _period(one: Json) -> tuple[datetime, datetime]:
 
 
 def _order(config: Path, room: str, work: Callable[[_Orders], Awaitable[None]], *, as_json: bool) -> None:
-    configuration = read_configuration(config)
+    where = read_whereabouts(config)
 
     async def give() -> None:
-        orders = _Orders(configuration, room, as_json=as_json)
+        orders = _Orders(where, room, as_json=as_json)
         await orders.look()
         await work(orders)
 

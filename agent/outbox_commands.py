@@ -24,12 +24,12 @@ from agent.terminal import (
     JsonOption,
     fail,
     progress_line,
-    read_configuration,
+    read_whereabouts,
     wait_for,
 )
 
 if TYPE_CHECKING:
-    from agent.settings import Configuration
+    from agent.settings import Whereabouts
     from cloud_link.dead_letters import DeadLetter
 
 app = typer.Typer(
@@ -58,7 +58,7 @@ def show_stats(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> N
     """Say how much waits in the outbox, and since when. Works beside a running daemon and without one."""
     from cloud_link import outbox
 
-    stats = _look(read_configuration(config), lambda tx: outbox.stats(tx, now=outbox.moment_now()))
+    stats = _look(read_whereabouts(config), lambda tx: outbox.stats(tx, now=outbox.moment_now()))
     if as_json:
         print(json.dumps(asdict(stats)))
         return
@@ -84,8 +84,8 @@ def peek(
     from agent.console import fact_line
     from cloud_link import outbox
 
-    configuration = read_configuration(config)
-    waiting = _look(configuration, lambda tx: outbox.peek(tx, limit=limit))
+    where = read_whereabouts(config)
+    waiting = _look(where, lambda tx: outbox.peek(tx, limit=limit))
     if not waiting and not as_json:
         print("nothing waits", file=sys.stderr)
     console = Console(soft_wrap=True, highlight=False)
@@ -95,7 +95,7 @@ def peek(
             told = {"place": envelope.place, "topic": envelope.topic, "recorded_ms": envelope.recorded_ms}
             print(json.dumps({**told, "event": event}))
         else:
-            console.print(fact_line(event, zone=configuration.policy.timezone))
+            console.print(fact_line(event, zone=where.timezone))
 
 
 # ── taking out ────────────────────────────────────────────────────────────────────────────────────
@@ -117,15 +117,15 @@ def export(
     Each line has place, stream, number, id, kind, topic, state (waiting, acknowledged or dead), recorded, and
     the payload exactly as it is sent. Titles are in it as far as the privacy setting lets them leave.
     """
-    configuration = read_configuration(config)
+    where = read_whereabouts(config)
     if file == "-":
         with tempfile.TemporaryFile() as spool:  # so that a slow reader does not hold up the database
-            count = _look(configuration, lambda tx: _export(tx, spool, everything=everything))
+            count = _look(where, lambda tx: _export(tx, spool, everything=everything))
             spool.seek(0)
             _pass_on(spool)
     else:
         with writing(Path(file), force=force) as out:
-            count = _look(configuration, lambda tx: _export(tx, out, everything=everything))
+            count = _look(where, lambda tx: _export(tx, out, everything=everything))
     print(f"{count} envelopes" + ("" if file == "-" else f" in {file}"), file=sys.stderr)
 
 
@@ -219,7 +219,7 @@ def verify(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
         if one.mend is not None:
             print(f"       → {one.mend}", flush=True)
 
-    _look(read_configuration(config), read)
+    _look(read_whereabouts(config), read)
     if not all(one.sound for one in found):
         raise typer.Exit(os.EX_DATAERR)
 
@@ -254,10 +254,10 @@ def retry(
     """
     from cloud_link import dead_letters
 
-    configuration = read_configuration(config)
-    letters = _look(configuration, dead_letters.letters)
+    where = read_whereabouts(config)
+    letters = _look(where, dead_letters.letters)
     if send:
-        wait_for(_send(configuration, letters, as_json=as_json))
+        wait_for(_send(where, letters, as_json=as_json))
         return
     for one in letters:
         told = {
@@ -274,7 +274,7 @@ def retry(
         if as_json:
             print(json.dumps(told))
         else:
-            at = datetime.fromtimestamp(one.buried_ms / 1000, configuration.policy.timezone)
+            at = datetime.fromtimestamp(one.buried_ms / 1000, where.timezone)
             never = "" if one.can_go else "; is never sent again"
             print(f"{at:%Y-%m-%d %H:%M}  {one.stream} {one.number}  {one.kind}: {_why(one)}{never}")
     if not as_json:
@@ -292,7 +292,7 @@ def _why(letter: DeadLetter) -> str:
     return f"{words} (0x{letter.code:02x})" if letter.code else words
 
 
-async def _send(configuration: Configuration, letters: list[DeadLetter], *, as_json: bool) -> None:
+async def _send(where: Whereabouts, letters: list[DeadLetter], *, as_json: bool) -> None:
     from agent.local_api import DaemonAbsent, ask
     from cloud_link import dead_letters
 
@@ -301,20 +301,20 @@ async def _send(configuration: Configuration, letters: list[DeadLetter], *, as_j
         _told({"sent": 0, "left": 0}, "there is nothing to send again", as_json=as_json)
         return
     try:
-        answer: Mapping[str, object] = await anext(ask(configuration.socket, "retry"), {})
+        answer: Mapping[str, object] = await anext(ask(where.socket, "retry"), {})
     except DaemonAbsent:
-        count = await _note(configuration)
+        count = await _note(where)
         _told({"noted": count}, f"{count} are sent when roomd runs again", as_json=as_json)
         return
     if "retried" not in answer:
         fail(f"{answer.get('error', 'it hung up')}: restart roomd, it is of another version", os.EX_PROTOCOL)
     looks = 0
-    while await asyncio.to_thread(_look, configuration, dead_letters.wished) is not None:
+    while await asyncio.to_thread(_look, where, dead_letters.wished) is not None:
         await asyncio.sleep(LOOK_EVERY_S)
         looks += 1
         if looks * LOOK_EVERY_S == PATIENT_S:
             print("waiting for the broker; Ctrl-C leaves it to roomd, which goes on …", file=sys.stderr)
-    left = [one for one in _look(configuration, dead_letters.letters) if one.place in going]
+    left = [one for one in _look(where, dead_letters.letters) if one.place in going]
     sent = len(going) - len(left)
     words = f"{sent} sent again" + (f"; {len(left)} not: {_why(left[0])}" if left else "")
     _told({"sent": sent, "left": len(left)}, words, as_json=as_json)
@@ -322,7 +322,7 @@ async def _send(configuration: Configuration, letters: list[DeadLetter], *, as_j
         raise typer.Exit(os.EX_TEMPFAIL)
 
 
-async def _note(configuration: Configuration) -> int:
+async def _note(where: Whereabouts) -> int:
     """Without the daemon: takes the wish down for its next life."""
     import structlog
 
@@ -331,14 +331,14 @@ async def _note(configuration: Configuration) -> int:
     from cloud_link.database import DatabaseError, Limits, open_database
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    limits = Limits(budget_bytes=configuration.budget_bytes)
+    limits = Limits(budget_bytes=where.budget_bytes)
     try:
-        async with open_database(configuration.state_directory, limits=limits) as database:
+        async with open_database(where.state_directory, limits=limits) as database:
             return await database.write(dead_letters.wish)
     except (DatabaseError, OSError) as error:
         fail(f"{error}. Start roomd, or run this with sudo", os.EX_UNAVAILABLE)
     finally:
-        give_all(configuration.state_directory)
+        give_all(where.state_directory)
 
 
 def _told(value: dict[str, int], words: str, *, as_json: bool) -> None:
@@ -348,11 +348,11 @@ def _told(value: dict[str, int], words: str, *, as_json: bool) -> None:
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def _look(configuration: Configuration, query: Callable[[Connection], T]) -> T:
+def _look(where: Whereabouts, query: Callable[[Connection], T]) -> T:
     from cloud_link.database import open_to_read
 
     try:
-        with open_to_read(configuration.state_directory) as tx:
+        with open_to_read(where.state_directory) as tx:
             return query(tx)
     except FileNotFoundError as error:
         fail(str(error), os.EX_NOINPUT)
@@ -360,7 +360,7 @@ def _look(configuration: Configuration, query: Callable[[Connection], T]) -> T:
         fail(f"{error.filename} may not be read: run with sudo, or as the user roomd", os.EX_NOPERM)
     except sqlite3.Error as error:
         fail(
-            f"the database in {configuration.state_directory} cannot be read: {error}. "
+            f"the database in {where.state_directory} cannot be read: {error}. "
             "Run with sudo, or as the user roomd",
             os.EX_NOPERM,
         )

@@ -10,9 +10,10 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeGuard, get_args
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -58,6 +59,7 @@ CREDENTIALS = "credentials"  # secrets, in a directory beside the file; systemd 
 PAGE_PORT = 8580
 PAGE_SOCKET = "http.sock"  # beside `agent.socket`
 TOKEN = re.compile(rb"[!-~]{20,500}")  # fit for a header, and too long to guess
+SERVICES = ("microsoft", "google", "webex")
 SMALLEST_BUDGET_MB = 32
 FINGERPRINT = r"^([Ss][Hh][Aa]256( Fingerprint)?[:=])?([0-9A-Fa-f]{2}:?){32}$"  # also as openssl prints it
 
@@ -169,13 +171,26 @@ class Configuration:
     @property
     def services(self) -> tuple[str, ...]:
         """Whose calendars the site has."""
-        names = ("microsoft", "google", "webex")
-        return tuple(name for name in names if getattr(self.accounts, name, None) is not None)
+        return tuple(name for name in SERVICES if getattr(self.accounts, name, None) is not None)
 
     @property
     def devices(self) -> tuple[Device, ...]:
         """All devices of the site."""
         return tuple(device for room in self.rooms for device in room.devices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """Which roomd this machine has, and where: what a command needs that asks it or reads its database."""
+
+    file: Path
+    site: SiteId
+    agent: AgentId
+    timezone: tzinfo
+    services: tuple[str, ...]  # whose calendars the site has
+    state_directory: Path
+    budget_bytes: int
+    socket: Path
 
 
 # ── the file's shape ──────────────────────────────────────────────────────────────────────────────
@@ -319,21 +334,35 @@ def read(file: Path) -> Configuration:
 
     Raises `ConfigurationRefused` with every problem at once, each with its file, its key and its mend.
     """
+    content, errors = _content(file)
+    return _Reader(file, content, [_explain(file, error) for error in errors]).configuration()
+
+
+def read_whereabouts(file: Path) -> Whereabouts:
+    """As `read`, of [site] and [agent] alone: no file that is named is opened, and the rest may be wrong.
+
+    For those who may ask the daemon and need not be allowed to read its secrets.
+    """
+    content, errors = _content(file)
+    own = [_explain(file, error) for error in errors if error["loc"][:1] in {("site",), ("agent",)}]
+    return _Reader(file, content, own).whereabouts()
+
+
+def _content(file: Path) -> tuple[_File, list[ErrorDetails]]:
+    """The file's tables; and what is wrong in them, which is left out."""
     table = _parse(file)
-    problems: list[Problem] = []
     try:
-        content = _File(**table)
+        return _File(**table), []
     except SettingsError as error:
         raise ConfigurationRefused([_explain_environment(error)]) from None
     except ValidationError as error:
-        problems = [_explain(file, e) for e in error.errors()]
+        errors = error.errors()
         # The rest is looked at all the same: who mends a file wants to know everything at once.
-        remainder = _without(table, error.errors())
+        remainder = _without(table, errors)
         try:
-            content = _File(**remainder)
+            return _File(**remainder), errors
         except (ValidationError, SettingsError):
-            raise ConfigurationRefused(problems) from None
-    return _Reader(file, content, problems).configuration()
+            raise ConfigurationRefused(_explain(file, e) for e in errors) from None
 
 
 def known_keys() -> frozenset[str]:
@@ -465,6 +494,21 @@ class _Reader:
             budget_bytes=agent.budget_mb * 1024 * 1024,
             socket=agent.socket,
             notes=tuple(self.notes),
+        )
+
+    def whereabouts(self) -> Whereabouts:
+        policy, agent, tables = self._policy(), self.content.agent, self._tables
+        if policy is None or self.problems:
+            raise ConfigurationRefused(self.problems)
+        return Whereabouts(
+            file=self.file,
+            site=SiteId(self.content.site.id),
+            agent=policy.agent,
+            timezone=policy.timezone,
+            services=tuple(name for name in SERVICES if getattr(tables, name) is not None),
+            state_directory=agent.state_directory,
+            budget_bytes=agent.budget_mb * 1024 * 1024,
+            socket=agent.socket,
         )
 
     def _wrong(self, key: str, what: str, mend: str) -> None:
@@ -773,7 +817,7 @@ class _Reader:
         certificate_file = self._file("page.certificate_file", table.certificate_file)
         key_file = self._secret("page.key_file", table.key_file)
         self._good_token(token_file)
-        if certificate_file is not None and (table.key_file is None or key_file is not None):
+        if certificate_file is not None and (table.key_file is None or _may_read(key_file)):
             self._good_certificate(certificate_file, key_file)
         for name in table.names:
             if not _is_host(name) or ":" in name:
@@ -822,7 +866,7 @@ class _Reader:
             )
 
     def _good_token(self, file: Path | None) -> None:
-        if file is None:
+        if not _may_read(file):
             return
         token = file.read_bytes().strip()
         if token and TOKEN.fullmatch(token) is None:
@@ -943,6 +987,10 @@ class _Reader:
         if problem not in self.problems:  # a default is looked up once for each device
             self.problems.append(problem)
         return None
+
+
+def _may_read(file: Path | None) -> TypeGuard[Path]:
+    return file is not None and os.access(file, os.R_OK, effective_ids=True)
 
 
 def own_client_id(site: str, agent: str) -> str:

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
-    from agent.settings import Configuration
+    from agent.settings import Configuration, Whereabouts
+
+T = TypeVar("T")
 
 ConfigOption = Annotated[
     Path,
@@ -25,8 +27,21 @@ DEFAULT = Path("/etc/roomd/roomd.toml")
 
 
 def read_configuration(file: Path) -> Configuration:
-    """The configuration; or every problem of it, and out."""
-    from agent.settings import ConfigurationRefused, read
+    """The whole configuration; or every problem of it, and out."""
+    from agent.settings import read
+
+    return _read(file, read)
+
+
+def read_whereabouts(file: Path) -> Whereabouts:
+    """Where the daemon is, without any secret: for all who may ask it; or what keeps us from it, and out."""
+    from agent.settings import read_whereabouts as read
+
+    return _read(file, read)
+
+
+def _read(file: Path, read: Callable[[Path], T]) -> T:
+    from agent.settings import ConfigurationRefused
 
     try:
         return read(file)

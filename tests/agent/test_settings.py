@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.model import Transport
-from agent.settings import Configuration, ConfigurationRefused, read
+from agent.settings import Configuration, ConfigurationRefused, read, read_whereabouts
 
 NOBODY = 65534  # as Debian and others number it
 
@@ -349,10 +349,26 @@ def test_who_may_not_look_at_the_secrets_can_ask_the_daemon_all_the_same(directo
         closed = ours / "credentials"
         closed.mkdir(mode=0)
         (ours / "device-password").unlink()
-        configuration = reads(ours)
+        configuration = reads(ours, GOOD + '[page]\ntoken_file = "page-token"\n')
         assert configuration.devices[0].credential.password_file == closed / "device-password"
         assert any("only root may look into it" in note for note in configuration.notes)
         closed.rmdir()
+
+
+def test_where_the_daemon_is_is_known_without_what_the_file_names_and_whatever_else_is_wrong(directory):
+    (directory / "device-password").unlink()
+    wrong = GOOD.replace("capacity = 8", "capacity = 0") + '[google]\ndomain = "x"\n[webex]\n'
+    (directory / "roomd.toml").write_text(wrong + '[agent]\nid = "a1"\nsocket = "/run/x.sock"\n')
+    where = read_whereabouts(directory / "roomd.toml")
+    assert (where.site, where.agent, str(where.timezone)) == ("oslo-lysaker", "a1", "Europe/Oslo")
+    assert (where.socket, where.state_directory) == (Path("/run/x.sock"), Path("/var/lib/roomd"))
+    assert set(refuses(directory, wrong)) > {"rooms[0].capacity", "devices.password_file"}
+    (directory / "roomd.toml").write_text(
+        wrong.replace('"Europe/Oslo"', '"Europe/Atlantis"') + "[agent]\nbudget_mb = 1\n"
+    )
+    with pytest.raises(ConfigurationRefused) as refusal:
+        read_whereabouts(directory / "roomd.toml")
+    assert {problem.key for problem in refusal.value.problems} == {"site.timezone", "agent.budget_mb"}
 
 
 def test_a_directory_that_may_not_be_entered_is_a_problem_like_any_other(directory):

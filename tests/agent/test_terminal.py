@@ -1,0 +1,107 @@
+"""A colleague in the group roomd asks the daemon and reads its database, and sees no secret on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from typer.testing import CliRunner
+
+from agent import cli
+from cloud_link.database import Limits, open_database
+
+COLLEAGUE = 65534  # "nobody" as Debian and others number it
+FILE = """
+[site]
+id = "oslo"
+timezone = "Europe/Oslo"
+[agent]
+state_directory = "{place}/state"
+socket = "{place}/run/roomd.sock"
+[mqtt]
+url = "mqtts://broker.example.com"
+username = "oslo"
+password_file = "mqtt-password"
+[devices]
+username = "roomd"
+password_file = "credentials/device-password"
+[google]
+key_file = "google.json"
+[[rooms]]
+id = "fjord"
+[[rooms.devices]]
+host = "10.0.4.21"
+"""
+ASKING = (
+    "rooms",
+    "events",
+    "calendars",
+    "calendars connect google",
+    "link",
+    "hold fjord --for 10",
+    "hold fjord --cancel",
+    "book fjord --for 10",
+    "release fjord x",
+    "message fjord --text hello",
+    "resync fjord",
+)
+READING = (
+    "outbox stats",
+    "outbox peek",
+    "outbox export -",
+    "outbox verify",
+    "outbox retry",
+    "backup {place}/desk/{who}",
+)
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Path]:
+    """As the package lays it out, for a colleague of another name; on /tmp, which all may enter."""
+    with TemporaryDirectory() as name:
+        place = Path(name)
+        (place / "credentials").mkdir()
+        (place / "credentials" / "device-password").write_text("three big fish\n")
+        for secret in ("mqtt-password", "google.json"):
+            (place / secret).write_text("three small fish\n")
+            (place / secret).chmod(0)
+        (place / "roomd.toml").write_text(FILE.format(place=place))
+        async with open_database(place / "state", limits=Limits(ballast_bytes=4096)):
+            pass
+        (place / "credentials").chmod(0)
+        (place / "desk").mkdir()
+        for path, mode in ((place, 0o755), (place / "state", 0o755), (place / "desk", 0o777)):
+            path.chmod(mode)
+        yield place
+        (place / "credentials").chmod(0o700)
+
+
+@contextmanager
+def colleague() -> Iterator[None]:
+    """Who is not root meanwhile."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(COLLEAGUE)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [*((each, os.EX_UNAVAILABLE) for each in ASKING), *((each, os.EX_OK) for each in READING)],
+)
+async def test_who_asks_needs_no_secret(place: Path, command: str, code: int):
+    for somebody in (nullcontext, colleague):  # first as we are: everything that it imports is read then
+        words = command.format(place=place, who=somebody.__name__).split()
+        with somebody():
+            told = await asyncio.to_thread(
+                CliRunner().invoke, cli.app, [*words, "--config", str(place / "roomd.toml")]
+            )
+        assert told.exit_code == code, (somebody, told.stderr, told.exception)
