@@ -7,9 +7,11 @@ import email.utils
 import ipaddress
 import logging
 import ssl
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeVar
@@ -102,17 +104,20 @@ class Wire:
         self._asking = 0  # under way
         self._closing = False
         self._all_answered = asyncio.Event()
+        self._new_client = partial(
+            httpx.AsyncClient,
+            verify=context or ssl.create_default_context(),
+            proxy=proxy,
+            trust_env=False,  # what roomd does is in its configuration
+            follow_redirects=False,
+            timeout=httpx.Timeout(self._pace.answer_within_s, connect=self._pace.connect_within_s),
+            limits=httpx.Limits(
+                max_connections=self._pace.connections, max_keepalive_connections=self._pace.connections
+            ),
+        )
+        self._waiting: Counter[httpx.AsyncClient] = Counter()  # how many questions each still has
         try:
-            self._client = httpx.AsyncClient(
-                verify=context or ssl.create_default_context(),
-                proxy=proxy,
-                trust_env=False,  # what roomd does is in its configuration
-                follow_redirects=False,
-                timeout=httpx.Timeout(self._pace.answer_within_s, connect=self._pace.connect_within_s),
-                limits=httpx.Limits(
-                    max_connections=self._pace.connections, max_keepalive_connections=self._pace.connections
-                ),
-            )
+            self._client = self._new_client()
         except (ValueError, ImportError, httpx.InvalidURL):  # their texts quote it, with its password
             raise Misconfigured(
                 "the proxy's address cannot be used", mend="write it as http://host:port in the configuration"
@@ -134,7 +139,8 @@ class Wire:
                 self._all_answered.clear()
                 await self._all_answered.wait()
         finally:
-            await self._client.aclose()
+            for client in {self._client, *self._waiting}:
+                await client.aclose()
 
     async def ask(  # noqa: PLR0913 - all that a request may have
         self,
@@ -270,15 +276,28 @@ class Wire:
         return answer
 
     async def _hear(self, request: httpx.Request) -> Answer:
-        response = await self._client.send(request, stream=True)
+        client = self._client
+        self._waiting[client] += 1
         try:
-            body = bytearray()
-            async for part in response.aiter_bytes():
-                body += part
-                if len(body) > MAX_BODY_BYTES:
-                    raise Unreadable(f"{self.origin} sent more than {MAX_BODY_BYTES >> 20} MB at once")
+            response = await client.send(request, stream=True)
+            try:
+                body = bytearray()
+                async for part in response.aiter_bytes():
+                    body += part
+                    if len(body) > MAX_BODY_BYTES:
+                        raise Unreadable(f"{self.origin} sent more than {MAX_BODY_BYTES >> 20} MB at once")
+            finally:
+                await response.aclose()
+        except asyncio.CancelledError:
+            if client is self._client:  # it may take a connection for busy from now on, and for ever
+                self._client = self._new_client()
+            raise
         finally:
-            await response.aclose()
+            self._waiting[client] -= 1
+            if not self._waiting[client]:
+                del self._waiting[client]
+                if client is not self._client:
+                    await client.aclose()
         return Answer(
             status=response.status_code,
             headers={name.lower(): value for name, value in response.headers.items()},
