@@ -1316,6 +1316,17 @@ async def test_junk_ends_one_conversation_and_no_more(tmp_path, junk):
         assert not simulated.sessions
 
 
+async def test_a_line_may_be_left_at_any_moment_and_its_session_is_ended(tmp_path):
+    """The library keeps its connection for busy, if a request is given up in the wrong moment."""
+    async with codec() as device:
+        for moments in range(30):
+            async with talking(device.configured(tmp_path)) as line:
+                line.send(get(UPTIME))
+                for _ in range(moments):
+                    await asyncio.sleep(0)
+            assert device.requests[-1][0] == "/xmlapi/session/end"
+
+
 async def test_another_device_that_found_the_address_is_not_believed(tmp_path):
     async with Site() as site, receiving() as receiver:
         simulated = site.devices[0]
