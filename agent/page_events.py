@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from agent.core.model import Room, RoomId
 from agent.local_api import Broadcast, Sight
-from agent.page_views import fact_shown, room_shown, rooms_there
+from agent.page_views import by_turns, fact_shown, room_shown, rooms_there
 
 log = structlog.get_logger()
 
@@ -209,7 +209,7 @@ class Teller:
             if missed := self._broadcast.missed(queue):
                 for listener in self._listeners:
                     listener.miss(missed)
-            self._tell_rooms(loop.time())
+            await self._tell_rooms(loop.time())
             if loop.time() >= site_at + SITE_LOOKED_AT_EVERY_S:
                 site_at = loop.time()
                 site = dict(await self._site())
@@ -227,7 +227,7 @@ class Teller:
         for listener in self._listeners:
             listener.fact(event)
 
-    def _tell_rooms(self, now_s: float) -> None:
+    async def _tell_rooms(self, now_s: float) -> None:
         sight = self._sight()
         circumstances = self._circumstances_of(sight)
         anew = circumstances != self._circumstances  # the words tell times
@@ -235,7 +235,7 @@ class Teller:
         if anew:
             self._seen.clear()
         self._tell_who_is_there(rooms_there(sight))
-        for settings in sight.configuration.rooms:
+        async for settings in by_turns(sight.configuration.rooms):
             room = sight.rooms.get(settings.id)
             if room is None or room is self._seen.get(settings.id):
                 continue

@@ -176,7 +176,7 @@ class SitePage:
 
     async def _rooms(self, request: Request) -> Response:  # noqa: ARG002
         sight = self._sight()
-        return as_json({"at": sight.at, "rooms": rooms_shown(sight)})
+        return as_json({"at": sight.at, "rooms": await rooms_shown(sight)})
 
     async def _room(self, request: Request) -> Response:
         name = request.path_params["room"]

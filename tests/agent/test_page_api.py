@@ -45,6 +45,7 @@ from agent.local_api import Broadcast, Inside, Sight
 from agent.page_access import Guesses, Keys, is_named
 from agent.page_door import open_page
 from agent.page_events import FACTS_KEPT, MOST_LISTENERS, Listener
+from agent.page_views import IN_ONE_TURN, rooms_shown
 from agent.settings import Configuration, Page, read
 from tests.brokers.ports import free_port
 from tests.callers import becomes, calling
@@ -623,6 +624,28 @@ async def test_a_room_that_leaves_the_file_is_told_and_told_anew_when_it_comes_b
         assert "den" in (await heard(stream, "rooms")).data["rooms"]
         again = await heard(stream, "room", lambda room: room["room"] == "den")
         assert again.data["people"] == 1
+
+
+async def test_a_thousand_rooms_hold_up_nobody(house):
+    turns = 0
+
+    async def somebody_else() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    settings = house.configuration.rooms[0]
+    many = tuple(replace(settings, id=RoomId(f"r{number}"), devices=()) for number in range(1000))
+    house.configuration = replace(house.configuration, rooms=many)
+    house.rooms = {each.id: room(each.id) for each in many}
+    async with asyncio.TaskGroup() as tasks:
+        other = tasks.create_task(somebody_else(), name="somebody else")
+        await asyncio.sleep(0)
+        shown = await rooms_shown(house.inside.sight())
+        other.cancel()
+    assert len(shown) == len(many)
+    assert turns > len(many) // IN_ONE_TURN
 
 
 async def test_the_site_is_told_when_it_changes(house):
