@@ -452,6 +452,10 @@ def _parse(file: Path) -> dict[str, Any]:
         refuse("is not UTF-8 text", "Save it as UTF-8")
     except tomllib.TOMLDecodeError as error:
         refuse(f"is not TOML: {error}", "Mend that line; texts stand in quotes")
+    except (ValueError, RecursionError):  # digits or brackets beyond what Python's reader takes
+        refuse(
+            "has a number too long, or brackets too deep, to be read", "Look for what got into it by accident"
+        )
     except OSError as error:
         refuse(f"cannot be read: {error.strerror}", "Check the disk and the path")
 
@@ -1078,7 +1082,8 @@ def _explain(file: Path, error: ErrorDetails) -> Problem:
         case "less_than_equal":
             what, mend = "is too large", f"Write {context.get('le')} or less"
         case "tuple_type" | "list_type" if key == "rooms" or key.endswith(".devices"):
-            what, mend = "is no list", f"Write it as [[{re.sub(r'[[][0-9]+[]]', '', key)}]]"
+            table = re.sub(r"\[[0-9]+\]", "", key)
+            what, mend = "is no list", f"Write it as [[{table}]]"
         case "tuple_type" | "list_type":
             what, mend = "is no list", f'Write it like {key.rpartition(".")[2]} = ["…"]'
         case "model_type" | "model_attributes_type" | "dict_type" if key.endswith(".calendar"):

@@ -59,6 +59,12 @@ def refuses(directory: Path, text: str = GOOD) -> dict[str, str]:
     return {problem.key: f"{problem.what}. {problem.mend}" for problem in refusal.value.problems}
 
 
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "{a=" * 5_000, "a = " + "9" * 5_000])
+def test_what_no_reader_takes_is_refused_like_any_other_mistake(directory: Path, text: str):
+    """A running roomd reads it as well, and goes on as it was."""
+    assert "Look for what got into it" in refuses(directory, text)["the file"]
+
+
 def test_the_smallest_configuration_is_enough(directory):
     configuration = reads(directory)
     assert configuration.notes == ()
