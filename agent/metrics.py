@@ -119,7 +119,8 @@ class Metrics:
         """Callers are counted there from now on; those of an earlier door of this name stay counted."""
         before = self._shut.setdefault(door, Counter())
         for each in self._doors.get(door, ()):
-            before.update(each())
+            if each not in counts:  # what is behind the door may be the same as before, and counts on
+                before.update(each())
         self._doors[door] = counts
 
     async def exposition(self) -> bytes:

@@ -323,6 +323,15 @@ async def test_a_door_that_is_opened_anew_goes_on_counting():
     assert told("roomd_callers_total", door="pushes", outcome="turned_away") == 2
 
 
+async def test_who_called_what_is_behind_a_door_is_counted_once_however_often_the_door_is_opened():
+    metrics, behind = metrics_of(measured(())), Callers(posts=4)
+    for _ in range(3):
+        metrics.at_door("feedback", behind.counts, lambda: {"turned_away": 1})
+    told = Scraped(await metrics.exposition())
+    assert told("roomd_callers_total", door="feedback", outcome="posts") == 4
+    assert told("roomd_callers_total", door="feedback", outcome="turned_away") == 3
+
+
 async def test_a_series_is_there_for_each_room_and_device_and_not_for_what_they_do():
     rooms = [heard(room(RoomId(f"room-{number}"))) for number in range(50)]
     metrics = metrics_of(measured(rooms))
