@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from agent.certificates import flaws, read, shown_at
 from agent.core.model import RoomId
+from agent.door_checks import examine_own_certificate
 from agent.findings import Finding, Visit
 from agent.line_words import NAME_SERVERS, in_words, mend_of
 from agent.names import is_name, look_up
@@ -33,6 +34,8 @@ EXACTLY_ONCE: Final = 2  # QoS
 
 async def examine_broker(visit: Visit) -> None:
     """By the running daemon's word where it is connected, else by connecting for a moment."""
+    ours = visit.configuration.broker
+    examine_own_certificate(visit, "certificate for the broker", ours.certificate_file, ours.key_file)
     url = visit.configuration.broker.url
     said = None if visit.picture is None else visit.picture["broker"]
     if said is not None and said["connected"]:
@@ -143,7 +146,10 @@ def _refused(visit: Visit, error: BrokerError) -> None:
         mend = f"write {lost.server_reference} into mqtt.url if that is meant"
         visit.wrong(url, f"the broker sends us to {lost.server_reference}: {why}", mend)
     else:
-        mend = mend or "check mqtt.url, the way to the broker, and whether its port speaks TLS (mqtts, wss)"
+        mend = mend or (
+            "check mqtt.url, the way to the broker, whether its port speaks TLS (mqtts, wss), and whether it "
+            "wants a certificate of ours (certificate_file)"
+        )
         visit.wrong(url, why, mend)
 
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import os
-import ssl
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final, assert_never
-
-from cryptography import x509
 
 from agent.core.events import CalendarEntry
 from agent.core.model import RoomId
+from agent.door_checks import examine_own_certificate, listens
 from agent.findings import Finding, Visit
 from cloud_link.calendars.accounts import (
     GoogleAccount,
@@ -67,9 +64,7 @@ NAMES: Final[Mapping[Service, str]] = {
 TELLING: Final = 3  # entries of a room: fewer may be so by chance
 MOST_NAMED: Final = 12  # rooms in a sentence
 OFF_BY: Final = timedelta(seconds=60)  # clouds give some minutes; what is signed is to be valid at once
-EXPIRES_SOON: Final = timedelta(days=14)
 SHOWS_THAT_IT_LIVES: Final = "Bookings.List"  # of a Hybrid Calendar, by a device of the room
-DOOR_WITHIN_S: Final = 5.0
 SETTLED: Final = (  # facts: what Exchange does to meetings by default hides them from everybody
     "-AutomateProcessing AutoAccept -DeleteComments $false -DeleteSubject $false "
     "-AddOrganizerToSubject $false -RemovePrivateProperty $false -ProcessExternalMeetingMessages $true"
@@ -103,6 +98,8 @@ async def examine_calendars(visit: Visit) -> None:
         here = visit.noting(troubles)
         match account:
             case MicrosoftAccount():
+                whose = f"{NAMES[service]}, certificate"
+                examine_own_certificate(here, whose, account.certificate_file, account.key_file)
                 # The organizer's name is compared with the title here, and forgotten with it.
                 provider = MicrosoftProvider(replace(account, organizers=True), now=visit.now)
                 alone.append(await _examine_service(here, provider, searched=account.search_bodies))
@@ -556,8 +553,7 @@ async def _examine_door(visit: Visit, door: PushDoor, said: Mapping[str, Mapping
     if not door.url.startswith("https://"):
         mend = "write pushes.url with https://: the clouds call nothing else"
         visit.wrong(what, f"{door.url} is no https", mend, code=os.EX_CONFIG)
-    if door.certificate_file is not None:
-        _examine_certificate(visit, door.certificate_file, door.key_file)
+    examine_own_certificate(visit, what, door.certificate_file, door.key_file)
     place = f"{door.host}:{door.port}"
     if visit.picture is None:
         visit.advise(what, f"nobody listens on {place} while roomd does not run", None)
@@ -578,37 +574,6 @@ async def _examine_door(visit: Visit, door: PushDoor, said: Mapping[str, Mapping
                 visit.ok(what, seen)
             elif not said[service.value].get("pushes"):
                 visit.advise(what, seen, f"see that {door.url} leads to {place} from the internet")
-
-
-async def listens(host: str, port: int) -> bool:
-    """Whether somebody on this machine does at this address, be it every one."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where to, not from
-    try:
-        async with asyncio.timeout(DOOR_WITHIN_S):
-            _, writer = await asyncio.open_connection(host, port)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
-
-
-def _examine_certificate(visit: Visit, certificate: Path, key: Path | None) -> None:
-    what, now = f"pushes, {certificate}", visit.now()
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key, password="")
-        shown = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
-    except (OSError, ValueError) as error:
-        mend = "name a certificate with its chain, and its key, both PEM"
-        visit.wrong(what, f"cannot be used: {error}", mend, code=os.EX_CONFIG)
-        return
-    until = shown.not_valid_after_utc
-    if until <= now:
-        visit.wrong(what, f"ran out on {until:%Y-%m-%d}", "renew it, and restart roomd", code=os.EX_CONFIG)
-    elif until <= now + EXPIRES_SOON:
-        visit.advise(what, f"runs out on {until:%Y-%m-%d}", "renew it, and restart roomd")
-    else:
-        visit.ok(what, f"good until {until:%Y-%m-%d}")
 
 
 # ── the clouds' clock ─────────────────────────────────────────────────────────────────────────────

@@ -12,9 +12,9 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final
 
-from agent.calendar_checks import listens
 from agent.certificates import Shown, flaws, read, shown_at
 from agent.core.model import Credential, Device, Transport
+from agent.door_checks import examine_own_certificate, listens
 from agent.findings import Visit
 from agent.line_words import AUTHORITY, NAME_SERVERS, in_words, of_names
 from agent.names import is_name, look_up
@@ -53,11 +53,16 @@ async def examine_devices(visit: Visit) -> None:
     if visit.picture is not None:
         await _by_daemon(visit, visit.picture)
     elif devices:
-        await _dial_all(visit, devices)
+        seen = _Seen()
+        await _dial_all(visit, devices, seen)
+        seen.tell(visit)
     else:
         visit.ok("devices", "none are configured")
     feedback = visit.configuration.feedback
-    if feedback is not None and visit.picture is not None:
+    if feedback is None:
+        return
+    examine_own_certificate(visit, "feedback", feedback.certificate_file, feedback.key_file)
+    if visit.picture is not None:
         place = f"{feedback.host}:{feedback.port}"
         if await listens(feedback.host, feedback.port):
             visit.ok("feedback", f"roomd listens on {place} for devices that call back")
@@ -179,6 +184,8 @@ async def _by_daemon(visit: Visit, picture: Mapping[str, Any]) -> None:
                 _unwell(visit, what, str(each["why"]), code=os.EX_NOPERM)
             case _:
                 _unwell(visit, what, str(each["why"]))
+    heard = {str(each["device"]) for each in told}
+    await _dial_all(visit, [device for name, device in configured.items() if name not in heard], seen)
     seen.tell(visit)
 
 
@@ -198,7 +205,7 @@ def _unwell(visit: Visit, what: str, why: str, *, code: int = os.EX_UNAVAILABLE)
 # ── by dialling ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def _dial_all(visit: Visit, devices: Sequence[Device]) -> None:
+async def _dial_all(visit: Visit, devices: Sequence[Device], heard: _Seen) -> None:
     by_cloud = [str(device.id) for device in devices if device.transports == (Transport.CLOUD,)]
     if by_cloud:
         seen = "heard through Webex only, which only the running daemon asks"
@@ -215,9 +222,7 @@ async def _dial_all(visit: Visit, devices: Sequence[Device]) -> None:
     devices = [device for device in devices if device not in nameless]
     if not devices:
         return
-    heard = _Seen()
     await _Round(visit, devices, heard).walk()
-    heard.tell(visit)
 
 
 _FOUND: Final = frozenset[str]()  # what is an address needs no looking up

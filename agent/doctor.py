@@ -20,6 +20,7 @@ from agent.broker_checks import examine_broker
 from agent.calendar_checks import examine_calendars
 from agent.clock import Clock
 from agent.device_checks import examine_devices
+from agent.door_checks import examine_own_certificate, listens
 from agent.findings import TITLES, Finding, Part, Verdict, Visit
 from agent.local_api import DaemonAbsent, ask
 from agent.machine_checks import (
@@ -133,12 +134,16 @@ async def _examine_daemon(visit: Visit) -> None:
         )
         return
     visit.ok("roomd", f"{picture['version']} answers, as agent {picture['agent']} of site {picture['site']}")
-    configured = {room.id for room in visit.configuration.rooms}
-    running = {room["room"] for room in picture["rooms"]}
+    configured = {str(room.id) for room in visit.configuration.rooms}
+    configured |= {str(device.id) for device in visit.configuration.devices}
+    running = {str(room["room"]) for room in picture["rooms"]}
+    running |= {str(each["device"]) for room in picture["rooms"] for each in room["availability"]["devices"]}
     if configured != running:
+        news = {"it does not know": configured - running, "the file has no more": running - configured}
+        said = "; ".join(f"{word} {_some(sorted(names))}" for word, names in news.items() if names)
         visit.advise(
             "roomd",
-            f"it runs with {len(running)} rooms, and the file has {len(configured)}: it was changed since",
+            f"the file was changed since roomd read it: {said}",
             "apply the file: systemctl reload roomd, or SIGHUP",
         )
     backlog = picture["outbox"]
@@ -148,6 +153,20 @@ async def _examine_daemon(visit: Visit) -> None:
             f"{backlog['dropped']} messages were dropped for want of room; the cloud was told which",
             "look at the broker, and give agent.budget_mb more",
         )
+    page = visit.configuration.page
+    if page is not None and page.host is not None:
+        examine_own_certificate(visit, "page", page.certificate_file, page.key_file)
+        place = f"{page.host}:{page.port}"
+        if await listens(page.host, page.port):
+            visit.ok("page", f"shown on {place}")
+        else:
+            mend = "see page.not_opened in the log of roomd, mend what it says, and reload roomd"
+            visit.advise("page", f"nobody listens on {place}", mend)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 # ── in a terminal, and for machines ───────────────────────────────────────────────────────────────
@@ -252,8 +271,7 @@ def _again(found: Sequence[Finding]) -> Iterator[str]:
         if finding.verdict is Verdict.WRONG:
             alike.setdefault((finding.part, finding.seen), []).append(finding.what)
     for (part, seen), names in alike.items():
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        yield f"{TITLES[part]}: {', '.join(names[:MOST_NAMED])}{more}: {seen}"
+        yield f"{TITLES[part]}: {_some(names)}: {seen}"
 
 
 def _folded(text: str, width: int | None, indent: int) -> str:

@@ -10,6 +10,8 @@ from typing import Final
 NAME_SERVERS: Final = "check how it is written, and this machine's name servers (/etc/resolv.conf)"
 AUTHORITY: Final = "name its authority's file with ca_file"
 PORT: Final = "check the port, and whether it is one for TLS"
+HUNG_UP: Final = f"{PORT} that asks for no certificate of ours (else certificate_file and key_file)"
+OURS: Final = "name one that it believes with certificate_file, with its chain, or have it know the authority"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ SAYINGS: Final[Sequence[Saying]] = (  # the more special before the more general
     Saying("certificate_verify_failed", "its certificate is not to be believed", AUTHORITY),
     Saying("wrong_version_number", "it does not speak TLS at this port", PORT),
     Saying("record_layer_failure", "it does not speak TLS at this port", PORT),
-    Saying("unexpected_eof", "it hung up while TLS was agreed on", PORT),
+    Saying("unexpected_eof", "it hung up while TLS was agreed on", HUNG_UP),
+    Saying("eof occurred in violation of protocol", "it hung up while TLS was agreed on", HUNG_UP),
     Saying(
         "unsupported_protocol", "its TLS is older than 1.2, and not safe", "have it speak TLS 1.2 or newer"
     ),
@@ -53,6 +56,16 @@ SAYINGS: Final[Sequence[Saying]] = (  # the more special before the more general
         "it asks for a certificate of ours",
         "name one with certificate_file and key_file",
     ),
+    Saying(
+        "alert certificate expired",
+        "it says that our certificate is out of date",
+        "renew the one that certificate_file names",
+    ),
+    Saying("alert unknown ca", "it does not know the authority of our certificate", OURS),
+    Saying("alert bad certificate", "it does not believe our certificate", OURS),
+    Saying("alert certificate unknown", "it does not believe our certificate", OURS),
+    Saying("alert certificate revoked", "it does not believe our certificate", OURS),
+    Saying("alert unsupported certificate", "it does not believe our certificate", OURS),
     Saying("name or service not known", "no name server knows its name", NAME_SERVERS),
     Saying("no address associated", "its name has no address", NAME_SERVERS),
     Saying("temporary failure in name resolution", "no name server answers", NAME_SERVERS),
@@ -71,7 +84,8 @@ _COMPLAINT: Final = re.compile(
     r"(?:\[[^\]\s:]*(?:: [A-Z_]+)?[^\]]*\]|\[Errno -?\d+\])[^;\[]*?(?:\(_ssl\.c:\d+\)|(?=;)|$)", re.MULTILINE
 )
 _SEVERAL: Final = re.compile(r"Multiple exceptions: .*(?=\[Errno)")  # one for each address: the last will do
-_TAIL: Final = re.compile(r"(?:(?<=: )|(?<=; )|^)[^:;]+(?=;|$)")  # without brackets, behind words of ours
+# Without brackets, behind words of ours.
+_TAIL: Final = re.compile(r"(?:(?<=: )|(?<=; )|^)[^:;]+(?: \(_ssl\.c:\d+\))?(?=;|$)")
 
 
 def in_words(why: str) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -153,6 +154,33 @@ async def test_the_running_daemon_is_asked_and_nobody_else(tmp_path):
         assert site.devices[0].logins == 0
 
 
+@pytest.mark.slow
+async def test_a_device_that_the_running_roomd_does_not_know_is_dialled(tmp_path):
+    async with Site(2) as site:
+        site.write(tmp_path / "site")
+        old, new = site.devices
+        installation = install(
+            tmp_path / "roomd", devices=site.describe()["devices"], broker_url="mqtt://127.0.0.1:1"
+        )
+        said = picture(devices=[device("connected", device=old.room)])
+        said["rooms"][0]["room"] = old.room
+        async with answering(installation, said):
+            found = await examined(installation, Part.DAEMON, Part.DEVICES, at=None)
+        assert one(found, "roomd", f"it does not know {new.room}").mend is not None
+        assert one(found, new.room, "over websocket").verdict is Verdict.OK
+        assert (old.logins, new.logins) == (0, 1)
+
+
+async def test_a_page_that_is_not_shown_is_found(tmp_path):
+    installation = installed(tmp_path)
+    text = installation.config.read_text().replace("listen = false", f'listen = "127.0.0.1:{free_port()}"')
+    installation.config.write_text(text)
+    async with answering(installation, picture()):
+        finding = one(await examined(installation, Part.DAEMON), "page")
+    assert finding.verdict is Verdict.ADVICE
+    assert "page.not_opened" in (finding.mend or "")
+
+
 async def test_a_daemon_of_another_version_is_none_that_can_be_asked(tmp_path):
     installation = installed(tmp_path)
     async with answering(installation, {"version": "9.9"}):
@@ -187,7 +215,9 @@ async def test_what_the_daemon_says_is_wrong_is_wrong(tmp_path):
     said["rooms"].append({"room": "another", "availability": {"devices": []}})
     async with answering(installation, said):
         found = await examined(installation, Part.DAEMON, Part.BROKER, Part.DEVICES)
-    assert one(found, "roomd", "was changed since").verdict is Verdict.ADVICE
+    changed = one(found, "roomd", "was changed since")
+    assert changed.verdict is Verdict.ADVICE
+    assert changed.seen.endswith("the file has no more another, fifth, fourth, second, third")
     assert one(found, "mqtt://").verdict is Verdict.WRONG
     assert one(found, "room", "does not let").mend == (
         "mend user or password file; roomd looks at the file every half minute"
@@ -300,6 +330,47 @@ async def test_the_brokers_certificate_is_judged(tmp_path):
         finding = one(found, broker.url)
         assert "its authority is not known here" in finding.seen
         assert "ca_file" in (finding.mend or "")
+
+
+@pytest.mark.parametrize(
+    ("left", "verdict"),
+    [
+        (timedelta(days=90), Verdict.OK),
+        (timedelta(days=9), Verdict.ADVICE),
+        (-timedelta(days=1), Verdict.WRONG),
+    ],
+)
+async def test_the_certificate_that_roomd_shows_the_broker_is_not_to_run_out_unseen(tmp_path, left, verdict):
+    ours = trustme.CA().issue_cert("roomd", not_after=AT + left)
+    secret(tmp_path, "client.key", ours.private_key_pem.bytes().decode())
+    secret(tmp_path, "client.pem", ours.cert_chain_pems[0].bytes().decode())
+    installation = installed(
+        tmp_path,
+        broker_url=f"mqtts://127.0.0.1:{free_port()}",
+        mqtt_extra='certificate_file = "client.pem"\nkey_file = "client.key"',
+    )
+    assert one(await examined(installation, Part.BROKER), "client.pem").verdict is verdict
+    secret(tmp_path, "client.key", trustme.CA().issue_cert("x").private_key_pem.bytes().decode())
+    finding = one(await examined(installation, Part.BROKER), "client.pem")
+    assert (finding.verdict, finding.code) == (Verdict.WRONG, os.EX_CONFIG)
+
+
+async def test_a_broker_that_wants_a_certificate_of_ours_says_so(tmp_path):
+    authority = Authority(tmp_path / "tls")
+    context = authority.server_context()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.ca_file)
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context) as broker:
+        url = f"mqtts://127.0.0.1:{broker.sockets[0].getsockname()[1]}"
+        extra = f'ca_file = "{authority.ca_file}"'
+        found = await examined(installed(tmp_path, broker_url=url, mqtt_extra=extra), Part.BROKER, at=None)
+    finding = one(found, url)
+    assert "_ssl" not in finding.seen
+    assert "certificate_file" in (finding.mend or "")
 
 
 async def test_an_older_broker_is_spoken_to_in_its_own_words_and_keeps_no_session(tmp_path):

@@ -14,7 +14,7 @@ from device_adapters.xapi.needs import BROUGHT, NEEDS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
-CODE = ("machine_checks", "broker_checks", "device_checks", "doctor")
+CODE = ("machine_checks", "broker_checks", "device_checks", "door_checks", "doctor")
 TOLD = {"advise", "wrong"}
 SHORTEST = 8  # characters of a piece by which a finding can be looked up
 

@@ -22,6 +22,18 @@ from agent.line_words import NAME_SERVERS, in_words, mend_of, of_names
         ),
         ("[Errno -3] Temporary failure in name resolution", "no name server answers"),
         ("the line broke: [Errno 104] Connection reset by peer", "the line broke: the other side reset it"),
+        (
+            "the line broke: EOF occurred in violation of protocol (_ssl.c:2427)",
+            "the line broke: it hung up while TLS was agreed on",
+        ),
+        (
+            "the line broke: [SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca (_ssl.c:2580)",
+            "the line broke: it does not know the authority of our certificate",
+        ),
+        (
+            "[SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] sslv3 alert certificate expired (_ssl.c:2580)",
+            "it says that our certificate is out of date",
+        ),
         ("timed out", "it does not answer"),
         ("it does not let 'roomd' in", "it does not let 'roomd' in"),
         (
