@@ -30,6 +30,7 @@ class Seen:
     refused_s: float | None  # since the disk refused last, and will be asked again; None: it takes all
     busy_s: float  # for how long the rooms have been at what was heard
     overdue_s: float  # for how long the line to the broker should have moved
+    late_s: float  # how much too late the look is: the loop hung, or the machine, and nobody could move
 
 
 def stuck(seen: Seen, *, patience_s: float) -> tuple[str, ...]:
@@ -39,6 +40,7 @@ def stuck(seen: Seen, *, patience_s: float) -> tuple[str, ...]:
     thing, and neither is what waits for it. Nor is a broker that is away or does not answer: whoever dials it
     again and again moves.
     """
+    patience_s += seen.late_s
     refuses = seen.refused_s is not None and seen.refused_s <= patience_s
     found: list[str] = []
     waited_s = max(seen.asked_s, seen.busy_s)
@@ -84,15 +86,16 @@ class Watchdog:
         limit = asked_s or LIMIT_S
         patience_s = min(limit / 2, LONGEST_PATIENCE_S)
         loop = asyncio.get_running_loop()
+        planned_s = loop.time()
         while True:
-            seen = self._look(loop.time())
-            self.stuck = stuck(seen, patience_s=patience_s)
+            self.stuck = stuck(self._look(loop.time(), planned_s), patience_s=patience_s)
             if not self.stuck and asked_s is not None:
                 notify("WATCHDOG=1")
             self._tell(watched=asked_s is not None)
-            await asyncio.sleep(limit / LOOKS_WITHIN_LIMIT)
+            planned_s = loop.time() + limit / LOOKS_WITHIN_LIMIT
+            await asyncio.sleep(planned_s - loop.time())
 
-    def _look(self, now_s: float) -> Seen:
+    def _look(self, now_s: float, planned_s: float) -> Seen:
         """Each look asks the writing thread for a transaction in which nothing is written."""
         if self._asked is not None and self._asked.done():
             self._asked.result()
@@ -106,6 +109,7 @@ class Watchdog:
             refused_s=None if trouble is None else time.monotonic() - self._database.refused_at_s,
             busy_s=self._pipeline.busy_s,
             overdue_s=self._forwarder.overdue_s,
+            late_s=max(0.0, now_s - planned_s),
         )
 
     def _tell(self, *, watched: bool) -> None:

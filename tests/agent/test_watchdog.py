@@ -12,7 +12,7 @@ from agent.telemetry import notify
 from agent.watchdog import Seen, limit_s, stuck
 from cloud_link.database import Trouble
 
-WELL = Seen(asked_s=0.0, refused_s=None, busy_s=0.0, overdue_s=0.0)
+WELL = Seen(asked_s=0.0, refused_s=None, busy_s=0.0, overdue_s=0.0, late_s=0.0)
 PATIENCE_S = 30.0
 
 
@@ -51,6 +51,13 @@ def test_a_full_disk_excuses_nobody_else():
 
 def test_rooms_that_wait_for_a_database_that_hangs_are_not_the_cause():
     assert words(replace(WELL, asked_s=40.0, busy_s=40.0)).count("for") == 1
+
+
+def test_who_stood_still_with_the_whole_machine_is_not_stuck():
+    seen = Seen(asked_s=55.0, refused_s=None, busy_s=55.0, overdue_s=55.0, late_s=50.0)
+    assert words(seen) == ""
+    assert words(replace(seen, refused_s=55.0)) == ""
+    assert "database" in words(replace(seen, late_s=0.0))
 
 
 @pytest.mark.parametrize(
