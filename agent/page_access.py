@@ -35,6 +35,7 @@ WRONG_AT_ONCE: Final = 10  # tokens that one address may get wrong
 FORGIVEN_AFTER_S: Final = 10.0  # one of them
 MOST_GUESSERS: Final = 1024  # addresses that are remembered
 FOR_SCRIPTS: Final = ("/api/", "/metrics", "/healthz", "/readyz")
+HOST: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:@]+))(?::[0-9]*)?")  # a name or address, and a port
 PAGES: Final = re.compile(r"/(room/[a-z0-9-]{1,63})?")
 
 SHIELDS: Final[Mapping[str, str]] = {
@@ -138,11 +139,10 @@ class Guesses:
 
 def is_named(host: str, names: frozenset[str]) -> bool:
     """Whether a Host header names us: by an address, which no stranger's name server can turn, or a name."""
-    name = host.strip().lower()
-    if name.startswith("["):
-        name = name[1:].partition("]")[0]
-    elif name.count(":") == 1:
-        name = name.partition(":")[0]
+    found = HOST.fullmatch(host.strip().lower())
+    if found is None:
+        return False
+    name = found[1] or found[2]
     try:
         ip_address(name)
     except ValueError:

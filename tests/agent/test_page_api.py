@@ -911,6 +911,8 @@ def test_a_cookie_is_good_for_its_time_and_its_token():
         ("evil.example#localhost", False),
         ("", False),
         ("localhost:8580:8580", False),
+        ("localhost:x@evil.example", False),
+        ("[::1].evil.example", False),
     ],
 )
 def test_only_our_own_names_are_answered_to(host, good):
