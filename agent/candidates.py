@@ -14,7 +14,8 @@ HTTPS_PORT = 443
 MOST = 1024  # addresses in a run: a /22
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_NAME = re.compile(r"(?=.{1,253}$)[0-9A-Za-z_]([0-9A-Za-z._-]*[0-9A-Za-z_])?\.?")
+_LABEL = r"[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?"
+_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 _RANGE = re.compile(r"(\d+\.\d+\.\d+\.)(\d+)-((?:\d+\.){3})?(\d+)")
 _PORT = re.compile(r"(.+?):(\d{1,5})")
 

@@ -56,6 +56,7 @@ DEFAULT_FILE = Path("/etc/roomd/roomd.toml")
 HTTPS_PORT = 443
 FEEDBACK_PORT = 8443
 CREDENTIALS = "credentials"  # secrets, in a directory beside the file; systemd puts it before their names
+LONGEST_LABEL = 63  # of a name: resolvers refuse others
 PAGE_PORT = 8580
 PAGE_SOCKET = "http.sock"  # beside `agent.socket`
 TOKEN = re.compile(rb"[!-~]{20,500}")  # fit for a header, and too long to guess
@@ -1006,7 +1007,9 @@ def own_client_id(site: str, agent: str) -> str:
 
 
 def _is_host(text: str | None) -> bool:
-    return text is not None and re.fullmatch(r"[0-9A-Za-z.:_%-]+", text) is not None
+    if text is None or re.fullmatch(r"[0-9A-Za-z.:_%-]+", text) is None:
+        return False
+    return all(1 <= len(label) <= LONGEST_LABEL for label in text.removesuffix(".").split("."))
 
 
 def is_loopback(host: str) -> bool:

@@ -38,10 +38,10 @@ def test_a_word_names_these_hosts(word, hosts):
 
 
 NO_HOSTS = """10.0.4 10.0.4.300 10.0.4.9-3 10.0.4.1-300 10.0.0.0/21 10.0.0.0/99 fd00::/64 user@host host:0
-host:99999 -x 10.0.4.1/path 443 [fd00::21 møterom"""
+host:99999 -x 10.0.4.1/path 443 [fd00::21 møterom fjord..example.com"""
 
 
-@pytest.mark.parametrize("word", ["", "a b", *NO_HOSTS.split()])
+@pytest.mark.parametrize("word", ["", "a b", f"{'a' * 64}.com", *NO_HOSTS.split()])
 def test_what_names_no_hosts_is_told(word):
     with pytest.raises(NotEnrollable):
         candidates([word])

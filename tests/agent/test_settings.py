@@ -386,6 +386,12 @@ def test_a_directory_that_may_not_be_entered_is_a_problem_like_any_other(directo
     assert "may not be read by this user" in told["devices.password_file"]
 
 
+@pytest.mark.parametrize("host", ["fjord..example.com", f"{'a' * 64}.example.com", ".example.com"])
+def test_a_name_that_no_resolver_takes_is_no_host(directory, host):
+    told = refuses(directory, GOOD.replace("broker.example.com", host).replace("10.0.4.22", host))
+    assert set(told) == {"mqtt.url", "rooms[0].devices[1].host"}
+
+
 def test_one_device_in_webex_is_one_device_here(directory):
     twice = GOOD.replace('host = "10.0.4.21"', 'host = "10.0.4.21"\nwebex = "foc1"').replace(
         'host = "10.0.4.22:8443"', 'webex = "FOC1"'
