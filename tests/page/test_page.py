@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import AbstractAsyncContextManager
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
@@ -48,6 +50,7 @@ class Scene:
 
     house: House
     browser: Browser
+    someone: Person  # at a desk, for all who need no screen of their own
     address: str
     zone: str
     local: timezone
@@ -61,10 +64,33 @@ class Scene:
     def clock(self, when: datetime) -> str:
         return f"{when.astimezone(self.local):%H:%M}"
 
+    @asynccontextmanager
+    async def at_desk(self) -> AsyncIterator[Person]:
+        yield self.someone
+        assert self.someone.complaints == []
+
     def look(
         self, *, screen: ViewportSize = DESK, dark: bool = False, by_touch: bool = False
     ) -> AbstractAsyncContextManager[Person]:
         return person(self.browser, self.address, screen=screen, dark=dark, by_touch=by_touch)
+
+    @asynccontextmanager
+    async def told_otherwise(self, old: str, new: str) -> AsyncIterator[None]:
+        """With another configuration, taken up while it runs."""
+        file = self.house.installation.config
+        before = file.read_text(encoding="utf-8")
+        assert old in before
+        try:
+            await self._take_up(before.replace(old, new, 1))
+            yield
+        finally:
+            await self._take_up(before)
+
+    async def _take_up(self, content: str) -> None:
+        said = len(self.house.roomd.log)
+        self.house.installation.config.write_text(content, encoding="utf-8")
+        self.house.roomd.send(signal.SIGHUP)
+        await self.house.logged("reload.applied", after=said)
 
 
 def noon_somewhere() -> tuple[str, timezone]:
@@ -96,13 +122,16 @@ async def scene(tmp_path_factory):
             ):
                 h.roomd.environment["ROOMD_SITE__TIMEZONE"] = zone
                 address = f"http://127.0.0.1:{port}"
-                there = Scene(house=h, browser=browser, address=address, zone=zone, local=local)
-                arrange_day(there)
-                await h.start()
-                await h.heard()
-                await settle(there)
-                ready.set_result(there)
-                await over.wait()
+                async with person(browser, address) as someone:
+                    there = Scene(
+                        house=h, browser=browser, someone=someone, address=address, zone=zone, local=local
+                    )
+                    arrange_day(there)
+                    await h.start()
+                    await h.heard()
+                    await settle(there)
+                    ready.set_result(there)
+                    await over.wait()
         except BaseException as error:
             if not ready.done():
                 ready.set_exception(error)
@@ -145,7 +174,7 @@ async def settle(there: Scene) -> None:
 
 
 async def test_somebody_at_a_desk_sees_all_rooms_at_a_glance(scene):
-    async with scene.look() as who:
+    async with scene.at_desk() as who:
         await who.open()
         assert len(await who.titles()) == len(NAMES)
         for name, condition, words in (
@@ -173,7 +202,7 @@ async def test_somebody_at_a_desk_sees_all_rooms_at_a_glance(scene):
 
 
 async def test_whatever_a_room_or_a_meeting_is_called_it_is_only_words(scene):
-    async with scene.look() as who:
+    async with scene.at_desk() as who:
         await who.open()
         assert SCRIPT in await who.card(scene.room("Bittern"))
         assert "Heron <b onclick=alert(1)>" in await who.titles()
@@ -184,28 +213,37 @@ async def test_whatever_a_room_or_a_meeting_is_called_it_is_only_words(scene):
         assert "taken" not in await who.page.title()
 
 
-async def test_a_booking_made_on_a_device_turns_its_card_without_reloading(scene):
-    device = scene.device("Gannet")
-    async with scene.look() as who:
+async def test_what_changes_turns_its_card_without_reloading_is_said_and_disturbs_nobody(scene):
+    device, read = scene.device("Gannet"), scene.device("Fulmar")
+    async with scene.at_desk() as who:
         await who.open()
         await who.card(device.room, '[data-condition="free"]')
         await who.listen()
-        await who.page.evaluate("window.loadedOnce = true")
+        await who.page.locator(f'.card[data-room="{read.room}"] a').focus()
+        await who.page.evaluate(
+            "() => { window.moved = 0; new MutationObserver((all) => { window.moved += all.length; })"
+            ".observe(document.querySelector('#rooms'), { childList: true }); }"
+        )
         device.count_people(1)
         device.request_booking("Ad hoc", duration_min=25)
         await who.card(device.room, '[data-condition="booked"]', text="Ad hoc")
         said = await who.card(device.room, text="Booked until")  # the calendar has answered
         (booking,) = device.agenda()
         assert f"Booked until {scene.clock(booking.end)}" in said
-        assert await who.page.evaluate("window.loadedOnce") is True
+        for people in (1, 2, 3):
+            read.count_people(people)
+            await who.card(read.room, text=f"{people} of 20")
         await who.heard("Gannet: (Asked|Booked)")
         device.delete(booking.id, "ManualCheckOut")
-        device.count_people(0)
-        await who.card(device.room, '[data-condition="free"]')
+        for each in (device, read):
+            each.count_people(0)
+            await who.card(each.room, '[data-condition="free"]')
+        assert await who.focused() == "Fulmar"
+        assert await who.page.evaluate("window.moved") == 0  # nor was anything loaded anew
 
 
 async def test_somebody_finds_a_room_for_six_for_half_an_hour(scene):
-    async with scene.look() as who:
+    async with scene.at_desk() as who:
         await who.open()
         await who.page.fill("#find-people", "6")
         await who.page.select_option("#find-for", "30m")
@@ -229,7 +267,7 @@ async def test_somebody_finds_a_room_for_six_for_half_an_hour(scene):
 
 
 async def test_a_rooms_day_is_read_by_keyboard_alone_and_the_focus_comes_back(scene):
-    async with scene.look() as who:
+    async with scene.at_desk() as who:
         await who.open()
         await who.press("Tab")
         assert await who.focused() == "Skip to the rooms"
@@ -263,27 +301,8 @@ async def test_a_rooms_day_is_read_by_keyboard_alone_and_the_focus_comes_back(sc
         assert await who.focused() == "Bittern"
 
 
-async def test_who_reads_a_card_is_not_disturbed_by_what_changes(scene):
-    device = scene.device("Fulmar")
-    async with scene.look() as who:
-        await who.open()
-        link = who.page.locator(f'.card[data-room="{device.room}"] a')
-        await link.focus()
-        await who.page.evaluate(
-            "() => { window.moved = 0; new MutationObserver((all) => { window.moved += all.length; })"
-            ".observe(document.querySelector('#rooms'), { childList: true }); }"
-        )
-        for people in (1, 2, 3):
-            device.count_people(people)
-            await who.card(device.room, text=f"{people} of 20")
-        device.count_people(0)
-        await who.card(device.room, '[data-condition="free"]')
-        assert await who.focused() == "Fulmar"
-        assert await who.page.evaluate("window.moved") == 0
-
-
 async def test_a_room_that_was_never_heard_is_not_called_free_anywhere(scene):
-    async with scene.look() as who:
+    async with scene.at_desk() as who:
         await who.open(f"/room/{scene.room('Nowhere')}")
         await who.page.locator(".day-none", has_text="not known").wait_for()
         assert "Free" not in await who.page.locator("#one").inner_text()
@@ -292,7 +311,7 @@ async def test_a_room_that_was_never_heard_is_not_called_free_anywhere(scene):
 
 
 async def test_a_room_that_is_not_there_says_so(scene):
-    async with scene.look() as who:
+    async with scene.at_desk() as who:
         await who.page.goto(f"{scene.address}/room/atlantis")
         await who.page.locator("#one-name", has_text="There is no room “atlantis” here.").wait_for()
         await who.page.click(".back")
@@ -373,7 +392,7 @@ async def test_rooms_that_do_not_fit_a_wall_screen_are_shown_in_turn(scene):
 
 
 async def test_days_are_as_long_as_the_clocks_make_them(scene):
-    async with scene.look() as who:
+    async with scene.at_desk() as who:
         await who.open()
         days = await who.page.evaluate(
             """async () => {
@@ -448,33 +467,42 @@ async def test_where_all_seats_are_taken_the_page_asks_now_and_then(scene):
         await who.card(device.room, '[data-condition="free"]')
 
 
+async def test_a_room_that_leaves_the_configuration_leaves_the_page(scene):
+    async with scene.at_desk() as who:
+        await who.open()
+        await who.page.evaluate("window.loadedOnce = true")
+        lark = who.page.locator(f'.card[data-room="{scene.room("Lark")}"]')
+        await lark.wait_for()
+        table = scene.house.installation.config.read_text(encoding="utf-8").split("[[rooms]]\n")
+        (of_lark,) = [f"[[rooms]]\n{each}" for each in table if f'id = "{scene.room("Lark")}"' in each]
+        async with scene.told_otherwise(of_lark, ""):
+            await lark.wait_for(state="detached")
+            assert len(await who.titles()) == len(NAMES) - 1
+        await lark.wait_for()
+        assert await who.page.evaluate("window.loadedOnce") is True
+
+
 async def test_a_sealed_site_shows_who_has_the_token_times_and_no_titles(scene, tmp_path):
-    port = free_port()
     key = tmp_path / "recipient.json"
     key.write_text(json.dumps(ECKey.generate_key("P-256").as_dict(private=False)))
     token = "correct-horse-battery-staple"
-    page = f'listen = "127.0.0.1:{port}"\ntoken_file = "page-token"'
-    async with house(tmp_path, rooms=1, page=page, start=False) as h:
-        write_secret(h.installation.directory / "page-token", token)
-        h.roomd.environment |= {
-            "ROOMD_SITE__PRIVACY": "sealed",
-            "ROOMD_SITE__RECIPIENT_KEY_FILE": str(key),
-            "ROOMD_SITE__TIMEZONE": scene.zone,
-        }
-        (device,) = h.devices
-        device.count_people(1)
-        booking = device.book_in_outlook("Secret project", start=device.now() - timedelta(minutes=5))
-        await h.start()
-        await h.heard()
-        async with person(scene.browser, f"http://127.0.0.1:{port}") as who:
-            await who.page.goto(f"{who.address}/room/{device.room}")
-            await who.page.fill("input[name=token]", token)
-            await who.press("Enter")
-            await who.until_live()
-            shown = who.page.locator(".booking", has_text="Booked")
-            await shown.wait_for()
-            assert scene.clock(booking.end) in await shown.inner_text()
-            assert "Secret" not in await who.page.content()
-            await who.open()
-            await who.card(device.room, text=f"Booked until {scene.clock(booking.end)}")
-            assert "Secret" not in await who.page.content()
+    write_secret(scene.house.installation.directory / "page-token", token)
+    sealed = f'privacy = "sealed"\nrecipient_key_file = "{key}"'
+    bittern = scene.device("Bittern")
+    ends = scene.clock(next(each.end for each in bittern.agenda() if each.title == SCRIPT))
+    async with (
+        scene.told_otherwise("[page]\n", '[page]\ntoken_file = "page-token"\n'),
+        scene.told_otherwise('privacy = "plain"', sealed),
+        scene.look() as who,
+    ):
+        await who.page.goto(f"{who.address}/room/{bittern.room}")
+        await who.page.fill("input[name=token]", token)
+        await who.press("Enter")
+        await who.until_live()
+        shown = who.page.locator('.booking[aria-current="time"]', has_text="Booked")
+        await shown.wait_for()
+        assert ends in await shown.inner_text()
+        assert "taken" not in await who.page.content()
+        await who.open()
+        await who.card(bittern.room, text=f"Booked until {ends}")
+        assert "taken" not in await who.page.content()
