@@ -240,6 +240,7 @@ class Forwarder:
         self._to_settle_count = 0
         self._settling: asyncio.Future[None] | None = None
         self._settling_count = 0
+        self._settles_no_more = False  # the database may be closed
         self._unsettled = 0
         self._acknowledged_places: dict[str, int] = {}
         # the connection
@@ -853,7 +854,7 @@ class Forwarder:
         self._unsettled -= self._settling_count
         self._settling_count = 0
         self._settling = None
-        if self._to_settle_count:
+        if self._to_settle_count and not self._settles_no_more:
             self._settling = self._database.submit_with_next(
                 self._prepare_settling, within_s=self._conduct.settle_within_s
             )
@@ -869,6 +870,7 @@ class Forwarder:
             await asyncio.wait({self._settling}, timeout=left_s)
             self._look_at_jobs()
             self._database.hurry()
+        self._settles_no_more = True
 
     # ── memory and disk
 

@@ -3,24 +3,28 @@
 import asyncio
 import json
 import random
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cloud_link import outbox
-from cloud_link.broker import Address
-from cloud_link.database import open_to_read
+from cloud_link.broker import Address, dialling
+from cloud_link.database import open_database, open_to_read
 from cloud_link.delivery import Rest
 from cloud_link.forwarder import Forwarder
 from tests.brokers import Ack, Liar, Mosquitto, Offer, Properties, late, refusing, withheld
 from tests.brokers.records import AckRule, twice
 from tests.cloud_link.listener import listening
 from tests.cloud_link.stand import (
+    AGENT,
     AGENT_STREAM,
     BASE,
     QUICK,
+    SEEN_WITHIN_S,
     STATUS,
+    address,
     append,
     forwarding,
     numbers,
@@ -217,6 +221,32 @@ async def test_a_stop_ends_also_while_nobody_answers(tmp_path: Path):
         liar.hold_connack()
         async with asyncio.timeout(3), forwarding(tmp_path, liar.url):
             await liar.until(lambda: liar.connections)
+
+
+async def test_what_a_slow_disk_settles_after_the_end_asks_it_for_nothing_more(tmp_path: Path):
+    """Else roomd would end with a traceback, as by then the database takes nothing."""
+    loop, moves = asyncio.get_running_loop(), threading.Event()
+    said: list[object] = []
+    loop.set_exception_handler(lambda _, context: said.append(context))
+    async with (
+        Liar() as liar,
+        open_database(tmp_path) as database,
+        asyncio.timeout(SEEN_WITHIN_S),
+    ):
+        liar.pubacks = lambda received: late(0.2)(received) if "/lake/" in received.topic else Ack()
+        forwarder = Forwarder(database, dialling(address(liar.url)), AGENT, luck=lambda: 0.5, conduct=QUICK)
+        running = loop.create_task(forwarder.run())
+        await until(lambda: forwarder.vitals.connected)
+        forwarder.offer(await append(database, [seal(FJORD), seal(LAKE)]))
+        held_up = database.submit(lambda _: moves.wait())
+        await until(lambda: forwarder.vitals.acknowledged >= 1)
+        database.hurry()
+        await until(lambda: forwarder.vitals.acknowledged == 2)
+        forwarder.stop()
+        await running
+        loop.call_soon(moves.set)  # when the database is being closed
+    assert held_up.done()
+    assert said == []
 
 
 async def test_a_refused_birth_is_said_again_and_holds_the_events_up(tmp_path: Path):
