@@ -8,6 +8,7 @@ import {
   lineOf,
   nameOf,
   peopleOf,
+  reasonsOf,
   sentence,
   statusOf,
   titleOf,
@@ -159,7 +160,7 @@ export class RoomView {
         room.devices.length > 1 ? `Device ${device.device}` : "Device",
         { text: device.product || device.device, bad: !heard },
         quiet([lineOf(device), device.firmware].filter(Boolean).join(", ")),
-        ...(device.why ? [{ text: sentence(device.why), bad: !heard, quiet: heard }] : []),
+        ...reasonsOf(device).map((text) => ({ text, quiet: true })),
         ...(device.shortcomings ?? []).map((text) => ({ text: sentence(text), sign: true })),
       );
     }

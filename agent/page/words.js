@@ -33,6 +33,12 @@ export function lineOf({ phase, transport }) {
   return `heard over ${LINES[transport] ?? transport}`;
 }
 
+/** All that is known of why a device is not heard: a sentence for each line that was tried, and what mends it. */
+export function reasonsOf({ why }) {
+  const named = (text) => text.replace(/^\w+(?=: )/, (line) => LINES[line] ?? line);
+  return (why ?? "").split("; ").map((text) => sentence(named(text))).filter(Boolean);
+}
+
 /** roomd's words for a room, and apart from them why, where it is not known. */
 export function statusOf(room) {
   if (conditionOf(room) !== "unknown") return { words: room.words, why: "" };

@@ -305,9 +305,15 @@ async def test_a_room_that_was_never_heard_is_not_called_free_anywhere(scene):
     async with scene.at_desk() as who:
         await who.open(f"/room/{scene.room('Nowhere')}")
         await who.page.locator(".day-none", has_text="not known").wait_for()
-        assert "Free" not in await who.page.locator("#one").inner_text()
+        said = await who.page.locator("#one").inner_text()
+        assert "Free" not in said
+        lines = said.splitlines()
+        assert "Nobody listens at its HTTPS port." in lines  # in short
+        assert "WebSocket: nobody listens at its HTTPS port." in lines  # and all of it
+        assert any(line.startswith("SSH: ") for line in lines)
         await who.page.click("summary")
         assert "Free" not in await who.page.locator(".day-words").inner_text()
+        await who.picture("room-not-heard")
 
 
 async def test_a_room_that_is_not_there_says_so(scene):
