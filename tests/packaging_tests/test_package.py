@@ -70,6 +70,26 @@ def test_a_schema_that_stands_in_the_log_alone_is_seen(tmp_path):
     assert f"schema {SCHEMA + 1}" in refused.stderr
 
 
+def test_after_a_crash_the_look_leaves_the_log_where_roomd_expects_it(tmp_path):
+    crash = """import os, sqlite3, sys
+roomd = sqlite3.connect(sys.argv[1], isolation_level=None)
+roomd.execute("PRAGMA journal_mode = WAL")
+roomd.execute("CREATE TABLE written_last (it)")
+os._exit(9)"""
+    database, log = tmp_path / "roomd.db", tmp_path / "roomd.db-wal"
+    subprocess.run((sys.executable, "-c", crash, str(database)), check=False, timeout=60)
+    before = log.read_bytes()
+    assert looked_at(tmp_path, "upgrade").returncode == 0
+    assert log.read_bytes() == before
+
+
+def test_what_is_half_gone_already_can_be_removed_all_the_same(tmp_path):
+    script = tmp_path / "prerm"
+    script.write_text((DEBIAN / "prerm").read_text().replace("/usr/lib/roomd", str(tmp_path / "gone")))
+    said = subprocess.run(("sh", str(script), "remove"), capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr) == (0, "")
+
+
 def test_the_libraries_come_from_the_lock_alone_and_scripts_deb_names_no_place():
     script = (REPOSITORY / "scripts/deb").read_text()
     assert not re.search(r"https?://|index-url", script)
