@@ -38,9 +38,9 @@ def backup(
     from cloud_link.database import SchemaTooNew
 
     where = read_whereabouts(config)
-    if file.is_dir():
+    if os.path.isdir(file):  # noqa: PTH112 - says no where it may not look
         fail(f"{file} is a directory: name a file in it", os.EX_USAGE)
-    if not file.parent.is_dir():
+    if not os.path.isdir(file.parent):  # noqa: PTH112
         fail(f"{file.parent} is no directory: name a file in one that is there", os.EX_USAGE)
     directory = where.state_directory
     try:
@@ -97,6 +97,8 @@ def restore(
 
     where = read_whereabouts(config)
     directory = where.state_directory
+    if os.path.isdir(file):  # noqa: PTH112 - says no where it may not look
+        fail(f"{file} is a directory: name the file in it that `roomd backup` has written", os.EX_USAGE)
     try:
         origin = look(file).origin
         if origin is not None and origin.site != where.site and not force:

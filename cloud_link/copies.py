@@ -79,6 +79,8 @@ def back_up(directory: Path, file: Path, origin: Origin, *, readable: Callable[[
     The copy has been read in whole when this returns; what is wrong with it raises `NoBackup`. Also raises
     FileNotFoundError, sqlite3.Error and OSError. An older file of that name is replaced.
     """
+    if file.parent.resolve() == directory.resolve():
+        raise NoBackup(f"{file} lies with the database itself: name a file elsewhere, best on another disk")
     new = file.with_name(f"{file.name}.new")
     new.unlink(missing_ok=True)
     try:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from agent import cli
 from cloud_link.database import Limits, open_database
@@ -81,6 +81,15 @@ async def place() -> AsyncIterator[Path]:
         (place / "credentials").chmod(0o700)
 
 
+REFUSED = (  # who may not look there is told so
+    ("backup {place}/closed/copy", os.EX_CANTCREAT, "Permission denied"),
+    ("restore {place}/closed/copy", os.EX_NOPERM, "Run with sudo"),
+    ("restore {place}/desk", os.EX_USAGE, "is a directory"),
+    ("outbox export {place}/closed/lines", os.EX_CANTCREAT, "Permission denied"),
+    ("support --quick --output {place}/closed/bundle", os.EX_CANTCREAT, "Permission denied"),
+)
+
+
 @contextmanager
 def colleague() -> Iterator[None]:
     """Who is not root meanwhile."""
@@ -99,9 +108,24 @@ def colleague() -> Iterator[None]:
 )
 async def test_who_asks_needs_no_secret(place: Path, command: str, code: int):
     for somebody in (nullcontext, colleague):  # first as we are: everything that it imports is read then
-        words = command.format(place=place, who=somebody.__name__).split()
-        with somebody():
-            told = await asyncio.to_thread(
-                CliRunner().invoke, cli.app, [*words, "--config", str(place / "roomd.toml")]
-            )
+        told = await asked(place, command, somebody)
         assert told.exit_code == code, (somebody, told.stderr, told.exception)
+
+
+async def asked(place: Path, command: str, somebody: Callable[[], AbstractContextManager[object]]) -> Result:
+    words = command.format(place=place, who=somebody.__name__).split()
+    with somebody():
+        return await asyncio.to_thread(
+            CliRunner().invoke, cli.app, [*words, "--config", str(place / "roomd.toml")]
+        )
+
+
+@pytest.mark.parametrize(("command", "code", "words"), REFUSED)
+async def test_what_may_not_be_looked_at_is_told(place: Path, command: str, code: int, words: str):
+    (place / "closed").mkdir(mode=0)
+    try:
+        await asked(place, command.replace("closed", "nowhere"), nullcontext)  # all is imported then
+        told = await asked(place, command, colleague)
+    finally:
+        (place / "closed").rmdir()
+    assert (told.exit_code, words in told.stderr) == (code, True), (told.stderr, told.exception)

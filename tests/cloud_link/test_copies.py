@@ -60,6 +60,19 @@ async def test_a_copy_beside_a_busy_writer_is_of_one_moment_and_for_its_owner_al
     assert look(file).origin == ORIGIN
 
 
+async def test_the_database_is_not_replaced_by_its_own_copy(tmp_path: Path):
+    state = tmp_path / "state"
+    async with open_database(state, limits=SMALL) as database:
+        await append(database, [seal(FJORD)])
+    (tmp_path / "link").symlink_to(state)
+    before = (state / FILE).read_bytes()
+    for place in (state / FILE, tmp_path / "link" / FILE, state / f"{FILE}-wal"):
+        with pytest.raises(NoBackup, match="elsewhere"):
+            copy(state, place)
+    assert (state / FILE).read_bytes() == before
+    assert {path.name for path in state.iterdir()} == CLOSED
+
+
 async def test_what_is_put_back_begins_anew_and_no_id_has_two_contents(tmp_path: Path):
     state, file = tmp_path / "state", tmp_path / "copy"
     async with Liar() as liar:
