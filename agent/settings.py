@@ -983,7 +983,7 @@ class _Reader:
         else:
             if not stat.S_ISREG(mode):
                 what, mend = "is no file", "Name the file"
-            elif not os.access(path, os.R_OK):
+            elif not _may_read(path):
                 what = "may not be read by this user"
                 mend = "Give it to the group roomd: chgrp roomd and chmod 640"
         if not what:
