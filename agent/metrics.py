@@ -104,6 +104,7 @@ class Metrics:
         self._shut: dict[str, Counter[str]] = {}  # what was counted at doors that stand no more, by name
         self._certificates: dict[Path, tuple[int, float]] = {}
         self._started_at_s = time.time()
+        self._writing = asyncio.Lock()
 
     def counted(self, steps: Iterable[Step]) -> None:
         """These are on disk; called for every transaction, so it costs next to nothing."""
@@ -129,7 +130,8 @@ class Metrics:
         for place in [each for each in self._facts if each[0] not in measured.rooms]:
             del self._facts[place]
         facts = dict(self._facts)
-        return await asyncio.to_thread(self._written, measured, facts)
+        async with self._writing:  # whoever asks too often must not hold all threads
+            return await asyncio.to_thread(self._written, measured, facts)
 
     def _written(self, measured: Measured, facts: Mapping[tuple[RoomId, FactKind], int]) -> bytes:
         return "".join(family.text for family in self._told(measured, facts)).encode()

@@ -173,15 +173,19 @@ def _calendar(room: Room, seen: Glance) -> Json | None:
 def fact_shown(event: Mapping[str, Any]) -> Mapping[str, Any]:
     """A published fact as it was, but for who a booking marked private is with."""
     data = event.get("data")
-    if not isinstance(data, dict) or not data.get("private"):
+    if not isinstance(data, dict):
         return event
     before = data.get("previous")
-    covered = {**data, **{name: None for name in PRIVATE_FIELDS if name in data}}
+    if not data.get("private") and not (isinstance(before, dict) and before.get("private")):
+        return event
+    covered = _covered(data) if data.get("private") else dict(data)
     if isinstance(before, dict):
-        covered["previous"] = {
-            name: None if name in PRIVATE_FIELDS else value for name, value in before.items()
-        }
+        covered["previous"] = _covered(before)
     return {**event, "data": covered}
+
+
+def _covered(told: Mapping[str, Any]) -> Json:
+    return {name: None if name in PRIVATE_FIELDS else value for name, value in told.items()}
 
 
 # ── the site ──────────────────────────────────────────────────────────────────────────────────────

@@ -552,6 +552,9 @@ async def test_a_booking_marked_private_is_a_booking_and_no_more(house):
                 "join": None,
                 "previous": {"organizer": None},
             }
+            house.tell(key="k1", private=False, organizer=HOST, previous={"private": True, "organizer": HOST})
+            data = (await heard(stream, "fact")).data["data"]
+            assert (data["organizer"], data["previous"]["organizer"]) == (HOST, None)
 
 
 # ── what happens ──────────────────────────────────────────────────────────────────────────────────

@@ -311,9 +311,9 @@ async def test_a_room_that_was_never_heard_is_not_called_free_anywhere(scene):
         assert "Nobody listens at its HTTPS port." in lines  # in short
         assert "WebSocket: nobody listens at its HTTPS port." in lines  # and all of it
         assert any(line.startswith("SSH: ") for line in lines)
+        await who.picture("room-not-heard")
         await who.page.click("summary")
         assert "Free" not in await who.page.locator(".day-words").inner_text()
-        await who.picture("room-not-heard")
 
 
 async def test_a_room_that_is_not_there_says_so(scene):
