@@ -17,7 +17,7 @@ from agent.finds import say
 from agent.record import kept_in_memory
 from agent.rewriting import keep_secret, store_of
 from agent.room_lines import Addition, Change, Keys, Standing, Value, slug, unique
-from agent.settings import place_of_secret
+from agent.settings import CREDENTIALS, place_of_secret
 from agent.terminal import fail
 
 PASSWORD_FILE = "device-password"  # noqa: S105 - the name of one
@@ -205,6 +205,11 @@ class Kept:
     def __init__(self, secrets: Mapping[Path, bytes]) -> None:
         self._secrets = secrets
         self._written: list[Path] = []
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether systemd hands one of them to roomd, which it does when it starts it and not at a reload."""
+        return any(path.parent.name == CREDENTIALS for path in self._secrets)
 
     def __enter__(self) -> None:
         for path, secret in self._secrets.items():

@@ -311,17 +311,18 @@ class _Enrolment:
         if not self._yes(f"Write {what} into {wishes.file}?", default=True):
             say("nothing was written")
             return False
-        with self._accounts.kept(changes, visits):
+        kept = self._accounts.kept(changes, visits)
+        with kept:
             replace_with(wishes.file, before=self._before, after=after)
         say(f"{wishes.file}: {what} written")
         zone = tomllib.loads(after).get("site", {}).get("timezone")
         made = wishes.tables and "site" not in self._there.tables
         if made and zone is not None and zone.rpartition("/")[2] in {"UTC", "GMT"}:
             say(f"the time zone is {zone}, as this machine's: mend it in [site] if the building has another")
-        self._say_what_is_next()
+        self._say_what_is_next(again="restart" if kept.handed_over else "reload")
         return True
 
-    def _say_what_is_next(self) -> None:
+    def _say_what_is_next(self, *, again: str) -> None:
         wishes = self._wishes
         problems = problems_of(wishes.file)
         options = {"site": "--site ID", "mqtt": "--broker mqtts://…"}
@@ -337,7 +338,7 @@ class _Enrolment:
             return
         named = "" if wishes.file == DEFAULT else f" --config {wishes.file}"
         if _daemon_runs(wishes.file):
-            say("roomd is running: `systemctl reload roomd` makes it read the file")
+            say(f"roomd is running: `systemctl {again} roomd` makes it read the file")
         elif Path("/run/systemd/system").is_dir() and not named:
             say("next: `systemctl enable --now roomd`, and `roomd rooms --follow` to see it")
         else:

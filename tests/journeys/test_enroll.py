@@ -375,6 +375,24 @@ async def test_another_account_for_new_devices_leaves_the_known_ones_theirs(tmp_
         assert [each.failed_logins for each in d.site.devices] == [0, 0]
 
 
+async def test_a_new_password_that_systemd_hands_over_needs_a_restart(tmp_path):
+    async with desk(tmp_path) as d:
+        d.file.with_name("credentials").mkdir()
+        code, _, err = await d.enroll(d.hosts[0], *d.login, *FIRST, "--yes")
+        assert code == 0, err
+        line = tmp_path / "line"
+        d.file.write_text(f'{d.text}\n[agent]\nsocket = "{line}"\n')
+        daemon = await asyncio.start_unix_server(lambda _, writer: writer.close(), line)
+        async with daemon:
+            second = d.site.devices[1]
+            second.password = "one big whale"
+            d.password_file.write_text(second.password)
+            code, _, err = await d.enroll(d.hosts[1], *d.login, "--yes")
+        assert code == 0, err
+        assert d.file.with_name("credentials").joinpath("device-password-roomd").exists()
+        assert "`systemctl restart roomd`" in err
+
+
 # ── what can be odd ───────────────────────────────────────────────────────────────────────────────
 
 
