@@ -13,7 +13,7 @@ from agent.certificates import flaws, read, shown_at
 from agent.core.model import RoomId
 from agent.door_checks import examine_own_certificate
 from agent.findings import Finding, Visit
-from agent.line_words import NAME_SERVERS, in_words, mend_of
+from agent.line_words import AUTHORITY, NAME_SERVERS, in_words, mend_of
 from agent.names import is_name, look_up
 from cloud_link import broker
 from cloud_link.broker import PORTS, BrokerError, Connection, Version
@@ -132,6 +132,9 @@ async def _try(visit: Visit) -> None:
 def _refused(visit: Visit, error: BrokerError) -> None:
     url, lost = visit.configuration.broker.url, error.lost
     why, mend = in_words(lost.why.removeprefix("CONNACK: ")), mend_of(lost.why)
+    ca_file = visit.configuration.broker.ca_file
+    if mend == AUTHORITY and ca_file is not None:
+        mend = f"put the authority that issued the broker's certificate into {ca_file}: another is in it"
     if lost.person:
         visit.wrong(url, why, mend or "mend [mqtt] in the configuration, or the file", code=os.EX_CONFIG)
     elif lost.code is not None and judge_ending(lost.code) is Ending.REFUSED:

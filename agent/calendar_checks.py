@@ -475,7 +475,7 @@ async def _examine_grant(visit: Visit, account: WebexAccount, *, works: bool) ->
     try:
         grant, revoked = kept.read(), kept.revoked()
     except GrantUnread as error:
-        visit.advise(what, str(error), "run doctor with sudo, or as the user that roomd runs as")
+        visit.advise(what, str(error), "run doctor with sudo")
         return None
     except GrantDamaged as error:
         if works:

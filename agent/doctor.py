@@ -33,6 +33,7 @@ from agent.machine_checks import (
 from agent.names import Answer
 from agent.settings import Configuration, ConfigurationRefused
 from agent.telemetry import printable
+from agent.terminal import progress_line
 
 PICTURE_WITHIN_S: Final = 10.0
 INDENT: Final = 10  # of what is told, behind its severity
@@ -50,12 +51,12 @@ async def examine(
     progress: Callable[[Part, int, int], None],
     now: Callable[[], datetime],
     thorough: bool = False,
-) -> None:
+) -> bool:
     """Examine these parts, one after the other, telling each finding as soon as it is known.
 
     Nothing is written to a device, a broker or a cloud. `thorough`: log in to devices also where the running
     daemon is logged in, for what only a conversation can tell. A file that cannot be used ends it, as
-    everything else is looked for by what stands in it.
+    everything else is looked for by what stands in it: False. `progress` is told 0 of 0 where a part begins.
     """
     try:
         configuration = settings.read(file)
@@ -71,7 +72,7 @@ async def examine(
                     code=os.EX_CONFIG,
                 )
             )
-        return
+        return False
     picture, absent = await _daemons_word(configuration)
     calendars = await _calendars_word(configuration) if picture is not None else ()
     names: dict[str, Answer] = {}
@@ -89,7 +90,9 @@ async def examine(
                 tell=tell,
                 progress=progress,
             )
+            progress(part, 0, 0)
             await _CHECKS[part](visit)
+    return True
 
 
 async def _daemons_word(configuration: Configuration) -> tuple[Mapping[str, Any] | None, str]:
@@ -198,22 +201,12 @@ async def consult(
 
     All of them are in `found` at the end, and as far as it has come.
     """
-    out, err = _Out(soft_wrap=True, highlight=False), Console(stderr=True, highlight=False)
+    out = _Out(soft_wrap=True, highlight=False)
     shown: list[Part] = []
     whole = asyncio.current_task()
     unheard: list[BrokenPipeError] = []
 
-    def tell(finding: Finding) -> None:
-        found.append(finding)
-        try:
-            show(finding)
-        except BrokenPipeError as error:  # from within a group of tasks it would come out as something else
-            unheard.append(error)
-            if whole is not None:
-                whole.cancel()
-
     def show(finding: Finding) -> None:
-        _wipe(err)
         if as_json:
             out.file.write(f"{json.dumps(finding.told())}\n")  # rich would read addresses as emoji
             out.file.flush()
@@ -225,33 +218,45 @@ async def consult(
             out.print(Text(f"{TITLES[finding.part]}", style="bold"))
         out.print(line_of(finding, out.width if out.is_terminal else None))
 
-    def progress(part: Part, done: int, of: int) -> None:
-        if err.is_terminal and done < of:
-            err.file.write(f"\r\x1b[K{TITLES[part]}: {done} of {of} …")
-            err.file.flush()
-        else:
-            _wipe(err)
+    with progress_line() as under_way:
 
-    try:
-        await examine(file, parts, tell=tell, progress=progress, now=Clock().now, thorough=thorough)
-    except asyncio.CancelledError:
-        if unheard and whole is not None:
-            whole.uncancel()
-            raise unheard[0] from None
-        raise
+        def tell(finding: Finding) -> None:
+            found.append(finding)
+            under_way("")
+            try:
+                show(finding)
+            except BrokenPipeError as error:  # from within tasks it would come out as something else
+                unheard.append(error)
+                if whole is not None:
+                    whole.cancel()
+            else:
+                under_way(f"{TITLES[finding.part]} …")
+
+        def progress(part: Part, done: int, of: int) -> None:
+            under_way(f"{TITLES[part]}: {done} of {of} …" if done < of else f"{TITLES[part]} …")
+
+        try:
+            whole_file = await examine(
+                file, parts, tell=tell, progress=progress, now=Clock().now, thorough=thorough
+            )
+        except asyncio.CancelledError:
+            if unheard and whole is not None:
+                whole.uncancel()
+                raise unheard[0] from None
+            raise
     if not as_json:
-        counted = Counter(finding.verdict for finding in found)
-        out.print(Text(f"\n{counted[Verdict.WRONG]} wrong, {counted[Verdict.ADVICE]} to think about"))
-        if len(found) > ONE_LOOK:
-            width = out.width if out.is_terminal else None
-            for line in _again(found):
-                out.print(Text(f"  {_folded(line, width, 2)}"))
+        _sum_up(out, found, whole=whole_file)
 
 
-def _wipe(err: Console) -> None:
-    if err.is_terminal:
-        err.file.write("\r\x1b[K")
-        err.file.flush()
+def _sum_up(out: Console, found: Sequence[Finding], *, whole: bool) -> None:
+    if not whole:
+        out.print("\nNothing else was looked at: mend the file, and run doctor again.")
+    counted = Counter(finding.verdict for finding in found)
+    out.print(Text(f"\n{counted[Verdict.WRONG]} wrong, {counted[Verdict.ADVICE]} to think about"))
+    if len(found) > ONE_LOOK:
+        width = out.width if out.is_terminal else None
+        for line in _again(found):
+            out.print(Text(f"  {_folded(line, width, 2)}"))
 
 
 def line_of(finding: Finding, width: int | None) -> Text:

@@ -38,7 +38,7 @@ def examine_own_certificate(visit: Visit, whose: str, certificate: Path | None, 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key, password="")
     except PermissionError as error:
-        mend = "run doctor with sudo, or as the user that roomd runs as"
+        mend = "run doctor with sudo"
         visit.advise(what, f"cannot be read by this user: {error.strerror}", mend)
         return
     except (OSError, ValueError) as error:

@@ -246,7 +246,7 @@ async def examine_disk(visit: Visit) -> None:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
-        mend = "run doctor with sudo, or as the user that roomd runs as"
+        mend = "run doctor with sudo"
         visit.advise(what, f"may not be looked at by this user: {error.strerror}", mend)
         _measure(visit, there, directory)
         return
@@ -279,7 +279,7 @@ def _try_to_write(visit: Visit, directory: Path) -> None:
         visit.advise(
             str(directory),
             "may not be written by this user",
-            "see whether the user that roomd runs as may: sudo -u roomd roomd doctor",
+            "run doctor with sudo",
         )
     except OSError as error:
         visit.wrong(
@@ -318,8 +318,8 @@ def _examine_outbox(visit: Visit, directory: Path) -> None:
     except (OSError, sqlite3.Error) as error:
         visit.advise(
             "database",
-            f"cannot be read by this user: {error}",
-            "run doctor with sudo, or as the user that roomd runs as; a damaged one is rescued at the start",
+            f"cannot be read by this user: {error.strerror if isinstance(error, OSError) else error}",
+            "run doctor with sudo; a damaged one is rescued at the start",
         )
         return
     waiting = f"{stats.depth} waiting"

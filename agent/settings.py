@@ -448,7 +448,7 @@ def _parse(file: Path) -> dict[str, Any]:
     except IsADirectoryError:
         refuse("is a directory", "Name the file in it with --config")
     except PermissionError:
-        refuse("may not be read by this user", "Run as the user roomd, or with sudo")
+        refuse("may not be read by this user", "Run it with sudo")
     except UnicodeDecodeError:
         refuse("is not UTF-8 text", "Save it as UTF-8")
     except tomllib.TOMLDecodeError as error:
@@ -985,7 +985,7 @@ class _Reader:
                 what, mend = "is no file", "Name the file"
             elif not _may_read(path):
                 what = "may not be read by this user"
-                mend = "Give it to the group roomd: chgrp roomd and chmod 640"
+                mend = "Give it to the group roomd: chgrp roomd and chmod 640; or run with sudo"
         if not what:
             return path
         problem = Problem(file=self.file, key=key, what=f"{path} {what}", mend=mend)

@@ -523,7 +523,7 @@ async def _examine(
     found: list[Finding] = []
 
     def progress(part: Part, done: int, of: int) -> None:
-        say(f"doctor: {part}, {done} of {of} …")
+        say(f"doctor: {part}, {done} of {of} …" if of else f"doctor: {part} …")
 
     parts = set(Part) if wish.examine else quick
     await examine_installation(wish.file, parts, tell=found.append, progress=progress, now=now)

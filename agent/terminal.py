@@ -19,7 +19,14 @@ T = TypeVar("T")
 
 ConfigOption = Annotated[
     Path,
-    typer.Option("--config", "-c", envvar="ROOMD_CONFIG", help="The configuration file.", metavar="FILE"),
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="ROOMD_CONFIG",
+        help="The configuration file.",
+        metavar="FILE",
+        readable=False,  # who reads it says so better than typer would
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON, one value a line.")]
 

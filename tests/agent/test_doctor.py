@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -330,6 +331,13 @@ async def test_the_brokers_certificate_is_judged(tmp_path):
         finding = one(found, broker.url)
         assert "its authority is not known here" in finding.seen
         assert "ca_file" in (finding.mend or "")
+        other = Authority(tmp_path / "other").ca_file
+        found = await examined(
+            installed(tmp_path, broker_url=broker.url, mqtt_extra=f'ca_file = "{other}"'),
+            Part.BROKER,
+            at=None,
+        )
+        assert str(other) in (one(found, broker.url).mend or "")
 
 
 @pytest.mark.parametrize(
@@ -991,6 +999,22 @@ async def test_what_looks_like_an_emoji_is_told_as_it_is(tmp_path, capsys):
     assert "a:b:c" in capsys.readouterr().out
 
 
+async def test_who_waits_sees_what_is_being_looked_at(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    await consult(installed(tmp_path).config, {Part.DISK}, [], as_json=False)
+    told = capfd.readouterr()
+    assert "Disk …" in told.err
+    assert told.err.endswith("\r\x1b[K")
+    assert "…" not in told.out
+
+
+async def test_a_file_that_cannot_be_used_is_told_to_be_all_that_was_looked_at(tmp_path, capsys):
+    found: list[Finding] = []
+    await consult(tmp_path / "none.toml", tuple(Part), found, as_json=False)
+    assert [each.part for each in found] == [Part.FILE]
+    assert "Nothing else was looked at" in capsys.readouterr().out
+
+
 async def test_the_command_answers_in_json_and_by_its_exit_code(tmp_path):
     installation = installed(tmp_path, broker_url=f"mqtt://127.0.0.1:{free_port()}")
     code, out, err = await installation.ask("doctor", "--json", "--only", "file", "--only", "broker")
@@ -1010,7 +1034,7 @@ async def test_what_the_daemon_reads_and_what_is_seen_from_here_agree(tenant):
     tenant.cloud.rooms["dale@contoso.example"].refusal = (403, "ErrorAccessDenied", "Access is denied.")
     installation = tenant.installation("fjord\ndale")
     async with installation.running():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while not {"active", "degraded"} <= {  # noqa: ASYNC110  another process reads them
                 room["phase"] for room in await rooms_of(installation)
             }:
