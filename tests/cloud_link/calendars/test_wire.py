@@ -462,7 +462,7 @@ async def test_a_wire_that_closes_lets_what_is_under_way_be_answered_and_takes_n
 
 async def test_a_question_may_be_given_up_at_any_moment(service: Serving):
     """The library keeps its connection for busy, if it is given up in the wrong moment."""
-    pace = WirePace(first_rest_s=0.001, attempts=1, answer_within_s=1.0, connections=1)
+    pace = WirePace(first_rest_s=0.001, attempts=1, answer_within_s=20.0, connections=1)
     async with Wire(service.url, context=service.client_context(), pace=pace) as wire:
         await wire.ask("GET", "/first")
         for moments in range(60):
