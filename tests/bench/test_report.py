@@ -1,5 +1,7 @@
 """The report keeps the lines apart: what has no floor and no target is told in a table of its own."""
 
+from pathlib import Path
+
 from tests.bench.cloud import Commanded, Spread
 from tests.bench.report import sizing, tables, targets
 from tests.bench.trial import Outcome
@@ -66,5 +68,6 @@ def test_the_sizing_table_is_markdown_with_a_row_for_each_size():
         delivered_per_s=2345.6,
     )
     table = sizing([outcome], {"processor": "a processor", "kernel": "6.1"}).splitlines()
+    assert table[0] in Path("docs/operations.md").read_text(encoding="utf-8").splitlines()
     assert table[0].count("|") == table[2].count("|") == 9
     assert table[2] == ("| 1,000 | 3.0 s | 151 MB | – | – | 20 % | 12 ms | 2,346 |")
