@@ -497,7 +497,7 @@ class HttpConversation(AtOnce):
             return True
         if self._home is None or not isinstance(address, str):
             return False
-        return address == self._told or is_below(address, self._home.url)
+        return address == self._told or any(is_below(address, url) for url in self._home.urls)
 
     async def _kept(self) -> object:
         """The address as the device shows it; _Refused if it took the registration and shows none."""

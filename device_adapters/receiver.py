@@ -65,6 +65,7 @@ class Receiver:
     def __init__(self) -> None:
         self.callers = Callers()
         self.url = ""  # where the door is, without a slash at its end; "" while there is none
+        self.urls: set[str] = set()  # where it is and was: who was away may have been told a former one
         self._expected: dict[str, _Expected] = {}
 
     @property
@@ -76,6 +77,7 @@ class Receiver:
     def reached_at(self, url: str) -> Iterator[None]:
         """As long as this is entered, devices reach it there: `https://roomd.example.com:8443/feedback`."""
         self.url = url.rstrip("/")
+        self.urls.add(self.url)
         try:
             yield
         finally:

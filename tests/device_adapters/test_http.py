@@ -838,11 +838,14 @@ async def test_another_systems_slot_is_not_overwritten_and_it_is_said_whose_it_i
         assert device.slots == {"1": taken()}
 
 
-@pytest.mark.parametrize("whose", ["ours of before", "given up", "nobody's"])
+@pytest.mark.parametrize("whose", ["ours of before", "ours from elsewhere", "given up", "nobody's"])
 async def test_a_slot_that_is_ours_or_dead_is_taken(tmp_path, whose):
     async with codec() as device, receiving() as receiver:
+        elsewhere = "http://127.0.0.1:9"
+        receiver.urls.add(elsewhere)  # until a changed file moved the door
         before = {
             "ours of before": taken(f"{receiver.url}/anything"),
+            "ours from elsewhere": taken(f"{elsewhere}/anything"),
             "given up": taken(status="Failed"),
             "nobody's": taken(""),
         }

@@ -250,3 +250,4 @@ async def test_it_is_reached_only_while_there_is_a_door_and_at_the_url_it_is_tol
             assert url.startswith("https://roomd.example.com/feedback/")
             assert "//" not in url.removeprefix("https://")
     assert [*seen, receiver.listening] == [False, True, False]
+    assert receiver.urls == {"https://roomd.example.com/feedback"}
