@@ -6,6 +6,7 @@ import asyncio
 import email.utils
 import ipaddress
 import logging
+import os
 import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -399,5 +400,8 @@ def _words(error: BaseException) -> str:
         closed = str(error).startswith(("Server disconnected", "peer closed"))
         return "closed before the answer was whole" if closed else "what came is no HTTP"
     below = _cause(error)
+    number = below.errno if isinstance(below, OSError) and not isinstance(below, ssl.SSLError) else None
+    if number is not None and number > 0:  # asyncio puts an address in brackets into its own words
+        return os.strerror(number)
     text = (below.strerror if isinstance(below, OSError) else None) or str(below) or type(below).__name__
     return text.splitlines()[0][:200]
