@@ -375,7 +375,8 @@ class _Daemon:
             log.error(
                 "pipeline.not_drained",
                 why=trouble.why if trouble else "the disk is slow",
-                mend="make room on the disk; after the next start every device is compared anew",
+                consequence="after the next start every device is compared anew",
+                mend="make room on the disk" if trouble and trouble.full else "see that the disk is sound",
             )
             road.cancel()
             await asyncio.wait((road,))
@@ -520,7 +521,8 @@ class _Daemon:
         if changes.devices_touched:
             self._lines.contexts.forget()
         closed = self._lines_to_close(changes)
-        await asyncio.gather(*(self._fleet.remove(device) for device in closed))
+        heard_on = self._connected() - closed
+        await self._close_lines(closed)
         others = parts & {Part.CALENDARS, Part.WEBEX}
         if others:
             await self._replace_calendars(changes)
@@ -535,6 +537,8 @@ class _Daemon:
             await self._doors.close(part)
         await self._open_doors(*parts)
         self._lines.call_back(new.feedback, self._receiver)
+        if parts & {Part.FEEDBACK, Part.WEBEX}:
+            await self._close_lines(self._fleet.under_way - heard_on)  # dialled when all was as before
         there = self._fleet.devices
         for device in new.devices:
             if device.id not in there:
@@ -561,6 +565,17 @@ class _Daemon:
                 ):
                     closed.add(state.id)
         return frozenset(closed)
+
+    def _connected(self) -> frozenset[DeviceId]:
+        return frozenset(
+            state.id
+            for room in self._pipeline.rooms.values()
+            for state in room.devices.values()
+            if state.phase is DevicePhase.CONNECTED
+        )
+
+    async def _close_lines(self, devices: Iterable[DeviceId]) -> None:
+        await asyncio.gather(*(self._fleet.remove(device) for device in devices))
 
     async def _replace_calendars(self, changes: Changes) -> None:
         """Others take their place, and do not run yet; if Webex stays, devices are heard by it on."""

@@ -92,6 +92,12 @@ class Fleet:
         return {phase: counted[phase] for phase in Phase}
 
     @property
+    def under_way(self) -> frozenset[DeviceId]:
+        """Devices with a conversation, or on the way to one."""
+        resting = (Phase.RESTING, Phase.REFUSED)
+        return frozenset(device for device, link in self._links.items() if link.phase not in resting)
+
+    @property
     def tallies(self) -> Mapping[DeviceId, Tally]:
         """What each device's link came across."""
         return {device: link.tally for device, link in self._links.items()}

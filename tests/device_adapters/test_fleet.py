@@ -12,7 +12,7 @@ from agent.core.model import DeviceId
 from device_adapters.fleet import Fleet
 from device_adapters.lifecycle import Phase
 from device_adapters.websocket import LinePace
-from tests.device_adapters.stage import configured, door, hearing
+from tests.device_adapters.stage import Ear, configured, door, hearing
 from tests.simulator import Site
 
 pytestmark = pytest.mark.slow
@@ -121,6 +121,19 @@ async def test_devices_come_and_go_while_the_fleet_runs(tmp_path):
             await ear.until_heard(PeopleCounted)
             assert [room for room, _ in ear.heard[heard:]] == [second.room] * (len(ear.heard) - heard)
             await fleet.remove(DeviceId("nobody"))
+
+
+async def test_who_is_dialled_or_heard_is_under_way(tmp_path):
+    async with Site(rooms=2) as site:
+        devices = [configured(simulated, tmp_path) for simulated in site.devices]
+        assert not Fleet(devices, Ear().deliver).under_way
+        site.devices[1].hold_open(newcomers=True)
+        async with hearing(*devices) as (fleet, ear):
+            await ear.until_heard(DeviceConnected, device=devices[0].id)
+            await site.until(lambda: bool(site.devices[1].visitors))
+            assert fleet.under_way == {device.id for device in devices}
+            await fleet.remove(devices[1].id)
+            assert fleet.under_way == {devices[0].id}
 
 
 async def test_no_device_at_all_is_a_fleet_as_well():
