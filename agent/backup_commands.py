@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from agent.outbox_commands import readable, size
+from agent.outbox_commands import need_no_damage, readable, size
 from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_whereabouts
 
 app = typer.Typer()
@@ -60,6 +60,7 @@ def backup(
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror or error}", os.EX_CANTCREAT)
     except sqlite3.Error as error:
+        need_no_damage(directory, error)
         fail(
             f"{directory} could not be copied to {file}: {error}. "
             "Run with sudo, and see that the disk has room",

@@ -361,6 +361,7 @@ def _look(where: Whereabouts, query: Callable[[Connection], T]) -> T:
     except sqlite3.Error as error:
         fail(
             f"the database in {where.state_directory} cannot be read: {error}. "
+        need_no_damage(where.state_directory, error)
             "Run with sudo, or as the user roomd",
             os.EX_NOPERM,
         )
@@ -368,6 +369,17 @@ def _look(where: Whereabouts, query: Callable[[Connection], T]) -> T:
 
 def _span(seconds: float) -> str:
     for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
+def need_no_damage(directory: Path, error: sqlite3.Error) -> None:
+    """Out, if it is the database itself that is wrong."""
+    from cloud_link.database import is_damage
+
+    if is_damage(error):
+        fail(
+            f"the database in {directory} is damaged: {error}. `roomd outbox verify` says what to do",
+            os.EX_DATAERR,
+        )
+
+
         if seconds >= length_s:
             return f"{seconds / length_s:.1f} {unit}"
     return f"{seconds:.1f} s"

@@ -1158,3 +1158,8 @@ def open_to_read(directory: Path) -> Iterator[Connection]:
         )
     ) as connection:
         yield connection
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether it says that the file is not as it should be; else that we may not or cannot read it now."""
+    return _primary(error) not in CAN_PASS

@@ -13,10 +13,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent import cli
-from cloud_link.database import Limits, open_database
+from cloud_link.database import FILE, Limits, open_database
 
 COLLEAGUE = 65534  # "nobody" as Debian and others number it
-FILE = """
+CONFIGURATION = """
 [site]
 id = "oslo"
 timezone = "Europe/Oslo"
@@ -70,7 +70,7 @@ async def place() -> AsyncIterator[Path]:
         for secret in ("mqtt-password", "google.json"):
             (place / secret).write_text("three small fish\n")
             (place / secret).chmod(0)
-        (place / "roomd.toml").write_text(FILE.format(place=place))
+        (place / "roomd.toml").write_text(CONFIGURATION.format(place=place))
         async with open_database(place / "state", limits=Limits(ballast_bytes=4096)):
             pass
         (place / "credentials").chmod(0)
@@ -129,3 +129,11 @@ async def test_what_may_not_be_looked_at_is_told(place: Path, command: str, code
     finally:
         (place / "closed").rmdir()
     assert (told.exit_code, words in told.stderr) == (code, True), (told.stderr, told.exception)
+
+
+@pytest.mark.parametrize("command", ["outbox stats", "outbox export -", "backup {place}/desk/copy"])
+async def test_a_damaged_database_is_called_so(place: Path, command: str):
+    (place / "state" / FILE).write_bytes(b"a letter to my aunt" * 1000)
+    told = await asked(place, command, nullcontext)
+    assert told.exit_code == os.EX_DATAERR, told.exception
+    assert "`roomd outbox verify` says what to do" in told.stderr
