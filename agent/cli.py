@@ -189,7 +189,7 @@ def doctor(
     """Examine the whole installation: what is wrong, and what to do. Changes nothing anywhere."""
     import structlog
 
-    from agent.doctor import consult
+    from agent.doctor import NoRoom, consult
     from agent.findings import Part, exit_code
 
     unknown = sorted(set(only or ()) - set(Part))
@@ -202,7 +202,11 @@ def doctor(
     )
     found: list[Finding] = []
     parts = {Part(each) for each in only or Part}
-    wait_for(consult(config, parts, found, as_json=as_json, thorough=thorough))
+    try:
+        wait_for(consult(config, parts, found, as_json=as_json, thorough=thorough))
+    except NoRoom as error:  # a full disk is a reason to run it, and not to be silent
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        fail(f"what was found cannot be written there: {error}", os.EX_IOERR)
     raise typer.Exit(exit_code(found))
 
 

@@ -181,6 +181,10 @@ _COLOURS: Final[Mapping[Verdict, str]] = {
 }
 
 
+class NoRoom(Exception):
+    """What was found cannot be written where it was to go."""
+
+
 class _Out(Console):
     """Standard output; who does not read it any more is told of as anywhere else."""
 
@@ -199,12 +203,12 @@ async def consult(
 ) -> None:
     """Examine, and show each finding as soon as it is there: in words, or as a line of JSON each.
 
-    All of them are in `found` at the end, and as far as it has come.
+    All of them are in `found` at the end, and as far as it has come. NoRoom if it cannot be written.
     """
     out = _Out(soft_wrap=True, highlight=False)
     shown: list[Part] = []
     whole = asyncio.current_task()
-    unheard: list[BrokenPipeError] = []
+    unheard: list[OSError] = []
 
     def show(finding: Finding) -> None:
         if as_json:
@@ -225,7 +229,7 @@ async def consult(
             under_way("")
             try:
                 show(finding)
-            except BrokenPipeError as error:  # from within tasks it would come out as something else
+            except OSError as error:  # from within tasks it would come out as something else
                 unheard.append(error)
                 if whole is not None:
                     whole.cancel()
@@ -235,15 +239,18 @@ async def consult(
         def progress(part: Part, done: int, of: int) -> None:
             under_way(f"{TITLES[part]}: {done} of {of} …" if done < of else f"{TITLES[part]} …")
 
+        whole_file = False
         try:
             whole_file = await examine(
                 file, parts, tell=tell, progress=progress, now=Clock().now, thorough=thorough
             )
         except asyncio.CancelledError:
-            if unheard and whole is not None:
-                whole.uncancel()
-                raise unheard[0] from None
-            raise
+            if not unheard:
+                raise
+        if unheard and whole is not None:
+            whole.uncancel()
+            (error, *_) = unheard
+            raise error if isinstance(error, BrokenPipeError) else NoRoom(error.strerror) from None
     if not as_json:
         _sum_up(out, found, whole=whole_file)
 

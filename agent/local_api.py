@@ -298,7 +298,8 @@ async def ask(path: Path, question: str, **more: object) -> AsyncIterator[dict[s
         ) from None
     except OSError:
         raise DaemonAbsent(
-            f"no roomd answers on {path}: start it with `roomd run`, or name its configuration with --config"
+            f"no roomd answers on {path}: start it (systemctl start roomd, or `roomd run`), or name its "
+            "configuration with --config"
         ) from None
     try:
         writer.write(json.dumps({"ask": question, **more}).encode() + b"\n")

@@ -1008,6 +1008,19 @@ async def test_who_waits_sees_what_is_being_looked_at(tmp_path, capfd, monkeypat
     assert "…" not in told.out
 
 
+@pytest.mark.parametrize("how", [(), ("--json",)])
+async def test_an_answer_that_finds_no_room_is_no_traceback(tmp_path, how):
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        process = await asyncio.create_subprocess_exec(
+            *installed(tmp_path).command("doctor", "--only", "file", *how),
+            stdout=full,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    _, err = await process.communicate()
+    assert process.returncode == os.EX_IOERR
+    assert err.decode() == "what was found cannot be written there: No space left on device\n"
+
+
 async def test_a_file_that_cannot_be_used_is_told_to_be_all_that_was_looked_at(tmp_path, capsys):
     found: list[Finding] = []
     await consult(tmp_path / "none.toml", tuple(Part), found, as_json=False)
