@@ -26,6 +26,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from agent import clock as clocks
 from agent.core.model import DeviceId
@@ -54,7 +55,7 @@ SHORTEST_SECRET: Final = 4
 
 Json = Mapping[str, Any]
 
-# Of the configuration: text under these keys stays as it is; every other text gets a word.
+# Of the configuration: under these keys, our own words stay as they are; every other text gets a word.
 KEPT_KEYS: Final = frozenset({"timezone", "privacy", "transport", "light", "cloud", "writes"})
 KINDS: Final[Mapping[str, Kind]] = {
     "site.id": Kind.SITE,
@@ -333,11 +334,14 @@ def _configuration(tables: Json, disguise: Disguise) -> object:
             }
         if isinstance(value, list):
             return [told(path, each) for each in value]
-        if not isinstance(value, str):
-            return value if isinstance(value, bool | int | float) else str(type(value).__name__)
         last = path.rpartition(".")[2]
-        if last in KEPT_KEYS:
+        if not isinstance(value, str):
+            kept = isinstance(value, bool) or (isinstance(value, int | float) and last in ours)
+            return value if kept else f"({type(value).__name__})"
+        if last == "timezone" and value in available_timezones():
             return value
+        if last in KEPT_KEYS:
+            return sentence(value, disguise)
         if last.endswith("_file"):
             return "(a file)"
         if "://" in value:

@@ -206,9 +206,13 @@ async def test_a_configuration_that_cannot_be_used_is_told_of_without_its_words(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ):
     text = installation.config.read_text()
-    installation.config.write_text(f'{text}\n[kanaritable]\npassword = "kanari-in-the-file"\n')
+    wrong = (
+        '[kanaritable]\npassword = "kanari-in-the-file"\npin = 7331733173\n[holds]\nlight = "Kanarigold"\n'
+    )
+    installation.config.write_text(f"{text}\n{wrong}")
     bundle = await gathered(installation, monkeypatch)
     assert b"is not known" in bundle.files["doctor.jsonl"]
+    assert b"7331733173" not in b"".join(bundle.files.values())
     assert birds(bundle.packed()) | birds(b"".join(bundle.files.values())) == set()
     installation.config.write_text(f"{text}\nthis is no TOML")
     bundle = await gathered(installation, monkeypatch)
