@@ -36,6 +36,7 @@ FORGIVEN_AFTER_S: Final = 10.0  # one of them
 MOST_GUESSERS: Final = 1024  # addresses that are remembered
 FOR_SCRIPTS: Final = ("/api/", "/metrics", "/healthz", "/readyz")
 HOST: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:@]+))(?::[0-9]*)?")  # a name or address, and a port
+OWN_SITE: Final = frozenset({"same-origin", "none"})  # who sent a form, as browsers say it
 PAGES: Final = re.compile(r"/(room/[a-z0-9-]{1,63})?")
 
 SHIELDS: Final[Mapping[str, str]] = {
@@ -217,6 +218,8 @@ class Access:
         if guest.at_socket or self._keys is None:
             return None
         if login:
+            if headers.get("sec-fetch-site", "none") not in OWN_SITE:
+                return _tell(scope, HTTPStatus.FORBIDDEN, *FOREIGN_FORM)
             return await self._log_in(self._keys, guest, scope, receive)
         return self._show_key(self._keys, guest, scope, headers)
 
@@ -311,6 +314,7 @@ WRONG_TOKEN: Final = (
     "this is not the token",
     "send what is in the file that [page] token_file names; after it was changed, reload roomd",
 )
+FOREIGN_FORM: Final = ("another site sent this form", "open the rooms' page, and give the token there")
 TOO_MANY: Final = ("too many wrong tokens came from this address", "wait a minute, and send the right one")
 
 _encode = msgspec.json.Encoder().encode

@@ -42,7 +42,7 @@ from agent.core.model import (
 )
 from agent.listening import Bounds, Pace
 from agent.local_api import Broadcast, Inside, Sight
-from agent.page_access import Guesses, Keys, is_named
+from agent.page_access import WRONG_AT_ONCE, Guesses, Keys, is_named
 from agent.page_door import open_page
 from agent.page_events import FACTS_KEPT, MOST_LISTENERS, Listener
 from agent.page_views import IN_ONE_TURN, rooms_shown
@@ -849,6 +849,17 @@ async def test_the_form_takes_the_token_and_leads_where_one_wanted_to_go(house, 
             answer = await client.post("/login", data={"token": TOKEN, "to": astray})
             assert answer.headers["location"] == "/"
         assert (await client.post("/login", content=b"x" * 100_000)).status_code == HTTPStatus.UNAUTHORIZED
+
+
+async def test_another_sites_form_costs_nobody_here_a_guess(house, guarded):
+    async with opened(house, **guarded) as client:
+        for _ in range(WRONG_AT_ONCE + 1):
+            foreign = {"Sec-Fetch-Site": "cross-site"}
+            answer = await client.post("/login", data={"token": "x"}, headers=foreign)
+            assert answer.status_code == HTTPStatus.FORBIDDEN
+        own = {"Sec-Fetch-Site": "same-origin"}
+        answer = await client.post("/login", data={"token": TOKEN}, headers=own)
+        assert answer.status_code == HTTPStatus.SEE_OTHER
 
 
 async def test_wrong_tokens_are_slowed_down_and_never_logged(house, guarded):
