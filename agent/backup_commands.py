@@ -131,8 +131,14 @@ def restore(
     except FileNotFoundError:
         fail(f"{file} is not there: name a file that `roomd backup` has written", os.EX_NOINPUT)
     except OSError as error:
-        begun = "; the next start of roomd finishes what was begun" if is_begun(directory) else ""
-        fail(f"{error.filename or file}: {error.strerror or error}. Run with sudo{begun}", os.EX_NOPERM)
+        begun = ". The next start of roomd finishes what was begun" if is_begun(directory) else ""
+        if isinstance(error, PermissionError):
+            fail(f"{error.filename or file}: {error.strerror}. Run with sudo{begun}", os.EX_NOPERM)
+        fail(
+            f"{file} could not be put into {directory}: {error.strerror or error}. "
+            f"See that its disk has room, and can be written{begun}",
+            os.EX_IOERR,
+        )
     copied = done.copied
     if as_json:
         replaced = None if done.replaced is None else str(done.replaced)

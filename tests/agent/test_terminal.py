@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent import cli
-from cloud_link.database import FILE, Limits, open_database
+from cloud_link.database import FILE, LOCK, Limits, open_database
 
 COLLEAGUE = 65534  # "nobody" as Debian and others number it
 CONFIGURATION = """
@@ -137,3 +138,21 @@ async def test_a_damaged_database_is_called_so(place: Path, command: str):
     told = await asked(place, command, nullcontext)
     assert told.exit_code == os.EX_DATAERR, told.exception
     assert "`roomd outbox verify` says what to do" in told.stderr
+
+
+async def test_a_restore_for_which_there_is_no_room_changes_nothing(place: Path):
+    assert (await asked(place, "backup {place}/desk/copy", nullcontext)).exit_code == 0
+    before = held(place)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        told = await asked(place, "restore {place}/desk/copy", nullcontext)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (told.exit_code, "disk has room" in told.stderr) == (os.EX_IOERR, True), told.stderr
+    assert held(place) == before
+
+
+def held(place: Path) -> dict[str, bytes]:
+    """What the state directory holds, but for who had it last."""
+    return {path.name: path.read_bytes() for path in (place / "state").iterdir() if path.name != LOCK}
