@@ -14,7 +14,7 @@ from typing import Any, Final, assert_never
 from agent.core.events import CalendarEntry
 from agent.core.model import RoomId
 from agent.door_checks import examine_own_certificate, listens
-from agent.findings import Finding, Visit
+from agent.findings import Finding, Visit, some
 from cloud_link.calendars.accounts import (
     GoogleAccount,
     LinkedRoom,
@@ -62,7 +62,6 @@ NAMES: Final[Mapping[Service, str]] = {
     Service.WEBEX: "Webex",
 }
 TELLING: Final = 3  # entries of a room: fewer may be so by chance
-MOST_NAMED: Final = 12  # rooms in a sentence
 OFF_BY: Final = timedelta(seconds=60)  # clouds give some minutes; what is signed is to be valid at once
 SHOWS_THAT_IT_LIVES: Final = "Bookings.List"  # of a Hybrid Calendar, by a device of the room
 SETTLED: Final = (  # facts: what Exchange does to meetings by default hides them from everybody
@@ -116,7 +115,7 @@ async def examine_calendars(visit: Visit) -> None:
     if without:
         visit.advise(
             "rooms without a calendar",
-            f"no calendar is like {_some(without)}",
+            f"no calendar is like {some(without)}",
             'nothing to do if they have none; else write below the room: calendar = { microsoft = "…" }',
         )
     if accounts.push is not None:
@@ -284,7 +283,7 @@ def _link(
     if hidden and listed:
         visit.advise(
             f"{name}, links",
-            f"not in the list of rooms: {_some(hidden)}",
+            f"not in the list of rooms: {some(hidden)}",
             "nothing to do if they can be read: rooms that are hidden from the address list are not in it, "
             "and new ones come a day or two late",
         )
@@ -345,7 +344,7 @@ def _tell_of_reading(visit: Visit, service: Service, listed: Mapping[RoomId, Lis
             alike[type(each), str(each)].append(room)
             errors[type(each), str(each)] = each
     for key, error in errors.items():
-        what, mend = f"{NAMES[service]}, {_some(alike[key])}", _mend(visit, service, error)
+        what, mend = f"{NAMES[service]}, {some(alike[key])}", _mend(visit, service, error)
         match error:
             case RoomDenied():
                 visit.wrong(what, str(error), mend, code=os.EX_NOPERM)
@@ -404,21 +403,21 @@ def _judge_exchange(
         visit.advise(
             what,
             "no entry of today and tomorrow has a subject: Exchange deletes it (DeleteSubject), and mostly "
-            f"the text with the link as well (DeleteComments): {_some(deleted)}",
+            f"the text with the link as well (DeleteComments): {some(deleted)}",
             _settle(deleted),
         )
     if added:
         visit.advise(
             what,
             "every subject is or begins with the organizer's name, which leaves with the title "
-            f"(AddOrganizerToSubject): {_some(added)}",
+            f"(AddOrganizerToSubject): {some(added)}",
             _settle(added),
         )
     if searched and unlinked:
         visit.advise(
             what,
             "no entry has a link to join by, though texts are searched for one. If there should be some, "
-            f"Exchange deletes the text (DeleteComments): {_some(unlinked)}",
+            f"Exchange deletes the text (DeleteComments): {some(unlinked)}",
             _settle(unlinked),
         )
 
@@ -505,13 +504,13 @@ def _tell_of_hybrid(visit: Visit, phases: Mapping[str, str]) -> None:
         visit.ok(what, f"{seen} {len(rooms[HybridPhase.LIVING])}")
     if failing := rooms[HybridPhase.FAILING]:
         mend = "look at the workspaces in Control Hub, and at the rooms' mailboxes"
-        visit.advise(what, f"does not work in {_some(failing)}", mend)
+        visit.advise(what, f"does not work in {some(failing)}", mend)
     if without := rooms[HybridPhase.NONE]:
         mend = (
             "nothing to do if these rooms are read directly; else give the workspaces a calendar: "
             "Control Hub, Workspaces, Scheduling"
         )
-        visit.advise(what, f"no calendar in Control Hub: {_some(without)}", mend)
+        visit.advise(what, f"no calendar in Control Hub: {some(without)}", mend)
 
 
 def _tell_of_grant(visit: Visit, grant: Grant) -> None:
@@ -615,10 +614,3 @@ def _off(there: datetime, asked_at: datetime, answered_at: datetime) -> timedelt
     """How far our clock is off at least: the answer's second was somewhere between asking and hearing."""
     early, late = asked_at - there - timedelta(seconds=1), there - answered_at
     return max(timedelta(), early, late)
-
-
-def _some(names: Iterable[str]) -> str:
-    """Some names, and how many more there are."""
-    listed = sorted(names)
-    more = len(listed) - MOST_NAMED
-    return ", ".join(listed[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -15,7 +15,7 @@ from typing import Any, Final
 from agent.certificates import Shown, flaws, read, shown_at
 from agent.core.model import Credential, Device, Transport
 from agent.door_checks import examine_own_certificate, listens
-from agent.findings import Visit
+from agent.findings import Visit, some
 from agent.line_words import AUTHORITY, NAME_SERVERS, in_words, of_names
 from agent.names import is_name, look_up
 from agent.record import lines
@@ -36,7 +36,6 @@ REFUSALS_THAT_STOP: Final = 2  # of devices; of a password that none has taken, 
 CLOCK_OFF: Final = timedelta(seconds=60)
 SESSIONS_LEFT: Final = 3  # fewer, and one that broke keeps roomd out
 FIRST_ROOMOS: Final = 10
-MOST_NAMED: Final = 12  # devices in a sentence
 MENDS: Final = tuple(
     kind.mend for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DeviceError)
 )
@@ -95,7 +94,7 @@ class _Seen:
             if len(names) > 1:
                 visit.wrong(
                     f"serial number {serial}",
-                    f"{_some(names)} are the same device: what it says is told of several rooms",
+                    f"{some(names)} are the same device: what it says is told of several rooms",
                     "give each its own host in the configuration",
                     code=os.EX_CONFIG,
                 )
@@ -104,13 +103,13 @@ class _Seen:
         for user, names in sorted(self.admins.items()):
             visit.advise(
                 f"account {user}",
-                f"has the role Admin on {_some(names)}, which roomd does not need there",
+                f"has the role Admin on {some(names)}, which roomd does not need there",
                 "give it User and Integrator instead: whoever learns its password then cannot change devices",
             )
         if self.dark:
             visit.advise(
                 "lights at the door",
-                f"stay as they are on {_some(self.dark)}: only Admin may switch them",
+                f"stay as they are on {some(self.dark)}: only Admin may switch them",
                 "give the account the role Admin if lights are to show holds; nothing to do otherwise",
             )
 
@@ -121,7 +120,7 @@ def _tell_of_firmware(visit: Visit, version: str, names: Sequence[str]) -> None:
     if not lacking:
         return
     loses = "; ".join(f"{what} (since {since.major}.{since.minor})" for what, since in lacking)
-    seen = f"on {_some(names)}: {loses}"
+    seen = f"on {some(names)}: {loses}"
     if SINCE_11_23.covers(firmware):
         visit.ok(version, seen)
         return
@@ -134,12 +133,6 @@ def _version(text: str) -> str:
     """As people name it, without the build."""
     major, minor, patch = read_firmware(text)
     return f"{'CE' if major < FIRST_ROOMOS else 'RoomOS'} {major}.{minor}.{patch}"
-
-
-def _some(names: Sequence[str]) -> str:
-    names = sorted(names)
-    shown = ", ".join(names[:MOST_NAMED])
-    return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"
 
 
 # ── beside a running daemon ───────────────────────────────────────────────────────────────────────
@@ -209,7 +202,7 @@ async def _dial_all(visit: Visit, devices: Sequence[Device], heard: _Seen) -> No
     by_cloud = [str(device.id) for device in devices if device.transports == (Transport.CLOUD,)]
     if by_cloud:
         seen = "heard through Webex only, which only the running daemon asks"
-        visit.advise(_some(by_cloud), seen, "start roomd, and look again")
+        visit.advise(some(by_cloud), seen, "start roomd, and look again")
     devices = [device for device in devices if device.transports != (Transport.CLOUD,)]
     hosts = [device.host for device in devices if is_name(device.host)]
     await look_up(hosts, visit.names, so_far=visit.so_far)
@@ -218,7 +211,7 @@ async def _dial_all(visit: Visit, devices: Sequence[Device], heard: _Seen) -> No
     ]
     if nameless:
         seen = "not dialled: no address is known for the names of their hosts"
-        visit.wrong(_some([_name(each) for each in nameless]), seen, NAME_SERVERS)
+        visit.wrong(some([_name(each) for each in nameless]), seen, NAME_SERVERS)
     devices = [device for device in devices if device not in nameless]
     if not devices:
         return
@@ -275,7 +268,7 @@ class _Round:
         for credential, account in self._accounts.items():
             if account.untried and self._heard is not None:
                 seen = f"not tried: {credential.password_file} is theirs as well, and was refused"
-                self._visit.advise(_some(account.untried), seen, MEND_ONCE)
+                self._visit.advise(some(account.untried), seen, MEND_ONCE)
         return self._found
 
     async def _one(self, device: Device) -> None:

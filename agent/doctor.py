@@ -21,7 +21,7 @@ from agent.calendar_checks import examine_calendars
 from agent.clock import Clock
 from agent.device_checks import examine_devices
 from agent.door_checks import examine_own_certificate, listens
-from agent.findings import TITLES, Finding, Part, Verdict, Visit
+from agent.findings import TITLES, Finding, Part, Verdict, Visit, some
 from agent.local_api import DaemonAbsent, ask
 from agent.machine_checks import (
     examine_clock,
@@ -39,7 +39,6 @@ PICTURE_WITHIN_S: Final = 10.0
 INDENT: Final = 10  # of what is told, behind its severity
 NARROWEST: Final = 20
 ONE_LOOK: Final = 24  # findings that are seen at once
-MOST_NAMED: Final = 12  # in a line of what is wrong once more
 PICTURE_HAS: Final = {"version", "site", "agent", "rooms", "outbox", "broker"}
 
 
@@ -143,7 +142,7 @@ async def _examine_daemon(visit: Visit) -> None:
     running |= {str(each["device"]) for room in picture["rooms"] for each in room["availability"]["devices"]}
     if configured != running:
         news = {"it does not know": configured - running, "the file has no more": running - configured}
-        said = "; ".join(f"{word} {_some(sorted(names))}" for word, names in news.items() if names)
+        said = "; ".join(f"{word} {some(names)}" for word, names in news.items() if names)
         visit.advise(
             "roomd",
             f"the file was changed since roomd read it: {said}",
@@ -165,11 +164,6 @@ async def _examine_daemon(visit: Visit) -> None:
         else:
             mend = "see page.not_opened in the log of roomd, mend what it says, and reload roomd"
             visit.advise("page", f"nobody listens on {place}", mend)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 # ── in a terminal, and for machines ───────────────────────────────────────────────────────────────
@@ -283,7 +277,7 @@ def _again(found: Sequence[Finding]) -> Iterator[str]:
         if finding.verdict is Verdict.WRONG:
             alike.setdefault((finding.part, finding.seen), []).append(finding.what)
     for (part, seen), names in alike.items():
-        yield f"{TITLES[part]}: {_some(names)}: {seen}"
+        yield f"{TITLES[part]}: {some(names)}: {seen}"
 
 
 def _folded(text: str, width: int | None, indent: int) -> str:

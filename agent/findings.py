@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from agent.names import Answer
 from agent.settings import Configuration
+
+MOST_NAMED: Final = 12
 
 
 class Part(StrEnum):
@@ -68,6 +70,13 @@ class Finding:
             "seen": self.seen,
             "mend": self.mend,
         }
+
+
+def some(names: Iterable[str]) -> str:
+    """Some names, in a sentence, and how many more there are."""
+    listed = sorted(names)
+    more = len(listed) - MOST_NAMED
+    return ", ".join(listed[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

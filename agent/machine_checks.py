@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from agent import clock as clocks
 from agent.calendar_checks import clock_of_clouds
-from agent.findings import Visit
+from agent.findings import Visit, some
 from agent.names import NAMES_WITHIN_S, is_name, is_silence, look_up
 from agent.settings import Configuration
 from cloud_link import outbox
@@ -35,7 +35,6 @@ MEGABYTE: Final = 1024 * 1024
 SERVICE_USER: Final = "roomd"
 SERVICE_FILES: Final = Path("/etc")
 SLOW_NAME_S: Final = 2.0
-MOST_NAMED: Final = 12
 
 
 # ── the file ──────────────────────────────────────────────────────────────────────────────────────
@@ -363,7 +362,7 @@ async def examine_names(visit: Visit) -> None:
     if silent and len(silent) == len(whose):
         visit.wrong(
             "name servers",
-            f"no name server answers: {_some(silent)} cannot be looked up",
+            f"no name server answers: {some(silent)} cannot be looked up",
             "check this machine's network and its name servers (/etc/resolv.conf)",
         )
         return
@@ -393,7 +392,7 @@ async def examine_names(visit: Visit) -> None:
     for addresses, hosts in shared.items():
         if len(hosts) > 1:
             mend = "give each device a name of its own, or take one of the rooms out of the configuration"
-            visit.advise(_some(hosts), f"are one address: {_listed(addresses)}", mend)
+            visit.advise(some(hosts), f"are one address: {_listed(addresses)}", mend)
     if good:
         seen = f"{good} of {len(whose)} names have an address"
         if took > SLOW_NAME_S:
@@ -432,11 +431,6 @@ def _urls(account: object) -> Iterator[str]:
 def _named(host: str | None, whose: str, *, device: bool = False) -> Iterator[_Name]:
     if host and is_name(host):
         yield _Name(host, whose, device)
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MOST_NAMED])
-    return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"
 
 
 def _listed(addresses: frozenset[str]) -> str:
