@@ -14,6 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
 
 from agent.core.agenda import agenda
 from agent.core.facts import FactKind, Step
@@ -134,12 +143,10 @@ class Metrics:
             return await asyncio.to_thread(self._written, measured, facts)
 
     def _written(self, measured: Measured, facts: Mapping[tuple[RoomId, FactKind], int]) -> bytes:
-        return "".join(family.text for family in self._told(measured, facts)).encode()
+        return generate_latest(_Collected(self._told(measured, facts)))
 
-    def _told(self, measured: Measured, facts: Mapping[tuple[RoomId, FactKind], int]) -> Iterator[Family]:
-        build = Family.gauge("roomd_build_info", "The running roomd.")
-        build.add(1, **self._info)
-        yield build
+    def _told(self, measured: Measured, facts: Mapping[tuple[RoomId, FactKind], int]) -> Iterator[Metric]:
+        yield InfoMetricFamily("roomd_build", "The running roomd.", self._info)
         yield from self._process()
         yield from _house(measured)
         yield from _outbox(measured.stats, measured.line)
@@ -153,9 +160,11 @@ class Metrics:
             "Moves that the tables do not know: counted, never followed.",
             measured.events_ignored,
         )
-        told = Family.counter("roomd_facts_recorded", "Facts that are on disk for the cloud.")
+        told = CounterMetricFamily(
+            "roomd_facts_recorded", "Facts that are on disk for the cloud.", labels=("room", "type")
+        )
         for (room, kind), count in facts.items():
-            told.add(count, room=room, type=kind)
+            told.add_metric((room, kind.value), count)
         yield told
         yield from _devices(measured)
         yield from _rooms(measured)
@@ -165,8 +174,8 @@ class Metrics:
         if measured.certificates:
             yield self._expiries(measured.certificates)
 
-    def _process(self) -> Iterator[Family]:
-        """As every exporter does."""
+    def _process(self) -> Iterator[Metric]:
+        """As every exporter does; prometheus_client's own wants a /proc that our unit does not let us see."""
         yield _gauge(
             "process_start_time_seconds",
             "When the process was started, as seconds since 1970.",
@@ -183,44 +192,51 @@ class Metrics:
             "process_max_fds", "As many as may be open.", resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         )
 
-    def _commands(self, heard: Heard) -> Iterator[Family]:
-        came = Family.counter("roomd_commands", "Commands that came over the broker.")
+    def _commands(self, heard: Heard) -> Iterator[Metric]:
+        came = CounterMetricFamily(
+            "roomd_commands", "Commands that came over the broker.", labels=("outcome",)
+        )
         for outcome, count in (
             ("kept", heard.kept),
             ("repeated", heard.repeated),
             ("refused", heard.refused),
         ):
-            came.add(count, outcome=outcome)
+            came.add_metric((outcome,), count)
         yield came
         yield _gauge(
             "roomd_commands_deaf",
             "1 while the broker refuses the subscription to commands.",
             heard.deaf_why is not None,
         )
-        given = Family.counter("roomd_answers", "Answers to commands.")
+        given = CounterMetricFamily("roomd_answers", "Answers to commands.", labels=("status",))
         for status in AnswerStatus:
-            given.add(self._answers[status], status=status)
+            given.add_metric((status.value,), self._answers[status])
         yield given
 
-    def _callers(self) -> Family:
-        called = Family.counter("roomd_callers", "Who called at a door of ours, and what became of it.")
+    def _callers(self) -> Metric:
+        called = CounterMetricFamily(
+            "roomd_callers",
+            "Who called at a door of ours, and what became of it.",
+            labels=("door", "outcome"),
+        )
         for door, sources in tuple(self._doors.items()):
             counts = Counter(self._shut[door])
             for each in sources:
                 for outcome, count in each().items():
                     counts[outcome] += count  # also those of nobody: the series is there from the start
             for outcome, count in counts.items():
-                called.add(count, door=door, outcome=outcome)
+                called.add_metric((door, outcome), count)
         return called
 
-    def _expiries(self, files: Mapping[str, Path]) -> Family:
-        expires = Family.gauge(
+    def _expiries(self, files: Mapping[str, Path]) -> Metric:
+        expires = GaugeMetricFamily(
             "roomd_certificate_expiry_timestamp_seconds",
             "When a certificate of ours is valid no more, as seconds since 1970.",
+            labels=("use",),
         )
         for use, file in files.items():
             if (at := self._expiry(file)) is not None:
-                expires.add(at, use=use)
+                expires.add_metric((use,), at)
         return expires
 
     def _expiry(self, file: Path) -> float | None:
@@ -236,78 +252,34 @@ class Metrics:
         return known[1]
 
 
-# ── in Prometheus's text format ───────────────────────────────────────────────────────────────────
+class _Collected(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
 
 
-class Family:
-    """Samples of one name, as lines: with a thousand rooms they are tens of thousands at every scrape."""
-
-    __slots__ = ("_lines", "_name")
-
-    def __init__(self, name: str, means: str, kind: str) -> None:
-        """`kind` is a type that Prometheus knows."""
-        self._name = name
-        self._lines = [f"# HELP {name} {means}\n# TYPE {name} {kind}\n"]
-
-    @classmethod
-    def gauge(cls, name: str, means: str) -> Family:
-        """What goes up and down."""
-        return cls(name, means, "gauge")
-
-    @classmethod
-    def counter(cls, name: str, means: str) -> Family:
-        """What only grows; its samples' names end with `_total`."""
-        return cls(f"{name}_total", means, "counter")
-
-    def add(self, value: float, labels: str = "", /, *, part: str = "", **more: str) -> None:
-        """A sample; `labels` as `labelled` writes them, `part` is the suffix of a histogram's."""
-        if more:
-            labels = f"{labels},{labelled(**more)}" if labels else labelled(**more)
-        named = f"{{{labels}}}" if labels else ""
-        self._lines.append(f"{self._name}{part}{named} {+value!r}\n")  # + makes a truth a number
-
-    @property
-    def text(self) -> str:
-        """All of it."""
-        return "".join(self._lines)
+def _gauge(name: str, means: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, means, value=value)
 
 
-def labelled(**labels: str) -> str:
-    """Labels as they stand before a value."""
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+def _counter(name: str, means: str, value: float) -> Metric:
+    return CounterMetricFamily(name, means, value=value)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-def _gauge(name: str, means: str, value: float) -> Family:
-    family = Family.gauge(name, means)
-    family.add(value)
-    return family
-
-
-def _counter(name: str, means: str, value: float) -> Family:
-    family = Family.counter(name, means)
-    family.add(value)
-    return family
-
-
-def _histogram(name: str, means: str, durations: Durations) -> Family:
-    family = Family(name, means, "histogram")
-    so_far = 0
+def _histogram(name: str, means: str, durations: Durations) -> Metric:
+    so_far, buckets = 0, []
     for bound, count in zip((*map(str, durations.up_to_s), "+Inf"), durations.counts, strict=True):
         so_far += count
-        family.add(so_far, part="_bucket", le=bound)
-    family.add(so_far, part="_count")
-    family.add(durations.sum_s, part="_sum")
-    return family
+        buckets.append((bound, float(so_far)))
+    return HistogramMetricFamily(name, means, buckets=buckets, sum_value=durations.sum_s)
 
 
 # ── the house ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _house(measured: Measured) -> Iterator[Family]:
+def _house(measured: Measured) -> Iterator[Metric]:
     yield _gauge(
         "roomd_clock_synced", "1 while a time service keeps the machine's clock.", measured.clock_synced
     )
@@ -337,7 +309,7 @@ def _house(measured: Measured) -> Iterator[Family]:
 # ── the cloud ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _outbox(stats: outbox.Stats, line: forwarder.Vitals) -> Iterator[Family]:
+def _outbox(stats: outbox.Stats, line: forwarder.Vitals) -> Iterator[Metric]:
     yield _gauge("roomd_outbox_envelopes", "Envelopes that are not acknowledged yet.", stats.depth)
     yield _gauge("roomd_outbox_bytes", "Topics and payloads of those.", stats.bytes)
     yield _gauge(
@@ -377,68 +349,82 @@ def _outbox(stats: outbox.Stats, line: forwarder.Vitals) -> Iterator[Family]:
     )
     yield _counter("roomd_outbox_dropped", "Envelopes that were dropped for want of room.", line.dropped)
     yield _counter("roomd_outbox_gaps", "Records of gaps told to the cloud.", line.gaps)
-    refused = Family.counter(
+    refused = CounterMetricFamily(
         "roomd_outbox_refused",
         "Envelopes that the broker did not take, by what was done: again, pause, undeliverable.",
+        labels=("verdict",),
     )
     for verdict in ENVELOPES_REFUSED:
-        refused.add(line.refusals.get(verdict, 0), verdict=verdict.value)
+        refused.add_metric((verdict.value,), line.refusals.get(verdict, 0))
     yield refused
     yield _histogram(
         "roomd_outbox_delivery_seconds", "From recorded on disk to acknowledged by the broker.", line.took
     )
 
 
-def _broker(line: forwarder.Vitals) -> Iterator[Family]:
+def _broker(line: forwarder.Vitals) -> Iterator[Metric]:
     yield _gauge("roomd_broker_connected", "1 while events can be sent.", line.connected)
     yield _counter("roomd_broker_connects", "Connections that the broker took.", line.connects)
-    ended = Family.counter(
-        "roomd_broker_endings", "Connections, and attempts at one, that ended without us wanting it."
+    ended = CounterMetricFamily(
+        "roomd_broker_endings",
+        "Connections, and attempts at one, that ended without us wanting it.",
+        labels=("ending",),
     )
     for ending in Ending:
-        ended.add(line.endings.get(ending, 0), ending=ending.value)
+        ended.add_metric((ending.value,), line.endings.get(ending, 0))
     yield ended
 
 
 # ── devices and rooms ─────────────────────────────────────────────────────────────────────────────
 
 
-def _placed(rooms: Mapping[RoomId, Room]) -> Iterator[tuple[str, DeviceState]]:
-    """Each device with its labels."""
+def _placed(rooms: Mapping[RoomId, Room]) -> Iterator[tuple[tuple[str, str], DeviceState]]:
     for room in rooms.values():
         for device in room.devices.values():
-            yield labelled(device=device.id, room=room.id), device
+            yield (device.id, room.id), device
 
 
-def _devices(measured: Measured) -> Iterator[Family]:
-    phases = Family.gauge("roomd_device_phase", "1 for the phase that the device is in.")
-    lines = Family.gauge("roomd_device_line", "1 for the line over which the device is heard.")
-    shortcomings = Family.gauge(
-        "roomd_device_shortcomings", "What is misconfigured on the device, or missing."
+def _devices(measured: Measured) -> Iterator[Metric]:
+    labels = ("device", "room")
+    phases = GaugeMetricFamily(
+        "roomd_device_phase", "1 for the phase that the device is in.", labels=(*labels, "phase")
     )
-    of_each = {name: Family.counter(f"roomd_device_{name}", means) for name, means in OF_EACH_DEVICE.items()}
+    lines = GaugeMetricFamily(
+        "roomd_device_line", "1 for the line over which the device is heard.", labels=(*labels, "transport")
+    )
+    shortcomings = GaugeMetricFamily(
+        "roomd_device_shortcomings", "What is misconfigured on the device, or missing.", labels=labels
+    )
+    of_each = {
+        name: CounterMetricFamily(f"roomd_device_{name}", means, labels=labels)
+        for name, means in OF_EACH_DEVICE.items()
+    }
     for where, device in _placed(measured.rooms):
         for phase in DevicePhase:
-            phases.add(device.phase is phase, where, phase=phase)
+            phases.add_metric((*where, phase.value), device.phase is phase)
         if device.phase is DevicePhase.CONNECTED and device.transport in TRANSPORTS:
-            lines.add(1, where, transport=device.transport)
-        shortcomings.add(len(device.shortcomings), where)
+            lines.add_metric((*where, device.transport), 1)
+        shortcomings.add_metric(where, len(device.shortcomings))
         if (tally := measured.devices.get(device.id)) is not None:
             for name, family in of_each.items():
-                family.add(getattr(tally, name), where)
+                family.add_metric(where, getattr(tally, name))
     yield from (phases, lines, shortcomings, *of_each.values())
-    odd = Family.counter(
-        "roomd_device_oddities", "What devices said that was not understood or not asked for, all together."
+    odd = CounterMetricFamily(
+        "roomd_device_oddities",
+        "What devices said that was not understood or not asked for, all together.",
+        labels=("kind",),
     )
     for kind in ODDITIES:
-        odd.add(sum(getattr(tally, kind) for tally in measured.devices.values()), kind=kind)
+        odd.add_metric((kind,), sum(getattr(tally, kind) for tally in measured.devices.values()))
     yield odd
 
 
-def _rooms(measured: Measured) -> Iterator[Family]:
-    reach = Family.gauge("roomd_room_reach", "1 for how well the room is heard.")
+def _rooms(measured: Measured) -> Iterator[Metric]:
+    reach = GaugeMetricFamily(
+        "roomd_room_reach", "1 for how well the room is heard.", labels=("room", "state")
+    )
     of_each = {
-        name: Family.gauge(f"roomd_room_{name}", means)
+        name: GaugeMetricFamily(f"roomd_room_{name}", means, labels=("room",))
         for name, means in (
             ("people", "People in the room; missing while that is not known."),
             ("in_use", "1 while the room is in use; missing while that is not known."),
@@ -448,9 +434,9 @@ def _rooms(measured: Measured) -> Iterator[Family]:
         )
     }
     for name, room in measured.rooms.items():
-        where, reached = labelled(room=name), room_reach(room)
+        reached = room_reach(room)
         for state in RoomReach:
-            reach.add(reached is state, where, state=state)
+            reach.add_metric((name, state.value), reached is state)
         in_use = room.occupancy.in_use if room.occupancy.in_use is not None else room.occupancy.presence
         values: dict[str, float | None] = {
             "people": room.occupancy.people,
@@ -463,17 +449,21 @@ def _rooms(measured: Measured) -> Iterator[Family]:
         }
         for what, value in values.items():
             if value is not None:
-                of_each[what].add(value, where)
+                of_each[what].add_metric((name,), value)
     yield from (reach, *of_each.values())
 
 
 # ── calendars ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _calendars(measured: Measured) -> Iterator[Family]:
-    phases = Family.gauge("roomd_calendar_phase", "1 for the phase that the service's calendars are in.")
+def _calendars(measured: Measured) -> Iterator[Metric]:
+    phases = GaugeMetricFamily(
+        "roomd_calendar_phase",
+        "1 for the phase that the service's calendars are in.",
+        labels=("service", "phase"),
+    )
     gauges = {
-        name: Family.gauge(f"roomd_calendar_{name}", means)
+        name: GaugeMetricFamily(f"roomd_calendar_{name}", means, labels=("service",))
         for name, means in (
             ("rooms", "Rooms that are linked to a calendar of the service."),
             ("rooms_readable", "Those whose calendar can be read."),
@@ -486,7 +476,7 @@ def _calendars(measured: Measured) -> Iterator[Family]:
         )
     }
     counters = {
-        name: Family.counter(f"roomd_calendar_{name}", means)
+        name: CounterMetricFamily(f"roomd_calendar_{name}", means, labels=("service",))
         for name, means in (
             ("listings", "Readings of a room's day; of all but Webex."),
             ("listing_failures", "Readings that came to nothing."),
@@ -494,19 +484,21 @@ def _calendars(measured: Measured) -> Iterator[Family]:
         )
     }
     for view in measured.calendars:
-        service = labelled(service=view.service.value)
+        service = (view.service.value,)
         for phase in CalendarPhase:
-            phases.add(view.phase is phase, service, phase=phase.value)
+            phases.add_metric((*service, phase.value), view.phase is phase)
         linked = [room for room in view.rooms if room.address is not None]
         listed = [room.listed_at for room in linked if room.listed_at is not None]
-        gauges["rooms"].add(len(linked), service)
-        gauges["rooms_readable"].add(sum(room.phase is CalendarPhase.ACTIVE for room in linked), service)
-        gauges["rooms_pushed"].add(sum(room.pushed for room in linked), service)
-        gauges["pushes_failing"].add(view.pushes is not None, service)
+        gauges["rooms"].add_metric(service, len(linked))
+        gauges["rooms_readable"].add_metric(
+            service, sum(room.phase is CalendarPhase.ACTIVE for room in linked)
+        )
+        gauges["rooms_pushed"].add_metric(service, sum(room.pushed for room in linked))
+        gauges["pushes_failing"].add_metric(service, view.pushes is not None)
         if listed:
             age_s = (measured.at - min(listed)).total_seconds()
-            gauges["oldest_listing_age_seconds"].add(max(0.0, age_s), service)
-        counters["listings"].add(view.counts.listed, service)
-        counters["listing_failures"].add(view.counts.failed, service)
-        counters["pushes"].add(view.counts.hinted, service)
+            gauges["oldest_listing_age_seconds"].add_metric(service, max(0.0, age_s))
+        counters["listings"].add_metric(service, view.counts.listed)
+        counters["listing_failures"].add_metric(service, view.counts.failed)
+        counters["pushes"].add_metric(service, view.counts.hinted)
     yield from (phases, *gauges.values(), *counters.values())

@@ -104,7 +104,7 @@ PROPERTIES: Final = (  # of the service; none holds anybody's words
 )
 PACKAGES: Final = _words(
     """roomd pydantic pydantic-settings typer rich structlog msgspec websockets asyncssh httpx paho-mqtt
-    uvloop xmltodict joserfc starlette uvicorn tomlkit"""
+    uvloop xmltodict joserfc starlette uvicorn prometheus-client tomlkit"""
 )
 
 

@@ -30,7 +30,7 @@ from agent.core.model import (
     RoomId,
     Trust,
 )
-from agent.metrics import Family, Measured, Metrics, labelled
+from agent.metrics import Measured, Metrics
 from cloud_link import outbox
 from cloud_link.calendars.integration import Service
 from cloud_link.calendars.matching import Ground
@@ -283,18 +283,6 @@ async def test_what_is_counted_and_measured_is_told(tmp_path):
 async def test_prometheus_own_tool_likes_it(tmp_path):
     told = await everything(tmp_path)
     promtool(["check", "metrics"], tmp_path, stdin=told.text)
-
-
-def test_whatever_a_label_holds_is_read_as_it_was():
-    odd = 'a"b\\c\nd\\n{e}, f'
-    family = Family.gauge("roomd_odd", "Odd.")
-    family.add(True, labelled(device=odd), phase="")
-    family.add(1e-05)
-    (read,) = text_string_to_metric_families(family.text)
-    assert [(sample.labels, sample.value) for sample in read.samples] == [
-        ({"device": odd, "phase": ""}, 1),
-        ({}, 1e-05),
-    ]
 
 
 async def test_nothing_private_is_a_label_or_a_value(tmp_path):
