@@ -14,7 +14,16 @@ import pytest
 
 from cloud_link import inbox, outbox
 from cloud_link.copies import NoBackup, Origin, WouldLose, back_up, look, restore
-from cloud_link.database import BALLAST, FILE, LOCK, AlreadyRunning, SchemaTooNew, open_database, open_to_read
+from cloud_link.database import (
+    BALLAST,
+    FILE,
+    LOCK,
+    RESTORE,
+    AlreadyRunning,
+    SchemaTooNew,
+    open_database,
+    open_to_read,
+)
 from tests.brokers import Liar
 from tests.cloud_link.stand import BASE, SMALL, append, forwarding, seal
 
@@ -200,6 +209,21 @@ async def test_a_restore_that_is_killed_at_any_step_is_as_if_not_begun_or_is_fin
         assert {path.name for path in step.iterdir() if ".replaced-" not in path.name} == CLOSED
     assert found == sorted(found)  # once begun, it comes to its end
     assert set(found) == {"as it was", "restored"}
+
+
+async def test_a_restore_that_was_cut_short_is_finished_before_the_next(tmp_path: Path):
+    state, file = tmp_path / "state", tmp_path / "copy"
+    async with open_database(state, limits=SMALL) as database:
+        await append(database, [seal(FJORD)])
+        await asyncio.to_thread(copy, state, file)
+        await append(database, [seal(FJORD), seal(LAKE)])
+    (state / RESTORE).write_bytes(file.read_bytes())
+    put(file, state)  # what it replaces is that copy, in which nothing is that would be lost
+    kept = []
+    for path in state.glob("*.replaced-*"):
+        with closing(sqlite3.connect(path)) as tx:
+            kept += tx.execute("SELECT count(*) FROM outbox").fetchone()
+    assert sorted(kept) == [1, 3]
 
 
 async def test_a_copy_of_a_newer_schema_a_torn_one_and_anything_else_are_refused(tmp_path: Path):
