@@ -106,13 +106,13 @@ def run(
     try:
         uvloop.run(daemon.run(configuration))
     except daemon.CannotStart as error:
-        code = os.EX_TEMPFAIL if error.transient else os.EX_CANTCREAT
         if form is LogForm.WORDS:
-            fail(str(error), code)
+            fail(str(error), error.code)
         log = structlog.get_logger()
-        mend = "do as it says; systemd starts roomd again by itself"
-        log.error("roomd.not_started", why=str(error), mend=mend)
-        raise typer.Exit(code) from None
+        by_a_person = error.code == os.EX_DATAERR  # as the unit has it: RestartPreventExitStatus=
+        again = "then: systemctl start roomd" if by_a_person else "systemd starts roomd again by itself"
+        log.error("roomd.not_started", why=str(error), mend=f"do as it says; {again}")
+        raise typer.Exit(error.code) from None
 
 
 def _read_to_run(file: Path) -> Configuration:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
 import signal
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -89,11 +90,11 @@ ROOM_WAS_TAKEN_OUT = "the room was taken out of the configuration while this was
 
 
 class CannotStart(Exception):
-    """The daemon cannot start; `transient` if the same may go well a little later."""
+    """The daemon cannot start; `code` is what it ends with (sysexits(3))."""
 
-    def __init__(self, why: str, *, transient: bool) -> None:
+    def __init__(self, why: str, *, code: int) -> None:
         super().__init__(why)
-        self.transient = transient
+        self.code = code
 
 
 async def run(configuration: Configuration) -> None:
@@ -114,12 +115,14 @@ async def run(configuration: Configuration) -> None:
             daemon = await _build(configuration, database)
             await stack.enter_async_context(serve(configuration.socket, daemon.inside))
         except (AlreadyRunning, SocketInUse) as error:
-            raise CannotStart(str(error), transient=True) from error
+            raise CannotStart(str(error), code=os.EX_TEMPFAIL) from error
         except DiskRefuses as error:
             mend = "make room on its disk, or see that it can be written"
-            raise CannotStart(f"{error}; {mend}", transient=True) from error
-        except (SchemaTooNew, OSError) as error:
-            raise CannotStart(str(error), transient=False) from error
+            raise CannotStart(f"{error}; {mend}", code=os.EX_TEMPFAIL) from error
+        except SchemaTooNew as error:
+            raise CannotStart(str(error), code=os.EX_DATAERR) from error
+        except OSError as error:
+            raise CannotStart(str(error), code=os.EX_CANTCREAT) from error
         gc.collect()
         gc.freeze()  # what lives as long as the daemon is not looked through again and again
         await daemon.live(stop, reload)

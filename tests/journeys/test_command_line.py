@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import sys
 import time
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
 
+from cloud_link.database import SCHEMA, open_database
 from tests.journeys.house import house
 
 pytestmark = pytest.mark.slow
@@ -157,6 +160,20 @@ async def test_a_state_directory_that_cannot_be_is_a_clear_error(tmp_path):
         assert (code, out) == (os.EX_CANTCREAT, "")
         assert str(h.installation.state) in err
         assert "Traceback" not in err
+
+
+async def test_a_database_of_a_newer_roomd_is_a_clear_error_that_no_restart_mends(tmp_path):
+    async with house(tmp_path, start=False) as h:
+        async with open_database(h.installation.state):
+            pass
+        with closing(sqlite3.connect(h.installation.state / "roomd.db", isolation_level=None)) as tx:
+            tx.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+        code, out, err = await h.ask("run")
+        assert (code, out) == (os.EX_DATAERR, "")
+        assert f"schema {SCHEMA + 1}" in err
+        code, _, err = await h.ask("run", "--log-format", "json")
+        assert code == os.EX_DATAERR
+        assert "then: systemctl start roomd" in err
 
 
 async def test_sigterm_stops_in_time_and_loses_nothing(tmp_path):

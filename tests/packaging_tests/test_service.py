@@ -38,7 +38,7 @@ def test_the_unit_leaves_little_open(unit):
 
 def test_what_a_person_must_mend_is_not_tried_again_and_all_else_for_ever():
     lines = UNIT.read_text().splitlines()
-    for line in ("RestartPreventExitStatus=78", "Restart=always", "StartLimitIntervalSec=0"):
+    for line in ("RestartPreventExitStatus=65 78", "Restart=always", "StartLimitIntervalSec=0"):
         assert line in lines
     for line in ("Type=notify", "WatchdogSec=60", "TimeoutStopSec=15", "LimitCORE=0"):
         assert line in lines

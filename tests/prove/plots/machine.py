@@ -304,7 +304,9 @@ class Installed:
         assert refused.code != 0, "a database that it cannot read was no reason"
         assert f"schema {SCHEMA + 1}" in refused.out + refused.err, refused
         await machine.run("systemctl", "start", SERVICE, fails=True)  # the daemon says it, too
-        await machine.until("it says so", lambda seen: seen["ExecMainStatus"] not in {"", "0"})
+        await machine.until(
+            "it gives up", lambda seen: (seen["ActiveState"], seen["ExecMainStatus"]) == ("failed", "65")
+        )
         assert f"has schema {SCHEMA + 1}" in await machine.log_of(SERVICE)
         await machine.run("systemctl", "stop", SERVICE)
         number(database, SCHEMA)
