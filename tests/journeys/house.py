@@ -171,14 +171,9 @@ class House:
 
     async def delivered(self, *, within_s: float = SEEN_WITHIN_S) -> Judgement:
         """Everything that was promised has come: nothing lost, nothing out of order."""
-
-        def missing() -> int:
-            return judge(self.promised(), self.recorder.events).lost
-
         async with asyncio.timeout(within_s):
-            while missing():  # noqa: ASYNC110 -- another process writes it
+            while (found := judge(self.promised(), self.recorder.events)).lost:  # noqa: ASYNC110 -- roomd writes
                 await asyncio.sleep(0.05)
-        found = judge(self.promised(), self.recorder.events)
         assert found.wrongs == []
         return found
 
