@@ -65,7 +65,8 @@ def show_stats(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> N
     oldest = "" if stats.oldest_age_s is None else f", the oldest for {_span(stats.oldest_age_s)}"
     print(f"{stats.depth} waiting ({size(stats.bytes)}){oldest}")
     print(f"{stats.replayable} acknowledged and still kept ({size(stats.replayable_bytes)})")
-    print(f"{stats.used:.0%} of the budget used, {stats.streams} streams, epoch {stats.epoch}")
+    streams = f"{stats.streams} stream{'s' * (stats.streams != 1)}"
+    print(f"{stats.used:.0%} of the budget used, {streams}, epoch {stats.epoch}")
     if stats.gaps:
         print(f"{stats.dropped} dropped in {stats.gaps} gaps")
     if stats.dead_letters:

@@ -21,7 +21,7 @@ def in_one_line(rooms: Mapping[RoomId, Room], line: Vitals, *, waiting: int, stu
         broker = "broker away"
     words = (
         f"{len(rooms)} room{'s' * (len(rooms) != 1)}",
-        f"{heard} device{'s' * (len(phases) != 1)} of {len(phases)}",
+        f"{heard} of {len(phases)} device{'s' * (len(phases) != 1)}",
         broker,
         f"{waiting} waiting",
     )
