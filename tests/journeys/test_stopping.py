@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
@@ -125,17 +124,3 @@ async def test_a_second_one_is_refused_in_words_and_the_first_does_not_notice(tm
         device.count_people(4)
         await h.counted(device, 4)
         await h.delivered()
-
-
-async def test_something_else_at_the_socket_s_place_is_not_taken_away(tmp_path: Path):
-    async with house(tmp_path, start=False) as h:
-        h.installation.socket.write_text("mine", encoding="utf-8")
-        code, said = await another(h)
-        assert code == os.EX_TEMPFAIL
-        assert "is no socket" in said
-        assert h.installation.socket.read_text(encoding="utf-8") == "mine"
-        h.installation.socket.unlink()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stale:
-            stale.bind(str(h.installation.socket))
-        await h.start()
-        await h.heard()

@@ -42,6 +42,8 @@ async def test_what_hangs_is_not_told_as_well(tmp_path: Path, part: str):
         assert await n.silent_for(FED, seconds=LIMIT_S, within_s=TRIED_S)
         if part in words:
             assert words[part] in await h.logged("roomd.stuck")
+        if part != "writer":
+            return  # the start after a kill is the same
         await h.roomd.kill()
         h.roomd.environment.pop("PROVE_HANG")
         await h.start()
