@@ -212,7 +212,7 @@ async def test_nobody_there(service: Serving):
     async with Serving(echo) as gone:
         pass
     async with Wire(gone.url, context=service.client_context(), pace=QUICK) as wire:
-        with pytest.raises(Transient, match="out of reach: Connection refused$"):
+        with pytest.raises(Transient, match=r"out of reach: Connection refused$"):
             await wire.ask("POST", "/a")
 
 
