@@ -351,7 +351,7 @@ class _Daemon:
                 rooms=len(self._configuration.rooms),
                 devices=len(self._configuration.devices),
             )
-            reloading = Reloading(self._configuration, self._apply).run(reload)
+            reloading = Reloading(self._configuration, self._apply, self._fleet.try_again).run(reload)
             reloads = tasks.create_task(reloading, name="reloading")
             await stop.wait()
             portrait.begun = False

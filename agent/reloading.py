@@ -24,10 +24,14 @@ Apply = Callable[[Changes], Awaitable[None]]
 class Reloading:
     """Reads the file anew when it is asked to, and has what changed applied."""
 
-    def __init__(self, configuration: Configuration, apply: Apply) -> None:
-        """`configuration` is what holds now; `apply` returns when what changed is done."""
+    def __init__(self, configuration: Configuration, apply: Apply, try_again: Callable[[], None]) -> None:
+        """`configuration` is what holds now; `apply` returns when what changed is done.
+
+        `try_again` dials those who refused us: a reload may also say that something was mended elsewhere.
+        """
         self._configuration = configuration
         self._apply = apply
+        self._try_again = try_again
         self._marks: Mapping[Path, bytes] = {}
 
     async def run(self, asked: asyncio.Event) -> None:
@@ -60,6 +64,7 @@ class Reloading:
                 log.warning("configuration.noted", note=note)
         if not changes.nothing:
             await self._apply(changes)
+        self._try_again()
         self._configuration, self._marks = changes.applied, marks
         if changes.waiting:
             log.warning(

@@ -105,7 +105,7 @@ class AdminNeeded(PermissionRefused):
 class PasswordRefused(DeviceRefused):
     """It did not take the user and password. RoomOS 26.2 and newer locks the account after five of these."""
 
-    mend = "mend user or password file; roomd looks at the file every half minute"
+    mend = "mend the account on the device and reload roomd, or the password file and restart roomd"
 
     def __init__(self, why: str, *, logins: int) -> None:
         super().__init__(why)

@@ -140,6 +140,11 @@ class Fleet:
         for link in self._links.values():
             link.turn(self._around)
 
+    def try_again(self) -> None:
+        """Dial now those that have refused us: a person says that something was mended."""
+        for link in self._links.values():
+            link.try_again()
+
     def _start(self, link: Link) -> None:
         if self._group is None:
             raise RuntimeError("the fleet does not run")

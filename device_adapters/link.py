@@ -44,7 +44,17 @@ from device_adapters.errors import (
     DeviceUnreachable,
     PermissionRefused,
 )
-from device_adapters.lifecycle import CLEAN, Patience, Phase, after, moved, phase_after, rest_s, stopped
+from device_adapters.lifecycle import (
+    CLEAN,
+    LOGINS_BEFORE_STOP,
+    Patience,
+    Phase,
+    after,
+    moved,
+    phase_after,
+    rest_s,
+    stopped,
+)
 from device_adapters.xapi import plans, requests, screens
 from device_adapters.xapi.carrying_out import CarryingOut, Now
 from device_adapters.xapi.messages import (
@@ -141,7 +151,18 @@ class Surroundings:
 class Link:
     """Keeps a conversation with one device, in one task and as long as it is awaited."""
 
-    __slots__ = ("_around", "_past", "_screens", "_stood_since", "_talk", "_told", "device", "phase", "tally")
+    __slots__ = (
+        "_again",
+        "_around",
+        "_past",
+        "_screens",
+        "_stood_since",
+        "_talk",
+        "_told",
+        "device",
+        "phase",
+        "tally",
+    )
 
     def __init__(self, device: Device, around: Surroundings) -> None:
         self.device = device
@@ -149,6 +170,7 @@ class Link:
         self.tally = Tally()
         self._around = replace(around, tally=self.tally)
         self._past = CLEAN
+        self._again = asyncio.Event()  # somebody asks to dial now
         self._stood_since: float | None = None  # loop time
         self._talk: Talk | None = None
         self._screens = Screens(banner=device.banner)  # it goes on showing while there is no conversation
@@ -165,6 +187,11 @@ class Link:
         """The next conversation has other surroundings."""
         self._around = replace(around, tally=self.tally)
 
+    def try_again(self) -> None:
+        """Dial now, if the device has refused us: a person may have mended what it minded, on it or here."""
+        if self.phase is Phase.REFUSED:
+            self._again.set()
+
     async def run(self) -> None:
         """For ever; ends only by being cancelled."""
         if self.phase not in (Phase.RESTING, Phase.REFUSED):  # a bug of ours ended the run before
@@ -175,6 +202,7 @@ class Link:
                 await self._around.deliver(self.device.room, (lost,))
         while True:
             credential = trust.mark(self.device.credential)
+            self._again.clear()
             rest = 0.0  # the rest itself is outside of `except`, so as not to keep a traceback for so long
             try:
                 await self._converse()
@@ -241,16 +269,27 @@ class Link:
     async def _rest(self, seconds: float, credential: bytes) -> None:
         """Rest; where the password was refused too often, look now and then whether there is another one."""
         if not stopped(self._past):
-            await asyncio.sleep(seconds)
+            await self._asked_again(seconds)
             return
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while (left := until - loop.time()) > 0:
-            await asyncio.sleep(min(left, self._around.patience.look_at_credential_s))
+            if await self._asked_again(min(left, self._around.patience.look_at_credential_s)):
+                # once, not twice: whoever asks three times with a wrong password is to lock no account
+                self._past = replace(self._past, refused_logins=LOGINS_BEFORE_STOP - 1)
+                return
             if trust.mark(self.device.credential) != credential:
                 log.info("device.credential_changed", device=self.device.id)
                 break
         self._past = CLEAN  # else the next refused log-in alone would stop it again
+
+    async def _asked_again(self, within_s: float) -> bool:
+        try:
+            async with asyncio.timeout(within_s):
+                await self._again.wait()
+        except TimeoutError:
+            return False
+        return True
 
 
 # ── one conversation ──────────────────────────────────────────────────────────────────────────────

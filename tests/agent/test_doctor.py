@@ -197,8 +197,8 @@ async def test_what_the_daemon_says_is_wrong_is_wrong(tmp_path):
         devices=[
             device(
                 "refused",
-                "it does not let roomd in; mend user or password file; "
-                "roomd looks at the file every half minute",
+                "it does not let roomd in; mend the account on the device and reload roomd, "
+                "or the password file and restart roomd",
             ),
             device(
                 "lost",
@@ -221,7 +221,7 @@ async def test_what_the_daemon_says_is_wrong_is_wrong(tmp_path):
     assert changed.seen.endswith("the file has no more another, fifth, fourth, second, third")
     assert one(found, "mqtt://").verdict is Verdict.WRONG
     assert one(found, "room", "does not let").mend == (
-        "mend user or password file; roomd looks at the file every half minute"
+        "mend the account on the device and reload roomd, or the password file and restart roomd"
     )
     assert one(found, "second").seen == "no answer"
     assert one(found, "third").mend == "set `xConfiguration …: On`."

@@ -682,6 +682,22 @@ async def test_a_wrong_password_is_shown_twice_and_no_more(tmp_path):
             assert len(ear.of(DeviceRefused)) == 1
 
 
+async def test_whoever_asks_again_after_refused_passwords_has_one_try(tmp_path):
+    async with Site() as site:
+        simulated = site.devices[0]
+        async with hearing(configured(simulated, tmp_path, password="other")) as (fleet, ear):
+            await ear.until_heard(DeviceRefused)
+            for tries in (3, 4):
+                while simulated.failed_logins < tries:
+                    fleet.try_again()
+                    await asyncio.sleep(0)
+            simulated.password = "other"  # mended on the device
+            while not ear.of(DeviceConnected):
+                fleet.try_again()
+                await asyncio.sleep(0)
+            assert len(ear.of(DeviceRefused)) == 1
+
+
 async def test_a_service_that_is_off_is_a_refusal_that_says_what_to_set(tmp_path):
     async with Site() as site:
         simulated = site.devices[0]

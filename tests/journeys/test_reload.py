@@ -161,6 +161,21 @@ async def test_a_password_that_was_mended_is_tried_at_once(tmp_path: Path):
         await h.delivered()
 
 
+async def test_a_device_whose_account_was_mended_there_is_dialled_again_by_a_reload(tmp_path: Path):
+    async with house(tmp_path, rooms=2, haste="broker,states", start=False) as h:
+        mended, other = h.devices
+        right, mended.password = mended.password, "changed meanwhile"
+        await h.start()
+        await h.heard(other)
+        await h.told("device.refused", of=mended)
+        stood = lines(h)[1]
+        mended.password = right
+        await reload(h)
+        await h.heard(mended)
+        assert lines(h)[1] == stood
+        await h.delivered()
+
+
 async def test_what_leaves_in_plain_stops_at_once(tmp_path: Path):
     async with house(tmp_path) as h:
         (device,) = h.devices
