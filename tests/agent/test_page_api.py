@@ -973,6 +973,16 @@ async def test_a_port_that_is_taken_is_told_and_the_socket_goes_on(house):
     assert "[page]" in told["mend"]
 
 
+async def test_another_roomd_s_socket_is_not_taken_from_it(house):
+    async with opened(house), client_of(page_at(house)) as there:
+        with structlog.testing.capture_logs() as logs:
+            async with opened(house, host="127.0.0.1", port=free_port()) as client:
+                assert (await client.get("/healthz")).status_code == HTTPStatus.OK
+        assert (await there.get("/healthz")).status_code == HTTPStatus.OK
+    told = next(each for each in logs if each["event"] == "page.not_opened")
+    assert "another roomd answers there" in told["why"]
+
+
 async def test_a_socket_that_cannot_be_is_told_and_the_address_goes_on(house, tmp_path):
     (tmp_path / "precious").write_text("precious", encoding="utf-8")
     with structlog.testing.capture_logs() as logs:
