@@ -56,6 +56,7 @@ DEFAULT_FILE = Path("/etc/roomd/roomd.toml")
 HTTPS_PORT = 443
 FEEDBACK_PORT = 8443
 CREDENTIALS = "credentials"  # secrets, in a directory beside the file; systemd puts it before their names
+LARGEST_CREDENTIAL_BYTES = 1 << 20  # systemd refuses more
 LONGEST_LABEL = 63  # of a name: resolvers refuse others
 PAGE_PORT = 8580
 PAGE_SOCKET = "http.sock"  # beside `agent.socket`
@@ -479,6 +480,7 @@ class _Reader:
         self._two_doors(feedback, accounts)
         self._page_apart(page, feedback, accounts)
         self._unique()
+        self._handed_over()
         if site is None or policy is None or privacy is None or self.problems:
             raise ConfigurationRefused(self.problems)
         agent = self.content.agent
@@ -965,6 +967,21 @@ class _Reader:
             if note not in self.notes:
                 self.notes.append(note)
         return found
+
+    def _handed_over(self) -> None:
+        """One file there that systemd cannot hand over, and it starts no roomd (status=243/CREDENTIALS)."""
+        kept = self.file.parent / CREDENTIALS
+        if not (kept.is_dir() and os.access(kept, os.R_OK | os.X_OK, effective_ids=True)):
+            return
+        for path in sorted(kept.iterdir()):
+            if path.name.startswith(".") or not path.is_file():
+                continue
+            if not (path.name.isascii() and path.name.isprintable()) or ":" in path.name:
+                mend = "Name it with a-z, 0-9, - and _, or take it away"
+                self._wrong(CREDENTIALS, f"{path} has a name that systemd hands no secret over by", mend)
+            elif path.stat().st_size > LARGEST_CREDENTIAL_BYTES:
+                mend = "Put it beside the configuration, or take it away"
+                self._wrong(CREDENTIALS, f"{path} is larger than systemd hands over, 1 MB", mend)
 
     def _place(self, name: str) -> Path:
         return place_of_secret(self.file, name)

@@ -177,6 +177,18 @@ def test_a_directory_of_credentials_beside_the_file_is_looked_into(directory):
     assert configuration.broker.password_file == directory / "mqtt-password"
 
 
+@pytest.mark.parametrize("name", ["møte-passord", "10.0.4.21:8443"])
+def test_a_secret_that_systemd_could_not_hand_over_is_refused(directory, name):
+    """It would start no roomd, and say no more than 243/CREDENTIALS."""
+    (directory / "credentials").mkdir(mode=0o700)
+    (directory / "credentials" / name).write_text("secret\n")
+    with pytest.raises(ConfigurationRefused, match=r"systemd.*Name it with a-z"):
+        reads(directory)
+    (directory / "credentials" / name).rename(directory / "credentials" / "plain")
+    (directory / "credentials" / ".editing.swp").write_text("passed over\n")
+    reads(directory)
+
+
 def test_systemd_puts_the_directory_before_the_names_of_its_credentials(
     directory, tmp_path_factory, monkeypatch
 ):
