@@ -393,7 +393,8 @@ class Forwarder:
                 lost = error.lost
             if self._must_stop():
                 return
-            if lost is None:  # we left
+            if lost is None or self._leaving:  # we left, however it ended then
+                self._turned.clear()
                 self._counts.reconnects += 1
                 continue
             ending = delivery.judge_ending(lost.code)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from cloud_link import outbox
 from cloud_link.broker import Address, dialling
@@ -485,6 +486,26 @@ async def test_a_restart_goes_on_where_the_disk_says(tmp_path: Path):
             await stand.settled()
         assert of(liar, LAKE) == [1]
         assert without_repeats(of(liar, FJORD)) == [1, 2]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_whoever_turns_to_another_broker_rests_from_nothing(tmp_path: Path, answers: bool):
+    never = replace(QUICK, rest=Rest(shortest_s=3600.0, longest_s=3600.0))
+    async with Liar() as one, Liar() as another, forwarding(tmp_path, one.url, conduct=never) as stand:
+        if answers:
+            await stand.post([seal(FJORD)])
+            await stand.settled()
+        else:
+            one.hold_connack()
+            await one.until(lambda: one.connections)
+        with capture_logs() as logs:
+            stand.forwarder.turn_to(dialling(address(another.url)), window=5)
+            if not answers:
+                one.disconnect(0x88)
+            await stand.post([seal(FJORD)])
+            await stand.settled()
+        assert of(another, FJORD)[-1] == len(of(one, FJORD)) + len(of(another, FJORD))
+    assert [each["event"] for each in logs if each["log_level"] != "info"] == []
 
 
 async def test_an_unusable_address_is_no_reason_to_fall(tmp_path: Path):
