@@ -360,16 +360,14 @@ def _look(where: Whereabouts, query: Callable[[Connection], T]) -> T:
     except PermissionError as error:
         fail(f"{error.filename} may not be read: run with sudo, or as the user roomd", os.EX_NOPERM)
     except sqlite3.Error as error:
+        need_no_damage(where.state_directory, error)
         fail(
             f"the database in {where.state_directory} cannot be read: {error}. "
-        need_no_damage(where.state_directory, error)
             "Run with sudo, or as the user roomd",
             os.EX_NOPERM,
         )
 
 
-def _span(seconds: float) -> str:
-    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
 def need_no_damage(directory: Path, error: sqlite3.Error) -> None:
     """Out, if it is the database itself that is wrong."""
     from cloud_link.database import is_damage
@@ -381,6 +379,8 @@ def need_no_damage(directory: Path, error: sqlite3.Error) -> None:
         )
 
 
+def _span(seconds: float) -> str:
+    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= length_s:
             return f"{seconds / length_s:.1f} {unit}"
     return f"{seconds:.1f} s"
