@@ -135,6 +135,11 @@ def _refused(visit: Visit, error: BrokerError) -> None:
     ca_file = visit.configuration.broker.ca_file
     if mend == AUTHORITY and ca_file is not None:
         mend = f"put the authority that issued the broker's certificate into {ca_file}: another is in it"
+    elif mend == AUTHORITY:
+        mend = (
+            f"put the file of who issued it (PEM) into {visit.configuration.file.parent}, and name it "
+            'below [mqtt]: ca_file = "broker-ca.pem"'
+        )
     if lost.person:
         visit.wrong(url, why, mend or "mend [mqtt] in the configuration, or the file", code=os.EX_CONFIG)
     elif lost.code is not None and judge_ending(lost.code) is Ending.REFUSED:

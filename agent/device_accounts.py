@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from agent.settings import CREDENTIALS, place_of_secret
 from agent.terminal import fail
 
 PASSWORD_FILE = "device-password"  # noqa: S105 - the name of one
+BROKER_AUTHORITY_FILE = "broker-ca.pem"
 BROKER_PASSWORD_FILE = "mqtt-password"  # noqa: S105 - the name of one
 
 
@@ -46,6 +48,7 @@ class Accounts:
     found: dict[str, _Password] = field(default_factory=dict)  # by user, or by the file's name
     asked_user: str = ""
     broker_password: bytes | None = None
+    broker_authority: bytes | None = None  # to be kept beside the file
 
     @property
     def _usual_user(self) -> str:
@@ -178,7 +181,31 @@ class Accounts:
         }
         if self.broker_password is not None:
             fresh[store / BROKER_PASSWORD_FILE] = self.broker_password
+        if self.broker_authority is not None:
+            fresh[self._authority_place] = self.broker_authority
         return Kept(fresh)
+
+    @property
+    def _authority_place(self) -> Path:
+        return self.file.resolve().parent / BROKER_AUTHORITY_FILE
+
+    def take_broker_authority(self, given: Path) -> None:
+        """Have this certificate of an authority kept beside a first file; out, if it is none."""
+        try:
+            pem = given.read_bytes().strip()
+            ssl.create_default_context(cadata=pem.decode())
+        except (ssl.SSLError, ValueError):  # an SSLError is an OSError, too
+            fail(f"{given} is no certificate in PEM, which has a line BEGIN CERTIFICATE", os.EX_DATAERR)
+        except OSError as error:
+            fail(f"{given} cannot be read: {error.strerror}", os.EX_NOINPUT)
+        place = self._authority_place
+        if not _is_there(place):
+            self.broker_authority = pem
+        elif place.read_bytes().strip() != pem:
+            fail(
+                f"{place} is there already, and is another: move it away, or leave --broker-ca out",
+                os.EX_USAGE,
+            )
 
     def need_broker_password(self, tables: Sequence[Change]) -> None:
         """Ask for the broker's password, if a first file is to name it and its file is not there yet."""
@@ -200,26 +227,27 @@ class Accounts:
 
 
 class Kept:
-    """Files with secrets, that stay if what is done with them there goes well."""
+    """Files that the configuration names, which stay if what is done with them there goes well."""
 
-    def __init__(self, secrets: Mapping[Path, bytes]) -> None:
-        self._secrets = secrets
+    def __init__(self, fresh: Mapping[Path, bytes]) -> None:
+        self._fresh = fresh
         self._written: list[Path] = []
 
     @property
     def handed_over(self) -> bool:
         """Whether systemd hands one of them to roomd, which it does when it starts it and not at a reload."""
-        return any(path.parent.name == CREDENTIALS for path in self._secrets)
+        return any(path.parent.name == CREDENTIALS for path in self._fresh)
 
     def __enter__(self) -> None:
-        for path, secret in self._secrets.items():
-            keep_secret(path, secret)
+        for path, content in self._fresh.items():
+            keep_secret(path, content)
             self._written.append(path)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         for path in self._written:
             if kind is None:
-                say(f"{path}: the password, for roomd alone")
+                public = path.name == BROKER_AUTHORITY_FILE
+                say(f"{path}: " + ("the broker's authority" if public else "the password, for roomd alone"))
             else:
                 path.unlink(missing_ok=True)
 

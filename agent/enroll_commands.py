@@ -70,6 +70,14 @@ def enroll(  # noqa: PLR0913, PLR0917 - a site can be begun in one command
     broker_username: Annotated[
         str | None, typer.Option("--broker-username", help="For a first file; its password is asked.")
     ] = None,
+    broker_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--broker-ca",
+            help="For a first file: who issued its certificate, as PEM; a copy is kept.",
+            metavar="FILE",
+        ),
+    ] = None,
 ) -> None:
     """Find room devices, show who they are, and write them into the configuration."""
     from agent.candidates import NotEnrollable
@@ -91,7 +99,8 @@ def enroll(  # noqa: PLR0913, PLR0917 - a site can be begun in one command
         repin=repin,
         dry_run=dry_run,
         as_json=as_json,
-        tables=first_tables(site, timezone, broker, broker_username),
+        broker_ca=broker_ca,
+        tables=first_tables(site, timezone, broker, broker_username, broker_ca),
     )
     try:
         enrol(wishes, hosts or [], table)

@@ -19,7 +19,7 @@ from rich.console import Console
 from tzlocal import get_localzone_name
 
 from agent.candidates import Candidate, NotEnrollable, candidates, read_table
-from agent.device_accounts import BROKER_PASSWORD_FILE, Accounts
+from agent.device_accounts import BROKER_AUTHORITY_FILE, BROKER_PASSWORD_FILE, Accounts
 from agent.enrolling import TALKED, WRITTEN, Outcome, Round, Visit, changes, knock_at, mend, recognize
 from agent.finds import count, difference, progress, say, shown, wipe
 from agent.rewriting import need_replaceable, problems_of, replace_with, text_of
@@ -56,11 +56,16 @@ class Wishes:
     repin: bool
     dry_run: bool
     as_json: bool
+    broker_ca: Path | None
     tables: Sequence[Change]  # of a first file, besides its rooms
 
 
 def first_tables(
-    site: str | None, timezone: str | None, broker: str | None, broker_username: str | None
+    site: str | None,
+    timezone: str | None,
+    broker: str | None,
+    broker_username: str | None,
+    broker_ca: Path | None,
 ) -> Sequence[Change]:
     """The tables that a first file has besides its rooms, as far as they were given."""
     head: list[Change] = []
@@ -74,9 +79,12 @@ def first_tables(
         keys: dict[str, Value] = {"url": broker}
         if broker_username is not None:
             keys |= {"username": broker_username, "password_file": BROKER_PASSWORD_FILE}
+        if broker_ca is not None:
+            keys["ca_file"] = BROKER_AUTHORITY_FILE
         head.append(Keys(table="mqtt", keys=keys))
-    elif broker_username is not None:
-        fail("--broker-username goes with --broker", os.EX_USAGE)
+    elif broker_username is not None or broker_ca is not None:
+        option = "--broker-ca" if broker_username is None else "--broker-username"
+        fail(f"{option} goes with --broker", os.EX_USAGE)
     return head
 
 
@@ -111,6 +119,8 @@ class _Enrolment:
             there=self._there,
             stack=stack,
         )
+        if wishes.broker_ca is not None:
+            self._accounts.take_broker_authority(wishes.broker_ca)
         if not wishes.dry_run:
             self._accounts.need_broker_password(wishes.tables)
 
@@ -184,7 +194,8 @@ class _Enrolment:
             return
         many = len(unknown)
         say(
-            f"{count(many, 'device')} to get to know. {'They show' if many > 1 else 'It shows'} these keys:\n"
+            f"{count(many, 'device')} to get to know. {'They show' if many > 1 else 'It shows'} these keys "
+            "(of the certificate, of SSH):\n"
         )
         for visit in unknown:
             was = " (other keys than in the file)" if visit.outcome is Outcome.REPINNED else ""
@@ -340,7 +351,7 @@ class _Enrolment:
         if _daemon_runs(wishes.file):
             say(f"roomd is running: `systemctl {again} roomd` makes it read the file")
         elif Path("/run/systemd/system").is_dir() and not named:
-            say("next: `systemctl enable --now roomd`, and `roomd rooms --follow` to see it")
+            say("next: `roomd doctor`, then `systemctl start roomd`, and `roomd rooms --follow` to see it")
         else:
             say(f"next: `roomd doctor{named}`, then `roomd run{named}`")
 

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from agent import enroll_commands
 from agent.rewriting import NotReplaced, need_replaceable
 from agent.settings import read
-from tests.brokers import BadLine
+from tests.brokers import Authority, BadLine
 from tests.journeys.house import house
 from tests.simulator.site import Site
 
@@ -146,6 +146,24 @@ async def test_twice_is_once(tmp_path):
         assert (code, d.text, d.file.stat().st_mtime_ns) == (0, before, when), err
         assert out.count("known") == 2
         assert "nothing to write" in err
+
+
+async def test_the_authority_of_the_broker_is_kept_beside_a_first_file(tmp_path):
+    async with desk(tmp_path) as d:
+        given = Authority(tmp_path / "given").ca_file
+        code, _, err = await d.enroll(d.all, *d.login, *FIRST, "--yes", "--broker-ca", str(d.file.parent))
+        assert code == os.EX_NOINPUT, err
+        key = given.with_name("key.pem")
+        code, _, err = await d.enroll(d.all, *d.login, *FIRST, "--yes", "--broker-ca", str(key))
+        assert code == os.EX_DATAERR
+        assert "no certificate" in err
+        assert not tried(d.site)
+        code, _, err = await d.enroll(d.all, *d.login, *FIRST, "--yes", "--broker-ca", str(given))
+        assert code == 0, err
+        kept = d.file.with_name("broker-ca.pem")
+        assert d.table["mqtt"]["ca_file"] == kept.name
+        assert kept.read_text().strip() == given.read_text().strip()
+        assert read(d.file).broker.ca_file == kept
 
 
 async def test_nobody_gets_the_password_before_a_person_has_seen_the_keys(tmp_path):
