@@ -323,7 +323,7 @@ class Installed:
             promised = ledger.read(self.state)
             if not promised.pending:
                 break
-            self.fault()  # the day goes on: something was heard while it stopped, and waits for the next start
+            self.fault()  # the day goes on: what was heard while it stopped waits for the next start
             await self.machine.run("systemctl", "start", SERVICE)
             await self.up()
         events = self.recorder.events
