@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -18,6 +19,7 @@ FACTS_KEPT = 200
 FEWEST_FACTS = 3
 MOST_TROUBLES = 3
 BLANK_LINES = 3  # between head, rooms, foot and facts
+NAME_WIDTH = 16  # a room is to be told from the next one, whatever else is cut off
 STATE_WIDTH = 16  # "in use, unbooked"
 CALENDAR_WIDTH = 9  # "microsoft"
 BACKLOG = 100  # envelopes; more than that waiting is worth a colour
@@ -46,7 +48,8 @@ _COLOURS = {
 def rooms_table(picture: Json, *, zone: tzinfo | None = None) -> Table:
     """Rooms with their current and next booking, their people, and their devices."""
     table = Table(expand=True, pad_edge=False, box=None, header_style="bold")
-    table.add_column("Room", ratio=2, no_wrap=True, overflow="ellipsis")
+    longest = max((cell_len(str(room["name"])) for room in picture["rooms"]), default=0)
+    table.add_column("Room", ratio=2, width=min(longest, NAME_WIDTH), no_wrap=True, overflow="ellipsis")
     table.add_column("State", min_width=STATE_WIDTH, no_wrap=True)
     for name in ("Now", "Next"):
         table.add_column(name, ratio=4, no_wrap=True, overflow="ellipsis")

@@ -100,6 +100,15 @@ def test_a_room_nobody_hears_is_unknown():
     assert "unknown" in shown(rooms_table(picture(Story())))
 
 
+def test_a_room_is_called_by_its_whole_name_on_eighty_columns():
+    one = picture(Story().connected())
+    rooms = [json.loads(json.dumps(room)) | {"name": "Heron Board Room"} for room in one["rooms"]]
+    assert "Heron Board Room " in shown(rooms_table({**one, "rooms": rooms}), width=80)
+    assert "Heron Board Roo…" in shown(
+        rooms_table({**one, "rooms": [rooms[0] | {"name": "Heron Board Rooms"}]}), width=80
+    )
+
+
 def test_rooms_that_are_heard_over_a_worse_line_are_told_together():
     one = picture(Story().connected())
     rooms = [
