@@ -351,7 +351,7 @@ class _Enrolment:
         if _daemon_runs(wishes.file):
             say(f"roomd is running: `systemctl {again} roomd` makes it read the file")
         elif Path("/run/systemd/system").is_dir() and not named:
-            say("next: `roomd doctor`, then `systemctl start roomd`, and `roomd rooms --follow` to see it")
+            say("next: `roomd doctor`, `systemctl start roomd`, `roomd rooms --follow`")
         else:
             say(f"next: `roomd doctor{named}`, then `roomd run{named}`")
 

@@ -251,7 +251,7 @@ async def examine_disk(visit: Visit) -> None:
         return
     if there != directory:
         if os.access(there, os.W_OK | os.X_OK):
-            visit.advise(what, "is not there yet", "nothing to do: `roomd run` makes it")
+            visit.advise(what, "is not there yet", "nothing to do: roomd makes it when it starts")
         else:
             visit.wrong(
                 what,

@@ -444,7 +444,8 @@ def _parse(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         refuse(
-            "does not exist", "Write it (the README shows the smallest one), or name another with --config"
+            "does not exist",
+            "Have `roomd enroll` write it, or write it as the README shows, or name another with --config",
         )
     except IsADirectoryError:
         refuse("is a directory", "Name the file in it with --config")
