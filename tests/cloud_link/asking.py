@@ -11,14 +11,14 @@ from cloud_link.database import Database
 from cloud_link.forwarder import Forwarder
 from cloud_link.hearing import Hearing, nobody_knows
 from cloud_link.inbox import Unfinished
-from tests.cloud_link.orders import BASE, RULES, Arrival, at, judged
+from tests.cloud_link.orders import ALL_DAY, BASE, RULES, Arrival, at, judged
 
 ASKED_HERE = f"{BASE}/agents/a1/commands/agent.replay"
 ANSWERED_HERE = f"{BASE}/agents/a1/responses"
 
 
 def body(
-    id_: str = "c1", first: int = 1, *, minutes: float = 5, room: str = "fjord", **more: object
+    id_: str = "c1", first: int = 1, *, minutes: float = ALL_DAY, room: str = "fjord", **more: object
 ) -> bytes:
     arguments = {"room": room, "first": first, **more}
     return json.dumps({"command_id": id_, "expires_at": at(minutes), "arguments": arguments}).encode()

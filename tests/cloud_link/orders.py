@@ -17,7 +17,8 @@ FJORD, LAKE = RoomId("fjord"), RoomId("lake")
 RULES = Rules(site=SITE, rooms=frozenset({FJORD, LAKE}))
 ANSWERS_OF_FJORD = "rooms/fjord/responses"
 RESPONSES = f"{BASE}/{ANSWERS_OF_FJORD}"
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime.now(UTC).replace(microsecond=0)  # long ago, by the time that the last test has its turn
+ALL_DAY = 24 * 60.0  # minutes: good for however long the tests take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,11 @@ def said(id_: str = "c1", *, minutes: float = 5, **arguments: object) -> dict[st
 
 def payload(id_: str = "c1", *, minutes: float = 5, **arguments: object) -> bytes:
     return json.dumps(said(id_, minutes=minutes, **arguments)).encode()
+
+
+def lasting(id_: str = "c1") -> bytes:
+    """For who goes by the real clock, which `NOW` is behind."""
+    return payload(id_, minutes=ALL_DAY)
 
 
 def judged(arrival: Arrival, *, minutes: float = 0) -> Command | Refused:
