@@ -565,7 +565,7 @@ def conclude(step: Step, facts: tuple[Fact, ...], *, now: datetime) -> Step:
         command = step.room.commands[key]
         if command.status is AnswerStatus.ACCEPTED:
             step = _conclude(step, command, facts, now)
-        elif command.at + REMEMBER_DONE <= now:
+        elif abs(now - command.at) >= REMEMBER_DONE:  # also by a clock that was far ahead
             commands = {k: c for k, c in step.room.commands.items() if k != key}
             step = replace(step, room=replace(step.room, commands=commands))
     return _unbook(step, now)
@@ -585,6 +585,8 @@ def next_conclusion(room: Room) -> datetime | None:
 
 def left(command: Command, now: datetime) -> Command:
     """A command when the agent starts: nothing waits for what a clock that was set back puts far off."""
+    if command.status is not AnswerStatus.ACCEPTED:
+        return command  # an answer stays
     latest = now + LONGEST_PATIENCE + BOOKED_WITHIN
     give_up_at = None if command.give_up_at is None else min(command.give_up_at, latest)
     return replace(command, at=min(command.at, now), give_up_at=give_up_at)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Literal, get_args
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.core.devices import furnish
@@ -450,6 +450,7 @@ deeds = st.lists(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example([("order", 0, 75), ("step", 4, 0), ("restart", 3, 72), ("again", 4, 90)])  # an answer stays
 @given(deeds)
 def test_whatever_happens_every_hold_has_one_end_and_every_command_one_answer(happened: list[Deed]) -> None:
     world = World()
