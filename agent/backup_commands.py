@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -18,6 +18,8 @@ from agent.outbox_commands import need_no_damage, readable, size
 from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_whereabouts
 
 app = typer.Typer()
+
+VERSION: Final = version("roomd")
 
 
 @app.command()
@@ -48,7 +50,7 @@ def backup(
             look(file)  # raises where it is something else
         origin = Origin(
             at=datetime.now(UTC).isoformat(timespec="seconds"),
-            version=version("roomd"),
+            version=VERSION,
             site=where.site,
             agent=where.agent,
         )

@@ -13,7 +13,6 @@ from datetime import UTC
 from pathlib import Path
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from agent import settings
@@ -191,14 +190,6 @@ async def test_a_device_that_cannot_be_heard_is_told_and_leaves_no_file(tmp_path
     assert not report.exists()
 
 
-@pytest.fixture
-def logs_as_before():
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
-@pytest.mark.usefixtures("logs_as_before")
 def test_what_cannot_be_recorded_is_said_with_a_code_for_scripts(tmp_path):
     password = tmp_path / "password"
     password.write_text("hemmelig", encoding="utf-8")

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import ssl
 import stat
 import subprocess
@@ -400,8 +401,9 @@ async def test_a_new_password_that_systemd_hands_over_needs_a_restart(tmp_path):
         assert code == 0, err
         line = tmp_path / "line"
         d.file.write_text(f'{d.text}\n[agent]\nsocket = "{line}"\n')
-        daemon = await asyncio.start_unix_server(lambda _, writer: writer.close(), line)
-        async with daemon:
+        with socket.socket(socket.AF_UNIX) as daemon:
+            daemon.bind(str(line))
+            daemon.listen()
             second = d.site.devices[1]
             second.password = "one big whale"
             d.password_file.write_text(second.password)
@@ -440,6 +442,7 @@ async def test_what_is_no_room_device_gets_no_password(tmp_path):
                 )
                 writer.write(head + body)
                 await writer.drain()
+        writer.close()
 
     async with desk(tmp_path, rooms=1) as d:
         authority = trustme.CA()
