@@ -60,7 +60,7 @@ schema-check: ready ## The committed contract is the one the code publishes
 .PHONY: pytest
 pytest: ready
 	$(call step,pytest)
-	@$(BIN)/python -m pytest --numprocesses $$((2 * $$(nproc))) --dist loadfile  # they wait as long as they work
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 	@printf 'the page, as it was seen: %s\n' build/screenshots/*.png
 
 .PHONY: fast
