@@ -29,6 +29,7 @@ from agent.core.model import (
     DeviceId,
     Policy,
     RoomId,
+    Rules,
     SiteId,
     Transport,
     Trust,
@@ -544,11 +545,18 @@ class _Reader:
         holds = self.content.holds
         try:
             return Policy(
-                timezone=ZoneInfo(name), agent=self._agent_id(), disturb=holds.disturb, light=holds.light
+                timezone=ZoneInfo(name),
+                agent=self._agent_id(),
+                disturb=holds.disturb,
+                light=holds.light,
+                rooms={RoomId(room.id): self._rules(room) for room in self.content.rooms},
             )
         except (ZoneInfoNotFoundError, ValueError, OSError):
             self._wrong("site.timezone", f"{name!r} is no time zone", 'Write it like "Europe/Oslo"')
             return None
+
+    def _rules(self, room: _Room) -> Rules:
+        return Rules(capacity=room.capacity)
 
     def _privacy(self) -> Privacy | None:
         site = self.content.site

@@ -21,6 +21,7 @@ EntryId = NewType("EntryId", str)  # what a linked calendar calls one of its ent
 CommandId = NewType("CommandId", str)
 HoldId = NewType("HoldId", str)  # chosen by whoever places the hold
 FeedbackId = NewType("FeedbackId", str)  # by which a device tells answers to our messages from others
+SensorId = NewType("SensorId", str)  # of a sensor that is not Cisco's; no device of the room has the same
 
 
 # ── what is configured ────────────────────────────────────────────────────────────────────────────
@@ -75,14 +76,63 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """When a booking counts as attended, deserted and left."""
+
+    people_for: timedelta = timedelta(seconds=60)  # heads are counted so long without a pause
+    grace: timedelta = timedelta(minutes=10)  # after its start; nobody there by then: deserted
+    empty_for: timedelta = timedelta(minutes=5)  # the room, after somebody was there: they have left
+
+
+class ReleaseMode(StrEnum):
+    """Whether a room that nobody came to is given to others."""
+
+    OFF = "off"
+    DRY_RUN = "dry-run"  # it is told what would have been done
+    ON = "on"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Releasing:
+    """When and how a room that nobody came to is given to others."""
+
+    mode: ReleaseMode = ReleaseMode.OFF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorRules:
+    """A sensor that is not Cisco's, and how much its word counts for."""
+
+    id: SensorId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the site wants of one room."""
+
+    capacity: int | None = None  # seats
+    judging: Judging = Judging()
+    releasing: Releasing = Releasing()
+    sensors: tuple[SensorRules, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the site wants of the core; the same for all its rooms."""
+    """What the site wants of the core; the same for all its rooms but for their `rules`."""
 
     timezone: tzinfo = UTC
     relist_every: timedelta = timedelta(minutes=10)  # a safety listing, should every hint have been lost
     agent: AgentId = AgentId("roomd")  # by which our messages are told from those of another agent of ours
     disturb: bool = False  # also put messages in front of people who are in a call or share a screen
     light: str = "Yellow"  # the colour of a held room
+    rooms: Mapping[RoomId, Rules] = field(default_factory=dict)
+
+    def rules(self, room: RoomId) -> Rules:
+        """Those of this room."""
+        return self.rooms.get(room, NO_RULES)
+
+
+NO_RULES = Rules()
 
 
 # ── what is known ─────────────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,9 @@ from agent.core.events import (
     UseSensed,
 )
 from agent.core.facts import FactKind, OccupancyFact, Step
-from agent.core.model import NOTHING_KNOWN, DeviceId, DevicePhase, Occupancy, Room
+from agent.core.model import NOTHING_KNOWN, DeviceId, DevicePhase, Occupancy, Room, SensorId
+
+Witness = DeviceId | SensorId
 
 SENSORS_LAST = timedelta(seconds=120)  # what a lost device said last holds for so long; then nobody knows
 
@@ -58,7 +60,7 @@ def weigh(room: Room, *, now: datetime) -> Step:
 
 
 def _weighed(room: Room, sensors: Mapping[DeviceId, Occupancy], now: datetime, *, recovered: bool) -> Step:
-    occupancy = _together(_heard(room, sensors, now))
+    occupancy = _together(tuple(_heard(room, sensors, now).values()))
     if occupancy == room.occupancy:
         return Step(room=room if sensors is room.sensors else replace(room, sensors=sensors))
     fact = OccupancyFact(
@@ -86,13 +88,18 @@ def forget_silent(room: Room, *, now: datetime) -> Room:
     return room if len(sensors) == len(room.sensors) else replace(room, sensors=sensors)
 
 
-def _heard(room: Room, sensors: Mapping[DeviceId, Occupancy], now: datetime) -> Sequence[Occupancy]:
-    """Each device's sensors, in the order of the configuration: the codec stands first."""
-    return [
-        sensors[device]
+def witnesses(room: Room, *, now: datetime) -> Mapping[Witness, Occupancy]:
+    """Whoever says something of the room's people that counts now, and what; the codec stands first."""
+    return _heard(room, room.sensors, now)
+
+
+def _heard(room: Room, sensors: Mapping[DeviceId, Occupancy], now: datetime) -> Mapping[Witness, Occupancy]:
+    """Each device's sensors, in the order of the configuration."""
+    return {
+        device: sensors[device]
         for device, state in room.devices.items()
         if device in sensors and (state.phase is DevicePhase.CONNECTED or state.since + SENSORS_LAST > now)
-    ]
+    }
 
 
 def _connected(room: Room, device: DeviceId) -> bool:
