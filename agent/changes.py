@@ -20,6 +20,7 @@ class Part(StrEnum):
     DEVICES = "rooms.devices"
     TIMEZONE = "site.timezone"
     HOLDS = "holds"
+    RULES = "release"  # what is wanted of rooms: when they count as used, whether they are given to others
     PRIVACY = "site.privacy"
     BROKER = "mqtt"
     WINDOW = "mqtt.window"
@@ -163,8 +164,14 @@ def _parts(old: Configuration, new: Configuration, touched: Collection[Path]) ->
         yield Part.DEVICES
     if old.policy.timezone != new.policy.timezone:
         yield Part.TIMEZONE
-    if old.policy != replace(new.policy, timezone=old.policy.timezone):
+    if old.policy != replace(new.policy, timezone=old.policy.timezone, rooms=old.policy.rooms):
         yield Part.HOLDS
+    if any(
+        replace(rules, capacity=None) != replace(new.policy.rooms[room], capacity=None)
+        for room, rules in old.policy.rooms.items()
+        if room in new.policy.rooms
+    ):
+        yield Part.RULES
     if old.privacy is not new.privacy:
         yield Part.PRIVACY
     if old.broker != new.broker:
