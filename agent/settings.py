@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeGuard, 
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
@@ -27,6 +27,7 @@ from agent.core.model import (
     Credential,
     Device,
     DeviceId,
+    ListedRoom,
     Policy,
     RoomId,
     Rules,
@@ -64,6 +65,7 @@ PAGE_SOCKET = "http.sock"  # beside `agent.socket`
 TOKEN = re.compile(rb"[!-~]{20,500}")  # fit for a header, and too long to guess
 SERVICES = ("microsoft", "google", "webex")
 SMALLEST_BUDGET_MB = 32
+MOST_GROUPS = 20  # of one room
 FINGERPRINT = r"^([Ss][Hh][Aa]256( Fingerprint)?[:=])?([0-9A-Fa-f]{2}:?){32}$"  # also as openssl prints it
 
 LINES = (Transport.WEBSOCKET, Transport.SSH, Transport.HTTP)  # that lead over the network, the better first
@@ -80,6 +82,7 @@ def _no_truth(value: object) -> object:
 
 Count = Annotated[int, BeforeValidator(_no_truth), Field(ge=1)]
 Slug = Annotated[str, StringConstraints(pattern=f"^{SLUG}$")]
+Group = Annotated[str, StringConstraints(min_length=1, max_length=63, strip_whitespace=True)]
 
 
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────
@@ -118,6 +121,12 @@ class RoomSettings:
     capacity: int | None
     devices: tuple[Device, ...]
     put_on_devices: bool = False  # its linked calendar's agenda, into those that have none of their own
+    groups: tuple[str, ...] = ()
+
+    @property
+    def listed(self) -> ListedRoom:
+        """As people find it in a list."""
+        return ListedRoom(id=self.id, name=self.name, capacity=self.capacity, groups=self.groups)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +199,7 @@ class Whereabouts:
     site: SiteId
     agent: AgentId
     timezone: tzinfo
+    rooms: tuple[ListedRoom, ...]  # those of which the file says enough
     services: tuple[str, ...]  # whose calendars the site has
     state_directory: Path
     budget_bytes: int
@@ -287,10 +297,19 @@ class _Holds(Table):
     light: Literal["Green", "Yellow", "Red"] = "Yellow"
 
 
+def _different(groups: tuple[str, ...]) -> tuple[str, ...]:
+    folded = [group.casefold() for group in groups]
+    twice = next((group for group in groups if folded.count(group.casefold()) > 1), None)
+    if twice is not None:
+        raise refused(f"names {twice!r} twice", "Keep one of them")
+    return groups
+
+
 class _Room(Table):
     id: Slug
     name: Words | None = None
     capacity: Count | None = None
+    groups: Annotated[tuple[Group, ...], AfterValidator(_different), Field(max_length=MOST_GROUPS)] = ()
     calendar: CalendarTable = CalendarTable()
     devices: tuple[_Device, ...] = ()
 
@@ -405,7 +424,7 @@ def _without(table: dict[str, Any], errors: Iterable[ErrorDetails]) -> dict[str,
         needed = place[0] in {"rooms", *STAND_INS} and last in {"id", "host", "url", "timezone"}
         if error["type"] == "missing" or needed:
             if place[0] == "rooms" and len(place) > 1 and isinstance(number := place[1], int):
-                table["rooms"][number] = {"id": f"left-out-{number}"}
+                table["rooms"][number] = {"id": f"{LEFT_OUT}{number}"}
             elif place[0] in STAND_INS:
                 table[str(place[0])] = {**_table(table, place[0]), **_stand_ins(place)}
             continue
@@ -419,6 +438,8 @@ def _without(table: dict[str, Any], errors: Iterable[ErrorDetails]) -> dict[str,
             holder.pop(last, None)
     return table
 
+
+LEFT_OUT = "left-out-"  # a room of which too little can be read
 
 STAND_INS: Mapping[str, Mapping[str, str]] = {
     "site": {"id": "left-out", "timezone": "UTC"},
@@ -514,6 +535,16 @@ class _Reader:
             site=SiteId(self.content.site.id),
             agent=policy.agent,
             timezone=policy.timezone,
+            rooms=tuple(
+                ListedRoom(
+                    id=RoomId(room.id),
+                    name=room.name or room.id,
+                    capacity=room.capacity,
+                    groups=room.groups,
+                )
+                for room in self.content.rooms
+                if not room.id.startswith(LEFT_OUT)
+            ),
             services=tuple(name for name in SERVICES if getattr(tables, name) is not None),
             state_directory=agent.state_directory,
             budget_bytes=agent.budget_mb * 1024 * 1024,
@@ -633,6 +664,7 @@ class _Reader:
                 id=RoomId(room.id),
                 name=room.name or room.id,
                 capacity=room.capacity,
+                groups=room.groups,
                 devices=tuple(device for device in devices if device is not None),
                 put_on_devices=room.calendar.put_on_devices,
             )

@@ -117,6 +117,16 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListedRoom:
+    """A room as people find it in a list."""
+
+    id: RoomId
+    name: str
+    capacity: int | None = None  # seats
+    groups: tuple[str, ...] = ()  # floors, houses, teams: whatever the site sorts its rooms by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What the site wants of the core; the same for all its rooms but for their `rules`."""
 
