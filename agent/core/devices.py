@@ -12,6 +12,7 @@ from agent.core.commands import left as left_command
 from agent.core.correlation import set_right
 from agent.core.events import (
     BookingTimeoutRead,
+    CheckInRead,
     DeviceConnected,
     DeviceEvent,
     DeviceLost,
@@ -58,9 +59,11 @@ def attend(room: Room, event: DeviceEvent, *, now: datetime) -> Step:
             return Step(room=_with(room, state), facts=(fact,))
         case BookingTimeoutRead(seconds=seconds):
             return Step(room=_with(room, replace(state, booking_timeout=timedelta(seconds=seconds))))
+        case CheckInRead(enabled=enabled):
+            return Step(room=_with(room, replace(state, checks_in=enabled)))
         case ShortcomingsFound(shortcomings=shortcomings, lacks=lacks):
             state = replace(state, lacks=state.lacks if lacks is None else lacks)
-            found = shortcomings + _missed(room, state) + _not_put(state)
+            found = shortcomings + _missed(room, state) + _not_done(state)
             told = replace(state, shortcomings=found)
             step = Step(room=_with(room, told), facts=misconfigured(state, told, now))
             return _reweighed(step, event.device, now)
@@ -211,6 +214,7 @@ def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: dat
         booking_timeout=timedelta(seconds=event.booking_timeout_s),
         lacks=event.lacks,
         surfaces=event.surfaces,
+        checks_in=event.checks_in,
         others_until=_perhaps_still(before.others_until, now),
         recovering=books,
         asked_at=now if books else None,  # whoever connects lists: the listing is on its way
@@ -218,7 +222,7 @@ def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: dat
         put=None if room.puts_agenda else before.put,
         put_next_at=None,
     )
-    state = replace(state, shortcomings=event.shortcomings + _missed(room, state) + _not_put(state))
+    state = replace(state, shortcomings=event.shortcomings + _missed(room, state) + _not_done(state))
     facts: tuple[DeviceFact, ...] = ()
     if booted_at is not None and _restarted(before, booted_at, now):
         state = _after_restart(state)
@@ -257,8 +261,8 @@ def _missed(room: Room, state: DeviceState) -> tuple[str, ...]:
     return tuple(words for ability, words in state.lacks.items() if all(ability in lacks for lacks in others))
 
 
-def _not_put(state: DeviceState) -> tuple[str, ...]:
-    return () if state.put_why is None else (state.put_why,)
+def _not_done(state: DeviceState) -> tuple[str, ...]:
+    return tuple(why for why in (state.put_why, state.release_why) if why is not None)
 
 
 def _reweighed(step: Step, changed: DeviceId, now: datetime) -> Step:

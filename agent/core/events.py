@@ -19,6 +19,8 @@ from agent.core.model import (
     Meeting,
     MeetingId,
     RequestId,
+    Sense,
+    SensorId,
     Surface,
 )
 from agent.core.orders import Order
@@ -42,6 +44,7 @@ class DeviceConnected:
     shortcomings: tuple[str, ...] = ()
     lacks: Mapping[Ability, str] = field(default_factory=dict)  # by its nature, in words
     surfaces: tuple[Surface, ...] | None = None  # on which it can show something; None: not known
+    checks_in: bool | None = None  # it deletes bookings by itself that nobody checks in to; None: not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,14 @@ class BookingTimeoutRead:
 
     device: DeviceId
     seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckInRead:
+    """Whether the device itself deletes bookings that nobody checks in to (`Bookings CheckIn Enabled`)."""
+
+    device: DeviceId
+    enabled: bool | None  # None: it does not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,6 +340,59 @@ class CurrentValuesRead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SensorSaid:
+    """A sensor that is not Cisco's gave a sign of life; `values` is what it said with it of people, if any.
+
+    People are a number, all else yes or no; None is unknown.
+    """
+
+    sensor: SensorId
+    values: Mapping[Sense, int | bool | None] = field(default_factory=dict)
+    kept: bool = False  # it was said some time ago, and somebody has kept it since
+    at: datetime | None = None  # when; None: nobody says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorAway:
+    """What stands behind a sensor says that it is offline."""
+
+    sensor: SensorId
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorCutOff:
+    """Nobody brings us its word any more."""
+
+    sensor: SensorId
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorBack:
+    """Its word can reach us again; what it says now is still to be heard."""
+
+    sensor: SensorId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseTold:
+    """The device has taken our word of whether others sense people."""
+
+    device: DeviceId
+    in_use: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseRefused:
+    """The device takes no such word; `why` in words."""
+
+    device: DeviceId
+    in_use: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessageShown:
     """The device has put up what it was asked to show, or lit its light."""
 
@@ -447,6 +511,7 @@ class ClockStepped:
     by: timedelta
 
 
+ThirdPartyEvent = SensorSaid | SensorAway | SensorCutOff | SensorBack | UseTold | UseRefused
 SensorEvent = PeopleCounted | PresenceSensed | UseSensed | CallsCounted | SharingSensed | CurrentValuesRead
 BookingEvent = (
     BookingRequested
@@ -462,7 +527,13 @@ BookingEvent = (
     | BookingsListed
 )
 DeviceEvent = (
-    DeviceConnected | DeviceLost | DeviceRefused | UptimeRead | BookingTimeoutRead | ShortcomingsFound
+    DeviceConnected
+    | DeviceLost
+    | DeviceRefused
+    | UptimeRead
+    | BookingTimeoutRead
+    | CheckInRead
+    | ShortcomingsFound
 )
 ScreenEvent = (
     MessageShown
@@ -481,6 +552,7 @@ RoomEvent = (
     DeviceEvent
     | BookingEvent
     | SensorEvent
+    | ThirdPartyEvent
     | ScreenEvent
     | CalendarEvent
     | PutEvent

@@ -18,10 +18,13 @@ from agent.core.model import (
     FeedbackId,
     Hold,
     HoldId,
+    HourTally,
     MeetingId,
     Occupancy,
+    ReleaseAttempt,
     RequestId,
     Room,
+    SensorId,
     Surface,
 )
 from agent.core.orders import Answer
@@ -40,6 +43,10 @@ class FactKind(StrEnum):
     BOOKING_CHECKED_IN = "booking.checked_in"
     BOOKING_ENDED = "booking.ended"
     BOOKING_DELETED = "booking.deleted"
+    BOOKING_RELEASED = "booking.released"
+    BOOKING_UNCLAIMED = "booking.unclaimed"
+    BOOKING_KEPT = "booking.kept"
+    BOOKING_RELEASE_FAILED = "booking.release_failed"
     OCCUPANCY_CHANGED = "occupancy.changed"
     HOLD_PLACED = "hold.placed"
     HOLD_SHOWN = "hold.shown"
@@ -72,6 +79,20 @@ class BookingFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseFact:
+    """What became of the one attempt to release a booking."""
+
+    kind: FactKind
+    at: datetime
+    booking: Booking  # as it is after it
+    attempt: ReleaseAttempt
+    freed_from: datetime | None = None  # the room is free from then to the end that the booking had
+    witnesses: tuple[DeviceId | SensorId, ...] = ()  # who says that nobody is there
+    cause: str | None = None
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OccupancyFact:
     """The people of the room, or what is known of them, changed."""
 
@@ -79,6 +100,7 @@ class OccupancyFact:
     at: datetime
     occupancy: Occupancy
     previous: Occupancy
+    sensor: SensorId | None = None  # that is not Cisco's, and by whose word it changed
     recovered: bool = False
 
 
@@ -121,7 +143,7 @@ class CalendarFact:
     recovered: bool = False
 
 
-Fact = BookingFact | OccupancyFact | DeviceFact | HoldFact | CalendarFact
+Fact = BookingFact | ReleaseFact | OccupancyFact | DeviceFact | HoldFact | CalendarFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +207,25 @@ class Wake:
     """End the device's standby, so that what is shown next is read. Not answered."""
 
     device: DeviceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellUse:
+    """Tell this device whether sensors that are not Cisco's see somebody. Answered with UseTold or -Refused."""
+
+    device: DeviceId
+    source: str  # by which it tells our word from that of others
+    in_use: bool
+    lasts: timedelta  # it takes it for so long, unless it is told again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowLine:
+    """Put a line over the picture, in the place of the last, until it lapses. Not answered."""
+
+    device: DeviceId
+    text: str  # "": take it off
+    lasts: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +332,8 @@ Request = (
     | Light
     | RestoreLight
     | Wake
+    | ShowLine
+    | TellUse
     | Book
     | Extend
     | Release
@@ -307,4 +350,5 @@ class Step:
     requests: tuple[Request, ...] = ()
     calendar_requests: tuple[CalendarRequest, ...] = ()
     answers: tuple[Answer, ...] = ()  # written in the same transaction as the room and its facts
+    hours: tuple[HourTally, ...] = ()  # that are over: counted for the trends
     ignored: int = 0  # moves that the tables do not know: counted, never followed

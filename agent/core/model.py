@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import NewType
+
+from agent.core.week import WeekHours
 
 SiteId = NewType("SiteId", str)
 AgentId = NewType("AgentId", str)
@@ -97,6 +99,17 @@ class Releasing:
     """When and how a room that nobody came to is given to others."""
 
     mode: ReleaseMode = ReleaseMode.OFF
+    grace: timedelta = timedelta(minutes=10)  # after its start, and after we first knew of it
+    empty_for: timedelta = timedelta(minutes=5)  # the room, without a pause, before anything is done
+    warning: timedelta = timedelta(seconds=120)  # stands on the screens so long; zero: none is shown
+    longest: timedelta | None = timedelta(hours=4)  # longer bookings are left alone; None: none for that
+    private: bool = True  # those marked private, too
+    organizers: tuple[str, ...] = ()  # whose bookings are left alone; `*` stands for anything
+    hours: tuple[WeekHours, ...] = ()  # of the site's week in which nothing is released
+    title: str = "Is anybody here?"
+    text: str = "Nobody was seen since this booking began. At {time} the room is given to others."
+    answer: str = "We are here"
+    countdown: str = "This room is given to others in {seconds} seconds"  # "": no line counts down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +117,10 @@ class SensorRules:
     """A sensor that is not Cisco's, and how much its word counts for."""
 
     id: SensorId
+    counts_after: timedelta = timedelta(0)  # somebody is there for so long without a pause: it counts
+    clears_after: timedelta = timedelta(seconds=60)  # the same for nobody
+    stale_after: timedelta | None = timedelta(hours=3)  # after so long a silence nobody knows; None: never
+    counts_people: bool = False  # its count goes before those of the room's devices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +152,7 @@ class Policy:
     agent: AgentId = AgentId("roomd")  # by which our messages are told from those of another agent of ours
     disturb: bool = False  # also put messages in front of people who are in a call or share a screen
     light: str = "Yellow"  # the colour of a held room
+    tell_use: bool = True  # tell devices that sensors which are not Cisco's see somebody
     rooms: Mapping[RoomId, Rules] = field(default_factory=dict)
 
     def rules(self, room: RoomId) -> Rules:
@@ -275,6 +293,38 @@ class Occupancy:
 NOTHING_KNOWN = Occupancy()
 
 
+class Sense(StrEnum):
+    """What a sensor can say of people, by the names of `Occupancy`."""
+
+    PEOPLE = "people"
+    PRESENCE = "presence"
+    IN_USE = "in_use"
+
+
+class SensorPhase(StrEnum):
+    """Whether a sensor that is not Cisco's is heard."""
+
+    UNHEARD = "unheard"  # nobody brings us its word, or it has not spoken since
+    HEARD = "heard"
+    AWAY = "away"  # what stands behind it says that it is offline
+    STALE = "stale"  # it has been silent for too long
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorState:
+    """What the room knows of a sensor that is not Cisco's."""
+
+    id: SensorId
+    phase: SensorPhase = SensorPhase.UNHEARD
+    since: datetime
+    why: str | None = None
+    says: Occupancy = NOTHING_KNOWN  # what counts
+    heard: Occupancy = NOTHING_KNOWN  # as it said last, which may not count yet, or no more
+    turned_at: datetime | None = None  # since when it has said otherwise than what counts
+    said_at: datetime | None = None  # its last sign of life, give or take a minute; None: it never gave one
+    counts_people: bool = False
+
+
 class DevicePhase(StrEnum):
     """Whether a device is heard."""
 
@@ -360,6 +410,7 @@ class Hold:
     showings: tuple[Showing, ...] = ()
     answer: str | None = None
     cause: str | None = None  # of its end or failure
+    warns_of: BookingKey | None = None  # roomd asks by it whether anybody is there; no message goes before it
 
     @property
     def live(self) -> bool:
@@ -438,6 +489,97 @@ class DeviceState:
     put_next_at: datetime | None = None  # it is given no other one before
     put_why: str | None = None  # it is not given the room's agenda, in words with what to do about it
     hybrid_at: datetime | None = None  # when it last listed what Webex Hybrid Calendar gave it
+    checks_in: bool | None = None  # it deletes bookings by itself that nobody checks in to; None: not known
+    release_why: str | None = None  # nothing of the room is released for it, in words with what to do about it
+    use_told_until: datetime | None = None  # it was told that others sense people, and takes it for so long
+    use_asked_at: datetime | None = None  # it was told anew, and has not answered
+    use_why: str | None = None  # it takes no such word, and is not told again while it is connected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What was counted of a room over some time; docs/trends.md says what each of it means."""
+
+    booked_s: float = 0.0  # a booking ran
+    attended_s: float = 0.0  # … and somebody was there
+    empty_s: float = 0.0  # … and nobody was
+    in_use_s: float = 0.0  # somebody was there, with a booking or without
+    unknown_s: float = 0.0  # nobody knows whether somebody was there
+    unwatched_s: float = 0.0  # … for roomd did not run; nothing else is counted of these seconds
+    people_min: float = 0.0  # minutes, each as often as people were counted in it
+    counted_s: float = 0.0  # people were counted, one or more
+    people_peak: int = 0
+    bookings: int = 0  # that began
+    attended: int = 0  # bookings that were judged so at their end; so are the next four
+    ghosts: int = 0
+    left_early: int = 0
+    overran: int = 0
+    unknown: int = 0
+    freed_min: float = 0.0  # minutes, by those who left early
+    released: int = 0
+    released_min: float = 0.0
+    unbooked: int = 0  # uses without a booking
+
+
+NOTHING_COUNTED = Counted()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourTally:
+    """What was counted in one hour of a room's own clock; half of it where a clock change falls inside."""
+
+    room: RoomId
+    starts_at: datetime  # it has one tally, and a later word on the same hour takes the place of an earlier
+    day: date  # by the room's own clock, like the hour
+    hour: int  # 0 to 23; the doubled one of autumn is told twice, with another start
+    length_s: int
+    counted: Counted
+
+
+class ReleasePhase(StrEnum):
+    """How far the question has come whether a booking's room is given to others."""
+
+    WAITING = "waiting"  # it has begun, and nobody has come yet
+    WARNED = "warned"  # the room is asked whether anybody is there
+    CHECKING = "checking"  # bookings and sensors are read anew, for the last time
+    ASKED = "asked"  # its calendar or a device was told to take it back, and what came of it is not known
+    RELEASED = "released"  # it is gone
+    UNCLAIMED = "unclaimed"  # it would have been released, and nothing was done: dry-run
+    KEPT = "kept"  # somebody is there
+    SPARED = "spared"  # left alone: excluded, or nobody can say that nobody is there
+    FAILED = "failed"  # it could not be released, or nobody knows whether it was
+
+
+UNDER_WAY = frozenset(
+    {ReleasePhase.WAITING, ReleasePhase.WARNED, ReleasePhase.CHECKING, ReleasePhase.ASKED}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseAttempt:
+    """The one attempt to release one booking; kept until its end, so that there is no second."""
+
+    booking: BookingKey
+    phase: ReleasePhase
+    since: datetime  # when it entered this phase
+    starts_at: datetime  # of the booking, when it was taken up
+    ends_at: datetime
+    known_since: datetime  # when it was taken up: nobody is warned sooner than `grace` after it
+    names: tuple[str, ...] = ()  # by which calendars and devices know the booking, should it come again
+    empty_since: datetime | None = None  # known to be empty without a pause from then on; None: it is not
+    dry_run: bool = False
+    prompt: FeedbackId | None = None  # by which the room is asked
+    warned_at: datetime | None = None  # when that was first on a screen
+    counted_s: int | None = None  # how many seconds the countdown said last
+    check_at: datetime | None = None  # when the last check began
+    devices_left: tuple[DeviceId, ...] = ()  # whose values were asked for in it, and have not been read yet
+    command: CommandId | None = None  # by which it is released
+    cause: str | None = None  # of its end, in the contract's words; of a failure in a technician's
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it may still be released."""
+        return self.phase in UNDER_WAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -448,6 +590,7 @@ class Room:
     devices: Mapping[DeviceId, DeviceState] = field(default_factory=dict)
     bookings: Mapping[BookingKey, Booking] = field(default_factory=dict)  # with those that are just over
     sensors: Mapping[DeviceId, Occupancy] = field(default_factory=dict)  # as each device says
+    third_party: Mapping[SensorId, SensorState] = field(default_factory=dict)  # sensors that are not Cisco's
     occupancy: Occupancy = NOTHING_KNOWN  # as the cloud was told last
     occupancy_since: datetime | None = None
     holds: Mapping[FeedbackId, Hold] = field(default_factory=dict)  # with those still to be taken off
@@ -456,3 +599,4 @@ class Room:
     believed: CalendarKind | None = None  # the linked calendar whose word the agenda is; None: the devices'
     heard: Mapping[BookingKey, Booking] | None = None  # as devices say, if another's word may be believed
     puts_agenda: bool | None = None  # give devices what a linked calendar has; None: leave them as they are
+    releases: Mapping[BookingKey, ReleaseAttempt] = field(default_factory=dict)  # until their bookings' ends

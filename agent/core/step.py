@@ -23,6 +23,7 @@ from agent.core.events import (
     CalendarsLinked,
     CalendarTurned,
     CallsCounted,
+    CheckInRead,
     ClockStepped,
     ClockStruck,
     CommandGiven,
@@ -95,7 +96,7 @@ def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Ste
             attended = attend(room, event, now=now)
             anew = isinstance(event, DeviceConnected) or bool(attended.facts)
             return greet(attended, event.device) if anew and room.holds else attended
-        case DeviceLost() | DeviceRefused() | BookingTimeoutRead() | ShortcomingsFound():
+        case DeviceLost() | DeviceRefused() | BookingTimeoutRead() | CheckInRead() | ShortcomingsFound():
             return attend(room, event, now=now)
         case (
             MessageShown()
