@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from agent.core.model import (
+    Attendance,
     Booking,
     BookingId,
     CalendarKind,
@@ -26,6 +27,7 @@ from agent.core.model import (
     Room,
     SensorId,
     Surface,
+    Use,
 )
 from agent.core.orders import Answer
 
@@ -43,11 +45,17 @@ class FactKind(StrEnum):
     BOOKING_CHECKED_IN = "booking.checked_in"
     BOOKING_ENDED = "booking.ended"
     BOOKING_DELETED = "booking.deleted"
+    BOOKING_ATTENDED = "booking.attended"
+    BOOKING_DESERTED = "booking.deserted"
+    BOOKING_GHOST = "booking.ghost"
+    BOOKING_LEFT_EARLY = "booking.left_early"
+    BOOKING_JUDGED = "booking.judged"
     BOOKING_RELEASED = "booking.released"
     BOOKING_UNCLAIMED = "booking.unclaimed"
     BOOKING_KEPT = "booking.kept"
     BOOKING_RELEASE_FAILED = "booking.release_failed"
     OCCUPANCY_CHANGED = "occupancy.changed"
+    ROOM_USED_UNBOOKED = "room.used_unbooked"
     HOLD_PLACED = "hold.placed"
     HOLD_SHOWN = "hold.shown"
     HOLD_ANSWERED = "hold.answered"
@@ -89,6 +97,31 @@ class ReleaseFact:
     freed_from: datetime | None = None  # the room is free from then to the end that the booking had
     witnesses: tuple[DeviceId | SensorId, ...] = ()  # who says that nobody is there
     cause: str | None = None
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttendanceFact:
+    """Somebody came, nobody is there, or a booking is over and judged."""
+
+    kind: FactKind
+    at: datetime
+    booking: Booking
+    attendance: Attendance
+    known: timedelta  # how long it was known whether anybody was there, until `at` or its end
+    unknown: timedelta
+    freed: timedelta | None = None  # of those who left early: from when on nobody was there, to its end
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseFact:
+    """A room was used while it was not booked."""
+
+    kind: FactKind
+    at: datetime
+    use: Use
+    until: datetime
     recovered: bool = False
 
 
@@ -143,7 +176,16 @@ class CalendarFact:
     recovered: bool = False
 
 
-Fact = BookingFact | ReleaseFact | OccupancyFact | DeviceFact | HoldFact | CalendarFact
+Fact = (
+    BookingFact
+    | AttendanceFact
+    | UseFact
+    | ReleaseFact
+    | OccupancyFact
+    | DeviceFact
+    | HoldFact
+    | CalendarFact
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

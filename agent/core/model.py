@@ -81,9 +81,11 @@ class Device:
 class Judging:
     """When a booking counts as attended, deserted and left."""
 
-    people_for: timedelta = timedelta(seconds=60)  # heads are counted so long without a pause
+    people_for: timedelta = timedelta(seconds=60)  # somebody is there so long without a pause: no passer-by
     grace: timedelta = timedelta(minutes=10)  # after its start; nobody there by then: deserted
-    empty_for: timedelta = timedelta(minutes=5)  # the room, after somebody was there: they have left
+    empty_for: timedelta = timedelta(minutes=5)  # the room, without a pause: they have left
+    overrun_after: timedelta = timedelta(minutes=5)  # its end; they are there still: it was overrun
+    unbooked_for: timedelta = timedelta(minutes=10)  # a room is used without a booking before it is told
 
 
 class ReleaseMode(StrEnum):
@@ -582,6 +584,108 @@ class ReleaseAttempt:
         return self.phase in UNDER_WAY
 
 
+class AttendancePhase(StrEnum):
+    """How a booking that has begun is attended, as far as is known."""
+
+    AWAITED = "awaited"  # nobody came yet, or nobody can tell
+    ATTENDED = "attended"  # somebody is there
+    DESERTED = "deserted"  # nobody is there, for sure: not by then, or not any more
+    OVER = "over"
+
+
+class Outcome(StrEnum):
+    """The verdict on a booking that is over."""
+
+    ATTENDED = "attended"
+    GHOST = "ghost"  # nobody came, and somebody would have told if anybody had
+    LEFT_EARLY = "left_early"
+    OVERRUN = "overrun"  # they stayed, past its end
+    UNKNOWN = "unknown"  # nobody can tell
+
+
+class EvidenceKind(StrEnum):
+    """By what people are noticed."""
+
+    PEOPLE = "people"  # heads were counted
+    PRESENCE = "presence"
+    IN_USE = "in_use"  # the device concludes it, from something else than the others here
+    CALL = "call"
+    SHARING = "sharing"
+    CHECK_IN = "check_in"
+    ANSWER = "answer"  # to something on a screen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """That people were noticed during a booking, by what and by whom; never who they are."""
+
+    kind: EvidenceKind
+    by: str | None  # a device or a sensor; None: a calendar says so
+    first_at: datetime
+    last_at: datetime  # while it lasts, when it was looked at last
+    lasted: timedelta = timedelta(0)  # all told, without what runs
+    since: datetime | None = None  # it lasts, without a pause from then on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attendance:
+    """Whether a booking is used: what is known of it from its start to its end."""
+
+    booking: BookingKey
+    phase: AttendancePhase = AttendancePhase.AWAITED
+    since: datetime  # when it entered this phase
+    starts_at: datetime  # from when on it is watched
+    outcome: Outcome | None = None  # once it is over, and nothing more is waited for
+    evidence: tuple[Evidence, ...] = ()
+    came_at: datetime | None = None  # when somebody was there for long enough, first
+    seen_at: datetime | None = None  # when somebody was there last; while somebody is, when that began
+    deserted_since: datetime | None = None  # while it is deserted: since when the room has been empty
+    there: bool | None = None  # whether anybody is there; None: nobody can tell
+    there_since: datetime  # that has stood without a pause; accounts are settled up to then
+    known: timedelta = timedelta(0)  # of what is settled: how long it was known
+    unknown: timedelta = timedelta(0)  # … and not
+    people_peak: int | None = None  # None: nobody was counted
+    left: Booking | None = None  # as it was at its end, while the verdict waits
+    ends_at: datetime | None = None  # of what was watched, once it is over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is remembered of one device or sensor, beside what it says now."""
+
+    up: Mapping[EvidenceKind, datetime] = field(default_factory=dict)  # signs of people, since when each stands
+    steady: Mapping[EvidenceKind, datetime] = field(default_factory=dict)  # when each last changed for another
+    people: int | None = None  # the last number that it counted
+    tells: bool = False  # it has told presence, so that its silence counts
+    blind_since: datetime | None = None  # it told presence once, and has not from then on
+    anew: bool = True  # heard in this life of the agent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """People are in a room while it is not booked."""
+
+    since: datetime
+    seen_at: datetime | None = None  # when the last of them was noticed; None: they are there
+    lasting: bool = False  # long enough to be no passer-by
+    evidence: tuple[Evidence, ...] = ()
+    people_peak: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What a room's sensors are watched for, whether it is booked or not."""
+
+    seen: Mapping[str, Seen] = field(default_factory=dict)  # by device or sensor
+    there: bool | None = None
+    there_since: datetime | None = None  # None: it was never looked at
+    looked_at: datetime | None = None  # give or take some minutes
+    unbooked: Use | None = None
+
+
+NOT_WATCHED = Watch()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
     """A room's whole state: what a restart must find again."""
@@ -600,3 +704,5 @@ class Room:
     heard: Mapping[BookingKey, Booking] | None = None  # as devices say, if another's word may be believed
     puts_agenda: bool | None = None  # give devices what a linked calendar has; None: leave them as they are
     releases: Mapping[BookingKey, ReleaseAttempt] = field(default_factory=dict)  # until their bookings' ends
+    watch: Watch = NOT_WATCHED
+    attendances: Mapping[BookingKey, Attendance] = field(default_factory=dict)  # of those that have begun
