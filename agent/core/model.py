@@ -461,6 +461,23 @@ class Command:
     feedback_id: FeedbackId | None = None
 
 
+class UsePhase(StrEnum):
+    """Whether a device has taken our word of what others sense."""
+
+    ASKED = "asked"  # it has not answered
+    TOLD = "told"
+    REFUSED = "refused"  # it takes none, and is not told again while it is connected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseWord:
+    """What a device was told of whether sensors that are not Cisco's see somebody."""
+
+    phase: UsePhase
+    in_use: bool
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceState:
     """What the room knows of one of its devices."""
@@ -492,10 +509,10 @@ class DeviceState:
     put_why: str | None = None  # it is not given the room's agenda, in words with what to do about it
     hybrid_at: datetime | None = None  # when it last listed what Webex Hybrid Calendar gave it
     checks_in: bool | None = None  # it deletes bookings by itself that nobody checks in to; None: not known
-    release_why: str | None = None  # nothing of the room is released for it, in words with what to do about it
-    use_told_until: datetime | None = None  # it was told that others sense people, and takes it for so long
-    use_asked_at: datetime | None = None  # it was told anew, and has not answered
-    use_why: str | None = None  # it takes no such word, and is not told again while it is connected
+    release_why: str | None = (
+        None  # nothing of the room is released for it, in words with what to do about it
+    )
+    use: UseWord | None = None  # what it was told last of sensors that are not Cisco's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

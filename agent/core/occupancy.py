@@ -17,7 +17,16 @@ from agent.core.events import (
     UseSensed,
 )
 from agent.core.facts import FactKind, OccupancyFact, Step
-from agent.core.model import NOTHING_KNOWN, DeviceId, DevicePhase, Occupancy, Room, SensorId
+from agent.core.model import (
+    NOTHING_KNOWN,
+    DeviceId,
+    DevicePhase,
+    Occupancy,
+    Room,
+    SensorId,
+    UsePhase,
+    UseWord,
+)
 
 Witness = DeviceId | SensorId
 
@@ -54,12 +63,22 @@ def sense(room: Room, event: SensorEvent, *, now: datetime) -> Step:
     return _weighed(room, sensors, now, recovered=isinstance(event, CurrentValuesRead))
 
 
-def weigh(room: Room, *, now: datetime) -> Step:
-    """Put together what all devices sense; a fact follows if the cloud was told otherwise."""
-    return _weighed(room, room.sensors, now, recovered=False)
+def weigh(room: Room, *, now: datetime, sensor: SensorId | None = None) -> Step:
+    """Put together what is sensed; a fact follows if the cloud was told otherwise.
+
+    `sensor`: one that is not Cisco's, and has just spoken.
+    """
+    return _weighed(room, room.sensors, now, recovered=False, sensor=sensor)
 
 
-def _weighed(room: Room, sensors: Mapping[DeviceId, Occupancy], now: datetime, *, recovered: bool) -> Step:
+def _weighed(
+    room: Room,
+    sensors: Mapping[DeviceId, Occupancy],
+    now: datetime,
+    *,
+    recovered: bool,
+    sensor: SensorId | None = None,
+) -> Step:
     occupancy = _together(tuple(_heard(room, sensors, now).values()))
     if occupancy == room.occupancy:
         return Step(room=room if sensors is room.sensors else replace(room, sensors=sensors))
@@ -68,6 +87,7 @@ def _weighed(room: Room, sensors: Mapping[DeviceId, Occupancy], now: datetime, *
         at=now,
         occupancy=occupancy,
         previous=room.occupancy,
+        sensor=sensor,
         recovered=recovered,
     )
     return Step(room=replace(room, sensors=sensors, occupancy=occupancy, occupancy_since=now), facts=(fact,))
@@ -75,7 +95,8 @@ def _weighed(room: Room, sensors: Mapping[DeviceId, Occupancy], now: datetime, *
 
 def next_weighing(room: Room) -> datetime | None:
     """When the word of a lost device runs out; None while there is nothing to run out."""
-    if not room.sensors and room.occupancy != NOTHING_KNOWN:
+    others = any(state.says != NOTHING_KNOWN for state in room.third_party.values())
+    if not room.sensors and not others and room.occupancy != NOTHING_KNOWN:
         return room.occupancy_since  # whose word that was is configured no more
     return min(
         (_lasts_until(room, device) for device in room.sensors if not _connected(room, device)), default=None
@@ -94,12 +115,25 @@ def witnesses(room: Room, *, now: datetime) -> Mapping[Witness, Occupancy]:
 
 
 def _heard(room: Room, sensors: Mapping[DeviceId, Occupancy], now: datetime) -> Mapping[Witness, Occupancy]:
-    """Each device's sensors, in the order of the configuration."""
-    return {
-        device: sensors[device]
+    """Each device's sensors, in the order of the configuration; then those that are not Cisco's."""
+    heard: dict[Witness, Occupancy] = {
+        device: sensors[device] if state.use is None else _without_echo(sensors[device], state.use)
         for device, state in room.devices.items()
         if device in sensors and (state.phase is DevicePhase.CONNECTED or state.since + SENSORS_LAST > now)
     }
+    if not room.third_party:
+        return heard
+    others = [state for state in room.third_party.values() if state.says != NOTHING_KNOWN]
+    leading: dict[Witness, Occupancy] = {each.id: each.says for each in others if each.counts_people}
+    return {**leading, **heard, **{each.id: each.says for each in others}}
+
+
+def _without_echo(sensed: Occupancy, use: UseWord) -> Occupancy:
+    """A device that was told that others see somebody says so itself: that is no second word."""
+    if sensed.in_use and use.phase is not UsePhase.REFUSED:
+        own = sensed.presence or sensed.in_call or sensed.sharing
+        return sensed if own else replace(sensed, in_use=None)
+    return sensed
 
 
 def _connected(room: Room, device: DeviceId) -> bool:

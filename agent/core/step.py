@@ -43,10 +43,16 @@ from agent.core.events import (
     PromptCleared,
     PromptDisplayed,
     RoomEvent,
+    SensorAway,
+    SensorBack,
+    SensorCutOff,
+    SensorSaid,
     SharingSensed,
     ShortcomingsFound,
     UptimeRead,
+    UseRefused,
     UseSensed,
+    UseTold,
 )
 from agent.core.facts import BookingFact, FactKind, Step
 from agent.core.holds import begin, bring, expire, greet, heed, next_turn, see
@@ -55,6 +61,14 @@ from agent.core.model import Booking, DevicePhase, DeviceState, Policy, Room
 from agent.core.occupancy import forget_silent, next_weighing, sense, weigh
 from agent.core.putting import hear_bookings, hear_put, next_put, put
 from agent.core.putting import shifted as shifted_put
+from agent.core.third_party import (
+    hear_sensor,
+    next_settling,
+    settle,
+    shifted_sensor,
+    shifted_use,
+    tell_use,
+)
 
 
 def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step:
@@ -65,6 +79,8 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
     taken = _take(room, event, now=now, policy=policy)
     if taken.room.heard is not None and (isinstance(event, ClockStruck) or _is_news(room, taken.room)):
         taken = reckon(taken, now=now)
+    if taken.room.third_party:
+        taken = tell_use(taken, now=now, policy=policy)
     if room.puts_agenda or any(state.put or state.put_why for state in taken.room.devices.values()):
         taken = put(taken, now=now)
     return _follow(taken, now, policy) if taken.room.holds or taken.room.commands else taken
@@ -92,6 +108,8 @@ def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Ste
             | CurrentValuesRead()
         ):
             return sense(room, event, now=now)
+        case SensorSaid() | SensorAway() | SensorCutOff() | SensorBack() | UseTold() | UseRefused():
+            return hear_sensor(room, event, now=now, policy=policy)
         case DeviceConnected() | UptimeRead():
             attended = attend(room, event, now=now)
             anew = isinstance(event, DeviceConnected) or bool(attended.facts)
@@ -124,7 +142,7 @@ def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Ste
             return hear_back(room, event, now=now, policy=policy)
         case ClockStruck():
             struck = through(room, lambda view: strike(Step(room=view), now=now, policy=policy), now=now)
-            weighed = weigh(forget_silent(struck.room, now=now), now=now)
+            weighed = weigh(settle(forget_silent(struck.room, now=now), now=now, policy=policy), now=now)
             return replace(struck, room=weighed.room, facts=struck.facts + weighed.facts)
         case ClockStepped(by=by):
             shifted = _shifted(room, by, now)
@@ -150,6 +168,7 @@ def next_deadline(room: Room, policy: Policy) -> datetime | None:
         next_reckoning(room),
         next_put(room),
         next_weighing(room),
+        next_settling(room, policy),
         next_turn(room, policy),
         next_conclusion(room),
     )
@@ -182,7 +201,7 @@ def _shifted(room: Room, by: timedelta, now: datetime) -> Room:
 
     def device(state: DeviceState) -> DeviceState:
         return replace(
-            shifted_put(state, by),
+            shifted_use(shifted_put(state, by), by),
             since=state.since + by,
             booted_at=moved(state.booted_at),
             list_at=now
@@ -203,6 +222,7 @@ def _shifted(room: Room, by: timedelta, now: datetime) -> Room:
         bookings={key: booking(b) for key, b in room.bookings.items()},
         heard=None if room.heard is None else {key: booking(b) for key, b in room.heard.items()},
         calendars={kind: shifted_calendar(state, by, now) for kind, state in room.calendars.items()},
+        third_party={key: shifted_sensor(state, by) for key, state in room.third_party.items()},
         occupancy_since=moved(room.occupancy_since),
         holds={key: shifted_hold(hold, by) for key, hold in room.holds.items()},
         commands={key: shifted_command(command, by) for key, command in room.commands.items()},

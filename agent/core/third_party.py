@@ -1,0 +1,368 @@
+"""Sensors that are not Cisco's: when their word counts, when it does no more, and what devices are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
+
+from agent.core.events import (
+    SensorAway,
+    SensorBack,
+    SensorCutOff,
+    SensorSaid,
+    ThirdPartyEvent,
+    UseRefused,
+    UseTold,
+)
+from agent.core.facts import Step, TellUse
+from agent.core.model import (
+    NOTHING_KNOWN,
+    DevicePhase,
+    DeviceState,
+    Occupancy,
+    Policy,
+    Room,
+    Sense,
+    SensorId,
+    SensorPhase,
+    SensorRules,
+    SensorState,
+    UsePhase,
+    UseWord,
+)
+from agent.core.occupancy import SENSORS_LAST, weigh
+
+SIGNS_EVERY = timedelta(
+    seconds=60
+)  # is noted that it lives: some speak every second, and each note is written
+USE_LASTS = timedelta(seconds=300)  # for so long a device takes our word, as it does by itself (1 to 3600 s)
+USE_AGAIN = timedelta(seconds=180)  # it is told again: a line that breaks then is back before it runs out
+ANSWERS_WITHIN = timedelta(seconds=30)  # a device that has not by then is told once more
+ECHOES_FOR = timedelta(seconds=10)  # once it was told that nobody is seen, until it says so itself
+
+# ── a sensor's life ───────────────────────────────────────────────────────────────────────────────
+
+
+class SensorSign(StrEnum):
+    """What happens to a sensor."""
+
+    SAID = "said"
+    KEPT = "kept"  # what it said some time ago
+    OFFLINE = "offline"
+    CUT = "cut off"
+    BACK = "back"
+    SILENT = "silent"
+
+
+SENSOR_TRANSITIONS: Mapping[tuple[SensorPhase, SensorSign], SensorPhase] = {
+    (SensorPhase.UNHEARD, SensorSign.SAID): SensorPhase.HEARD,
+    (SensorPhase.UNHEARD, SensorSign.KEPT): SensorPhase.HEARD,
+    (SensorPhase.UNHEARD, SensorSign.OFFLINE): SensorPhase.AWAY,
+    (SensorPhase.UNHEARD, SensorSign.CUT): SensorPhase.UNHEARD,
+    (SensorPhase.UNHEARD, SensorSign.BACK): SensorPhase.UNHEARD,
+    (SensorPhase.UNHEARD, SensorSign.SILENT): SensorPhase.STALE,
+    (SensorPhase.HEARD, SensorSign.SAID): SensorPhase.HEARD,
+    (SensorPhase.HEARD, SensorSign.KEPT): SensorPhase.HEARD,
+    (SensorPhase.HEARD, SensorSign.OFFLINE): SensorPhase.AWAY,
+    (SensorPhase.HEARD, SensorSign.CUT): SensorPhase.UNHEARD,
+    (SensorPhase.HEARD, SensorSign.SILENT): SensorPhase.STALE,
+    (SensorPhase.AWAY, SensorSign.SAID): SensorPhase.HEARD,
+    (SensorPhase.AWAY, SensorSign.OFFLINE): SensorPhase.AWAY,
+    (SensorPhase.AWAY, SensorSign.CUT): SensorPhase.UNHEARD,
+    (SensorPhase.AWAY, SensorSign.BACK): SensorPhase.UNHEARD,
+    (SensorPhase.STALE, SensorSign.SAID): SensorPhase.HEARD,
+    (SensorPhase.STALE, SensorSign.KEPT): SensorPhase.HEARD,
+    (SensorPhase.STALE, SensorSign.OFFLINE): SensorPhase.AWAY,
+    (SensorPhase.STALE, SensorSign.CUT): SensorPhase.UNHEARD,
+}
+
+
+def hear_sensor(room: Room, event: ThirdPartyEvent, *, now: datetime, policy: Policy) -> Step:
+    """Follow a sensor; a fact follows if that changes what is known of the room."""
+    match event:
+        case UseTold() | UseRefused():
+            return _hear_back(room, event)
+        case SensorSaid() | SensorAway() | SensorCutOff() | SensorBack():
+            state = room.third_party.get(event.sensor)
+        case _:
+            assert_never(event)
+    if state is None:
+        return Step(room=room, ignored=1)
+    rules = _rules_of(room, policy).get(event.sensor) or SensorRules(id=event.sensor)
+    match event:
+        case SensorSaid():
+            after = _said(state, event, rules, now)
+        case SensorAway(why=why):
+            after = replace(_moved(state, SensorSign.OFFLINE, now, why), says=NOTHING_KNOWN, turned_at=None)
+        case SensorCutOff(why=why):
+            after = replace(_moved(state, SensorSign.CUT, now, why), turned_at=None)
+        case SensorBack():
+            if (state.phase, SensorSign.BACK) not in SENSOR_TRANSITIONS:
+                return Step(room=room)  # it was never away, for all that we know
+            after = _moved(state, SensorSign.BACK, now, None)
+        case _:
+            assert_never(event)
+    after = _settled(after, rules, now)
+    if after == state:
+        return Step(room=room)
+    told = replace(room, third_party={**room.third_party, state.id: after})
+    return Step(room=told) if after.says == state.says else weigh(told, now=now, sensor=state.id)
+
+
+def _moved(state: SensorState, sign: SensorSign, now: datetime, why: str | None) -> SensorState:
+    phase = SENSOR_TRANSITIONS.get((state.phase, sign), state.phase)
+    return replace(state, phase=phase, since=state.since if phase is state.phase else now, why=why)
+
+
+def _said(state: SensorState, event: SensorSaid, rules: SensorRules, now: datetime) -> SensorState:
+    sign = SensorSign.KEPT if event.kept else SensorSign.SAID
+    moved = _moved(state, sign, now, None)
+    if moved.phase is SensorPhase.AWAY:
+        return state  # it was kept from before
+    said_at = _said_at(state, event, now)
+    every = SIGNS_EVERY if rules.stale_after is None else min(SIGNS_EVERY, rules.stale_after / 4)
+    if state.said_at is not None and timedelta(0) <= said_at - state.said_at < every:
+        said_at = state.said_at
+    moved = replace(moved, said_at=said_at)
+    if not event.values:
+        return moved
+    # What it said before it was away is not put together with what it says now.
+    heard = state.heard if state.phase is SensorPhase.HEARD else NOTHING_KNOWN
+    return _turned(moved, _with(heard, event.values), now)
+
+
+def _said_at(state: SensorState, event: SensorSaid, now: datetime) -> datetime:
+    """When it gave this sign of life."""
+    if event.at is not None:
+        return min(event.at, now)
+    if event.kept and state.said_at is not None and _with(state.heard, event.values) == state.heard:
+        return state.said_at  # the same as ever may be years old; what is new was said since we looked
+    return now
+
+
+def _with(heard: Occupancy, values: Mapping[Sense, int | bool | None]) -> Occupancy:
+    for sense, value in values.items():
+        match sense:
+            case Sense.PEOPLE:
+                heard = replace(heard, people=value)
+            case Sense.PRESENCE:
+                heard = replace(heard, presence=None if value is None else bool(value))
+            case Sense.IN_USE:
+                heard = replace(heard, in_use=None if value is None else bool(value))
+            case _:
+                assert_never(sense)
+    return heard
+
+
+def _turned(state: SensorState, said: Occupancy, now: datetime) -> SensorState:
+    """It says so now. More or fewer people are at once so many; whether there are any has to last."""
+    if _anybody(said) is None or _anybody(said) == _anybody(state.says):
+        return replace(state, heard=said, says=said, turned_at=None)
+    same = state.turned_at is not None and _anybody(said) == _anybody(state.heard)
+    return replace(state, heard=said, turned_at=state.turned_at if same else now)
+
+
+def _settled(state: SensorState, rules: SensorRules, now: datetime) -> SensorState:
+    """What has become of it by now: its word counts, or does no more."""
+    counts_at, ends_at = _counts_at(state, rules), _ends_at(state, rules)
+    if ends_at is not None and ends_at <= now and (counts_at is None or ends_at <= counts_at):
+        silent = _is_silent(state, rules, now)
+        return _silent(state, now) if silent else replace(state, says=NOTHING_KNOWN, turned_at=None)
+    if counts_at is not None and counts_at <= now:
+        return _settled(replace(state, says=state.heard, turned_at=None), rules, now)
+    return state
+
+
+def _silent(state: SensorState, now: datetime) -> SensorState:
+    why = None if state.said_at is None else f"it has been silent since {state.said_at:%Y-%m-%d %H:%M} UTC"
+    return replace(_moved(state, SensorSign.SILENT, now, why), says=NOTHING_KNOWN, turned_at=None)
+
+
+def _is_silent(state: SensorState, rules: SensorRules, now: datetime) -> bool:
+    return (
+        state.phase in {SensorPhase.HEARD, SensorPhase.UNHEARD}
+        and state.said_at is not None
+        and rules.stale_after is not None
+        and state.said_at + rules.stale_after <= now
+    )
+
+
+def _counts_at(state: SensorState, rules: SensorRules) -> datetime | None:
+    """When what it says now counts, if it lasts; None: it does, or it is not heard."""
+    if state.turned_at is None or state.phase is not SensorPhase.HEARD:
+        return None
+    return state.turned_at + (rules.counts_after if _anybody(state.heard) else rules.clears_after)
+
+
+def _ends_at(state: SensorState, rules: SensorRules) -> datetime | None:
+    """When its word counts no more, if it says nothing else."""
+    silent_at = None
+    if state.said_at is not None and rules.stale_after is not None:
+        silent_at = state.said_at + rules.stale_after
+    match state.phase:
+        case SensorPhase.HEARD:
+            return silent_at
+        case SensorPhase.UNHEARD:
+            lapses_at = None if state.says == NOTHING_KNOWN else state.since + SENSORS_LAST
+            return min((at for at in (silent_at, lapses_at) if at is not None), default=None)
+        case SensorPhase.AWAY | SensorPhase.STALE:
+            return None
+        case _:
+            assert_never(state.phase)
+
+
+def _rules_of(room: Room, policy: Policy) -> Mapping[SensorId, SensorRules]:
+    return {rules.id: rules for rules in policy.rules(room.id).sensors}
+
+
+# ── a room's sensors ──────────────────────────────────────────────────────────────────────────────
+
+
+def settle(room: Room, *, now: datetime, policy: Policy) -> Room:
+    """The room with what time has made of its sensors' words; the same object if that is nothing."""
+    if not room.third_party:
+        return room
+    known = _rules_of(room, policy)
+    states = {
+        sensor: _settled(state, known.get(sensor) or SensorRules(id=sensor), now)
+        for sensor, state in room.third_party.items()
+    }
+    devices = {
+        device: replace(state, use=None) if (at := _echoes_until(state)) is not None and at <= now else state
+        for device, state in room.devices.items()
+    }
+    if devices != room.devices:
+        room = replace(room, devices=devices)
+    return room if states == room.third_party else replace(room, third_party=states)
+
+
+def next_settling(room: Room, policy: Policy) -> datetime | None:
+    """When a sensor's word counts, or counts no more, or a device is to be told anew."""
+    if not room.third_party:
+        return None
+    known = _rules_of(room, policy)
+    instants: list[datetime | None] = []
+    for sensor, state in room.third_party.items():
+        rules = known.get(sensor) or SensorRules(id=sensor)
+        instants += (_counts_at(state, rules), _ends_at(state, rules))
+    seen = policy.tell_use and somebody_seen(room)
+    instants += (_due(state, seen=seen) for state in room.devices.values())
+    instants += (_echoes_until(state) for state in room.devices.values())
+    return min((instant for instant in instants if instant is not None), default=None)
+
+
+def install(room: Room, sensors: Sequence[SensorRules], *, listening: bool, now: datetime) -> Room:
+    """The room with exactly these sensors; the same object if it has them.
+
+    Without `listening` nobody has heard them for a while, as when the agent starts: their words of then
+    count for as long as those of a lost device.
+    """
+    if not sensors and not room.third_party:
+        return room
+    states = {
+        rules.id: _known(room.third_party.get(rules.id), rules, listening=listening, now=now)
+        for rules in sensors
+    }
+    same = list(states.items()) == list(room.third_party.items())
+    return room if same else replace(room, third_party=states)
+
+
+def _known(state: SensorState | None, rules: SensorRules, *, listening: bool, now: datetime) -> SensorState:
+    if state is None:
+        return SensorState(id=rules.id, since=now, counts_people=rules.counts_people)
+    if not listening:
+        said_at = None if state.said_at is None else min(state.said_at, now)
+        state = replace(
+            state, phase=SensorPhase.UNHEARD, since=now, why=None, turned_at=None, said_at=said_at
+        )
+    return replace(state, counts_people=rules.counts_people)
+
+
+def shifted_sensor(state: SensorState, by: timedelta) -> SensorState:
+    """The same after the clock jumped: what is running runs on."""
+    return replace(
+        state,
+        since=state.since + by,
+        turned_at=None if state.turned_at is None else state.turned_at + by,
+        said_at=None if state.said_at is None else state.said_at + by,
+    )
+
+
+# ── what devices are told ─────────────────────────────────────────────────────────────────────────
+
+
+def tell_use(step: Step, *, now: datetime, policy: Policy) -> Step:
+    """Tell the room's devices whether such a sensor sees somebody, before what they were told runs out."""
+    room = step.room
+    seen = policy.tell_use and somebody_seen(room)
+    told = [
+        state.id
+        for state in room.devices.values()
+        if (at := _due(state, seen=seen)) is not None and at <= now
+    ]
+    if not told:
+        return step
+    word = UseWord(phase=UsePhase.ASKED, in_use=seen, at=now)
+    devices = {
+        device: replace(state, use=word) if device in told else state
+        for device, state in room.devices.items()
+    }
+    source = f"roomd-{policy.agent}"
+    requests = tuple(TellUse(device=device, source=source, in_use=seen, lasts=USE_LASTS) for device in told)
+    return replace(step, room=replace(room, devices=devices), requests=step.requests + requests)
+
+
+def somebody_seen(room: Room) -> bool:
+    """Whether any of the room's sensors that are not Cisco's sees somebody."""
+    return any(_anybody(state.says) for state in room.third_party.values())
+
+
+def shifted_use(state: DeviceState, by: timedelta) -> DeviceState:
+    """The same after the clock jumped."""
+    return state if state.use is None else replace(state, use=replace(state.use, at=state.use.at + by))
+
+
+def _due(state: DeviceState, *, seen: bool) -> datetime | None:
+    """When this device is to be told; None: it knows, or it cannot be told."""
+    use = state.use
+    if state.phase is not DevicePhase.CONNECTED:
+        return None
+    if use is None or use.at < state.since:  # said over another line: it may have been restarted since
+        stands = use is not None and use.in_use and use.phase is not UsePhase.REFUSED
+        return state.since if seen or stands else None
+    match use.phase:
+        case UsePhase.REFUSED:
+            return None
+        case UsePhase.ASKED if use.in_use is seen:
+            return use.at + ANSWERS_WITHIN
+        case UsePhase.TOLD if use.in_use is seen:
+            return use.at + USE_AGAIN if seen else None
+        case UsePhase.ASKED | UsePhase.TOLD:
+            return use.at
+        case _:
+            assert_never(use.phase)
+
+
+def _echoes_until(state: DeviceState) -> datetime | None:
+    use = state.use
+    return None if use is None or use.in_use or use.phase is not UsePhase.TOLD else use.at + ECHOES_FOR
+
+
+def _hear_back(room: Room, event: UseTold | UseRefused) -> Step:
+    state = room.devices.get(event.device)
+    use = None if state is None else state.use
+    if state is None or use is None or use.phase is not UsePhase.ASKED or use.in_use is not event.in_use:
+        return Step(room=room, ignored=1)  # another word is under way
+    phase = UsePhase.TOLD if isinstance(event, UseTold) else UsePhase.REFUSED
+    told = replace(state, use=replace(use, phase=phase))
+    return Step(room=replace(room, devices={**room.devices, state.id: told}))
+
+
+def _anybody(says: Occupancy) -> bool | None:
+    """Whether a sensor says that somebody is there; None where it says neither."""
+    said = (None if says.people is None else says.people > 0, says.presence, says.in_use)
+    known = [each for each in said if each is not None]
+    return any(known) if known else None
