@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from agent.certificates import Shown, flaws, read, shown_at
-from agent.core.model import Credential, Device, Transport
+from agent.core.model import Credential, Device, ReleaseMode, Transport
 from agent.door_checks import examine_own_certificate, listens
 from agent.findings import Visit, some
 from agent.line_words import AUTHORITY, NAME_SERVERS, in_words, of_names
@@ -24,7 +24,7 @@ from device_adapters.conversation import Dial
 from device_adapters.errors import CertificateRefused, DeviceBooting, DeviceError, PasswordRefused
 from device_adapters.survey import LIMITS, Survey, survey
 from device_adapters.trust import fingerprint
-from device_adapters.xapi.needs import lacked, needs_of, shortfalls
+from device_adapters.xapi.needs import LEAVES_BOOKINGS_ALONE, lacked, needs_of, shortfalls
 from device_adapters.xapi.plans import MESSAGES_DENIED
 from device_adapters.xapi.schema import SINCE_11_23, read_firmware
 
@@ -167,7 +167,7 @@ async def _by_daemon(visit: Visit, picture: Mapping[str, Any]) -> None:
                 )
                 found = surveys.get(str(each["device"]))
                 if device is not None and isinstance(found, Survey):
-                    facts.further(device, found, seen)
+                    facts.further(visit, device, found, seen)
                 if device is not None:
                     facts.certificate(visit, device, shown.get(device.id))
                 facts.tell(visit, what)
@@ -377,7 +377,7 @@ def _tell_of(
                 not_better=connected.transport_why,
                 shortcomings=list(connected.shortcomings),
             )
-            facts.further(device, found, heard)
+            facts.further(visit, device, found, heard)
             facts.certificate(visit, device, shown)
             facts.tell(visit, what)
         case PasswordRefused():
@@ -415,13 +415,16 @@ class _Facts:
     troubles: list[tuple[str, str]] = field(default_factory=list)  # seen, mend
     more: list[str] = field(default_factory=list)  # that is well
 
-    def further(self, device: Device, found: Survey, heard: _Seen) -> None:
+    def further(self, visit: Visit, device: Device, found: Survey, heard: _Seen) -> None:
         """What only a conversation can tell: the account's role, sessions, limits, the clock."""
         connected = found.connected
         firmware = read_firmware(connected.firmware)
         transport = Transport(connected.transport)
         needs = needs_of(connected.product, firmware, over=transport)
+        off = visit.configuration.policy.rules(device.room).releasing.mode is ReleaseMode.OFF
         for need in shortfalls(needs, found.configured):
+            if need is LEAVES_BOOKINGS_ALONE and off:
+                continue  # it is the only one that releases
             if not any(need.path in each for each in self.shortcomings):
                 self.shortcomings.append(need.sentence)
         if found.shows is False and MESSAGES_DENIED not in self.shortcomings:

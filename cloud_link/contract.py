@@ -240,6 +240,47 @@ class BookingDeletedData(BookingData, frozen=True, kw_only=True):
     ]
 
 
+class BookingReleaseData(BookingData, frozen=True, kw_only=True):
+    """The booking, and what became of the one attempt to give its room to others."""
+
+    grace_over_at: Annotated[
+        Time, Meta(description="When it was long enough since its start that the room might be released.")
+    ]
+    empty_since: Annotated[
+        Time | None,
+        Meta(description="Since when the room was known to be empty without a pause. Null: it was not."),
+    ]
+    warned_at: Annotated[
+        Time | None,
+        Meta(description="When a screen of the room first asked whether anybody is there. Null: none did."),
+    ]
+    witnesses: Annotated[
+        tuple[str, ...],
+        Meta(description="The devices and sensors that could tell of people when this was decided."),
+    ]
+    freed_from: Annotated[
+        Time | None,
+        Meta(description="The room is free from then on (`booking.unclaimed`: it would be). Else null."),
+    ]
+    minutes_freed: Annotated[
+        float | None,
+        Meta(ge=0, description="From then to the end that the booking had. Null where nothing was freed."),
+    ]
+    cause: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "Of `booking.kept`, why nothing was released: answered (on a screen), dismissed (the "
+                "question was taken off a screen), seen (somebody was), checked_in, unknown (whether anybody "
+                "is there is not known), unseen (the question could not be shown), unchecked (the last check was not "
+                "answered), excluded, held (a hold stands), interrupted (roomd was restarted). Of "
+                "`booking.release_failed`: why, in words that a technician can act on. Else null."
+            ),
+            examples=["answered", "dismissed", "seen", "checked_in", "unknown", "unseen", "unchecked"],
+        ),
+    ]
+
+
 class PreviousBooking(Struct, frozen=True, kw_only=True):
     """What has changed, as it was before: an attribute is here only if its value was another one.
 
@@ -573,6 +614,30 @@ class BookingDeleted(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.d
     data: BookingDeletedData
 
 
+class BookingReleased(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.released.v1"):
+    """Nobody came, roomd gave the booking back, and it is known to be gone: once at most of a booking."""
+
+    data: BookingReleaseData
+
+
+class BookingUnclaimed(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.unclaimed.v1"):
+    """Nobody came, and nothing was done: where releasing is set to `dry-run`, it would have been now."""
+
+    data: BookingReleaseData
+
+
+class BookingKept(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.kept.v1"):
+    """The room was asked whether anybody is there, and is not given to others; `cause` says why."""
+
+    data: BookingReleaseData
+
+
+class BookingReleaseFailed(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.release_failed.v1"):
+    """Nobody came, and the booking could not be given back, or nobody knows whether it was: no second try."""
+
+    data: BookingReleaseData
+
+
 class OccupancyChanged(CloudEvent, frozen=True, kw_only=True, tag="roomd.occupancy.changed.v1"):
     """The people of the room, or what is known of them, changed."""
 
@@ -704,6 +769,10 @@ RoomFactEvent = (
     | BookingCheckedIn
     | BookingEnded
     | BookingDeleted
+    | BookingReleased
+    | BookingUnclaimed
+    | BookingKept
+    | BookingReleaseFailed
     | OccupancyChanged
     | HoldPlaced
     | HoldShown

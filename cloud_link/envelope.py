@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final, Protocol, TypeVar, assert_never
@@ -15,7 +15,16 @@ from msgspec import UNSET, UnsetType
 from msgspec.json import Encoder
 
 from agent.core.agenda import agenda
-from agent.core.facts import BookingFact, CalendarFact, DeviceFact, Fact, FactKind, HoldFact, OccupancyFact
+from agent.core.facts import (
+    BookingFact,
+    CalendarFact,
+    DeviceFact,
+    Fact,
+    FactKind,
+    HoldFact,
+    OccupancyFact,
+    ReleaseFact,
+)
 from agent.core.model import (
     AgentId,
     Booking,
@@ -42,6 +51,8 @@ BYTES_AT_MOST: Final = 256  # AWS IoT Core and Azure Event Grid
 LONGEST_TAIL: Final = (
     f"rooms/{'r' * 63}/commands/{'c' * 32}"  # no topic of the contract is longer below its base
 )
+
+MINUTE: Final = timedelta(minutes=1)
 
 _encode = Encoder().encode
 
@@ -266,6 +277,10 @@ EVENTS: Final[Mapping[FactKind | AgentFactKind, Callable[..., contract.CloudEven
     FactKind.BOOKING_CHECKED_IN: contract.BookingCheckedIn,
     FactKind.BOOKING_ENDED: contract.BookingEnded,
     FactKind.BOOKING_DELETED: contract.BookingDeleted,
+    FactKind.BOOKING_RELEASED: contract.BookingReleased,
+    FactKind.BOOKING_UNCLAIMED: contract.BookingUnclaimed,
+    FactKind.BOOKING_KEPT: contract.BookingKept,
+    FactKind.BOOKING_RELEASE_FAILED: contract.BookingReleaseFailed,
     FactKind.OCCUPANCY_CHANGED: contract.OccupancyChanged,
     FactKind.HOLD_PLACED: contract.HoldPlaced,
     FactKind.HOLD_SHOWN: contract.HoldShown,
@@ -315,6 +330,8 @@ def seal(
     match fact:
         case BookingFact():
             subject, data = fact.booking.key, _booking_data(fact, privacy)
+        case ReleaseFact():
+            subject, data = fact.booking.key, _release_data(fact, privacy)
         case OccupancyFact():
             subject, data = room, _occupancy_data(fact)
         case DeviceFact():
@@ -507,6 +524,23 @@ def _booking_data(fact: BookingFact, privacy: Privacy) -> contract.BookingData:
             return _booking(contract.BookingChangedData, booking, privacy, previous=previous)
         case _:
             return _booking(contract.BookingData, booking, privacy)
+
+
+def _release_data(fact: ReleaseFact, privacy: Privacy) -> contract.BookingReleaseData:
+    attempt, freed_from = fact.attempt, fact.freed_from
+    freed = None if freed_from is None else attempt.ends_at - freed_from
+    return _booking(
+        contract.BookingReleaseData,
+        fact.booking,
+        privacy,
+        grace_over_at=_time(attempt.due_at),
+        empty_since=_time_or_none(attempt.empty_since),
+        warned_at=_time_or_none(attempt.warned_at),
+        witnesses=fact.witnesses,
+        freed_from=_time_or_none(freed_from),
+        minutes_freed=None if freed is None else max(0.0, round(freed / MINUTE, 1)),
+        cause=fact.cause,
+    )
 
 
 def _after_s(fact: BookingFact) -> float | None:

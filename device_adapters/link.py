@@ -68,6 +68,7 @@ from device_adapters.xapi.messages import (
     Reply,
     XapiMessage,
 )
+from device_adapters.xapi.needs import LEAVES_BOOKINGS_ALONE
 from device_adapters.xapi.plans import Plan
 from device_adapters.xapi.requests import Makeup
 from device_adapters.xapi.schema import Unreadable, answers_requests, read_firmware
@@ -468,6 +469,7 @@ class Talk:
             shortcomings=self._shortcomings(),
             lacks=self._lacks(),
             surfaces=screens.surfaces(self._makeup),
+            checks_in=self._checks_in(),
         )
         self._greeting = False
         self._lacked = connected.lacks
@@ -511,6 +513,13 @@ class Talk:
         if self._denied:
             refused[plans.MESSAGES_DENIED] = None
         return (*self._translator.shortcomings, *refused)
+
+    def _checks_in(self) -> bool | None:
+        """Whether the device itself deletes bookings that nobody checks in to; None: it does not say."""
+        if self._translator.checks_in is not None:
+            return self._translator.checks_in
+        cannot = not self._makeup.books or not LEAVES_BOOKINGS_ALONE.life.covers(self._makeup.firmware)
+        return False if cannot else None
 
     def _lacks(self) -> dict[Ability, str]:
         """What the device cannot do by its nature, as sentences."""

@@ -583,7 +583,7 @@ class ReleaseAttempt:
     since: datetime  # when it entered this phase
     starts_at: datetime  # of the booking, when it was taken up
     ends_at: datetime
-    known_since: datetime  # when it was taken up: nobody is warned sooner than `grace` after it
+    due_at: datetime  # nobody is warned before: `grace` after its start, and after it was taken up
     names: tuple[str, ...] = ()  # by which calendars and devices know the booking, should it come again
     empty_since: datetime | None = None  # known to be empty without a pause from then on; None: it is not
     dry_run: bool = False

@@ -9,7 +9,18 @@ from datetime import datetime
 from typing import assert_never
 
 from agent.core.events import AgendaRefused, MessageRefused, OrderRefused, RoomEvent
-from agent.core.facts import Book, Extend, Light, PutAgenda, Release, RestoreLight, ShowOn, TakeOff, Wake
+from agent.core.facts import (
+    Book,
+    Extend,
+    Light,
+    PutAgenda,
+    Release,
+    RestoreLight,
+    ShowLine,
+    ShowOn,
+    TakeOff,
+    Wake,
+)
 from device_adapters.xapi import orders, plans, screens
 from device_adapters.xapi.messages import Call, Refusal
 from device_adapters.xapi.plans import Plan
@@ -17,7 +28,7 @@ from device_adapters.xapi.requests import Makeup, NotUnderstood
 from device_adapters.xapi.schema import Unreadable
 from device_adapters.xapi.screens import Screens
 
-OfScreens = ShowOn | TakeOff | Light | RestoreLight | Wake
+OfScreens = ShowOn | TakeOff | Light | RestoreLight | Wake | ShowLine
 OfBookings = Book | Extend | Release | PutAgenda
 
 
@@ -113,6 +124,8 @@ class CarryingOut:
                 return screens.restore_light(request, makeup)
             case Wake():
                 return screens.wake(makeup)
+            case ShowLine():
+                return screens.line(request, makeup)
             case Book():
                 return orders.book(request, makeup)
             case Extend():
@@ -132,7 +145,7 @@ def _cannot(
     mend = error.mend if isinstance(error, NotUnderstood) else "this is outside what its firmware takes"
     why = f"{error}; {mend}"
     match request:
-        case Wake():
+        case Wake() | ShowLine():
             return ()
         case Book() | Extend() | Release():
             return (orders.refused(request, why),)

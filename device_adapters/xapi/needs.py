@@ -124,8 +124,8 @@ LEAVES_BOOKINGS_ALONE = Need(
     path="Bookings CheckIn Enabled",
     wanted="False",
     bad=frozenset({"True"}),
-    why="The device itself deletes bookings that nobody checks in to",
-    unless=" if the calendar service is to decide",  # two that release rooms work against each other
+    why="The device itself deletes bookings that nobody checks in to, beside roomd",  # which is to do so
+    unless=', or leave it to the device with mode = "off" below [rooms.release]',
     life=SINCE_11_15,
     set_by=ADMIN,
 )

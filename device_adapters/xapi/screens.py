@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from agent.core.events import MessageRefused, MessageShown, MessageTakenOff
-from agent.core.facts import Light, RestoreLight, ShowOn, TakeOff
+from agent.core.facts import Light, RestoreLight, ShowLine, ShowOn, TakeOff
 from agent.core.model import FeedbackId, Surface
 from device_adapters.xapi import requests
 from device_adapters.xapi.messages import Call
@@ -161,6 +161,16 @@ def restore_light(asked: RestoreLight, makeup: Makeup) -> Plan:
 def wake(makeup: Makeup) -> Plan:
     """End standby; nobody is told."""
     return Plan(calls=(requests.wake(makeup.firmware),))
+
+
+def line(asked: ShowLine, makeup: Makeup) -> Plan:
+    """Put a line over what everybody sees, or take it off; nobody is told. NotUnderstood."""
+    firmware, on = makeup.firmware, _target(Surface.SCREEN, makeup)
+    if not asked.text:
+        return Plan(calls=(requests.clear_line(firmware, on=on),), clears=True)
+    text = fit_line(asked.text, requests.longest(firmware, _LINE, "Text"))
+    duration_s = min(max(1, math.ceil(asked.lasts.total_seconds())), SHOWN_S.most)
+    return Plan(calls=(requests.show_line(firmware, text=text, duration_s=duration_s, on=on),))
 
 
 def refused(asked: ShowOn | TakeOff | Light | RestoreLight, why: str = "") -> MessageRefused:

@@ -21,6 +21,7 @@ from agent.core.events import (
     BookingsTouched,
     BookingTimeoutRead,
     CallsCounted,
+    CheckInRead,
     LightModeRead,
     ListedBooking,
     PeopleCounted,
@@ -106,7 +107,6 @@ def _cause(causes: Mapping[object, str], value: object) -> str:
 
 COUNTS_IN_CALLS_ONLY = needs.COUNTS_OUT_OF_CALLS.sentence
 SENSES_NOBODY = needs.SENSES_PRESENCE.sentence
-RELEASES_ITSELF = needs.LEAVES_BOOKINGS_ALONE.sentence
 TEAMS_ROOMS = (
     "The device runs Microsoft Teams Rooms: bookings cannot be extended or checked out on it; do that in the"
     " calendar."
@@ -118,7 +118,7 @@ ANSWERS_UNHEARD = (
     " roomd back."
 )
 
-_HEARD_NEEDS = tuple(need for need in needs.NEEDS if need.path.startswith(("RoomAnalytics ", "Bookings ")))
+_HEARD_NEEDS = tuple(need for need in needs.NEEDS if need.path.startswith("RoomAnalytics "))
 
 # What a device cannot do by its nature: only told where no other device of the room does it.
 COUNTS_NOBODY = (
@@ -169,6 +169,7 @@ class Translator:
         "_told_shortcomings",
         "_unmet",
         "booking_timeout_s",
+        "checks_in",
         "counts",
         "device",
         "light_mode",
@@ -185,6 +186,7 @@ class Translator:
         self.unreadable = 0  # nodes with values outside their value space
         self.timezone: str | None = None  # `Configuration Time Zone`, an IANA name
         self.booking_timeout_s: int | None = None
+        self.checks_in: bool | None = None  # it deletes bookings that nobody checks in to
         self.provisioned: bool | None = None  # of a navigator: whether anybody provisions it
         self.teams = False  # it runs Microsoft Teams Rooms
         self.light_mode: str | None = None  # what its light follows; None: it has none, or does not say
@@ -435,7 +437,12 @@ class Translator:
         self._configured(value, needs.SHARING_IS_USE)
 
     def _check_in(self, value: object) -> None:
-        self._configured(value, needs.LEAVES_BOOKINGS_ALONE)
+        # Whether that is wrong depends on what roomd is to do in the room, which the core knows.
+        self.checks_in = None  # also where it cannot be read
+        self._events.append(CheckInRead(device=self.device, enabled=None))
+        if value is not GONE:
+            self.checks_in = TRUE_FALSE.cast(value)
+            self._events[-1] = CheckInRead(device=self.device, enabled=self.checks_in)
 
     def _tell_shortcomings(self) -> None:
         now = self.shortcomings

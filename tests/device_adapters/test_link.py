@@ -15,6 +15,7 @@ from agent.core.events import (
     BookingsTouched,
     BookingTimeoutRead,
     CallsCounted,
+    CheckInRead,
     CurrentValuesRead,
     DeviceConnected,
     DeviceLost,
@@ -39,7 +40,6 @@ from device_adapters.xapi.translate import (
     HAS_NO_BOOKINGS,
     NAVIGATOR_COUNTS_NOBODY,
     NAVIGATOR_HAS_NO_BOOKINGS,
-    RELEASES_ITSELF,
     TEAMS_ROOMS,
 )
 from tests.device_adapters.stage import (
@@ -251,7 +251,8 @@ async def test_a_configuration_that_hides_people_is_told_and_so_is_its_mending(t
             simulated.configure(path, "On")
             assert (await ear.until_heard(ShortcomingsFound)).shortcomings == ()
             simulated.configure(("Configuration", "Bookings", "CheckIn", "Enabled"), "True")
-            assert (await ear.until_heard(ShortcomingsFound, 2)).shortcomings == (RELEASES_ITSELF,)
+            assert connected.checks_in is False
+            assert (await ear.until_heard(CheckInRead)).enabled is True
             simulated.configure(("Configuration", "Bookings", "AdhocBooking", "BookingTimeout"), 120)
             assert (await ear.until_heard(BookingTimeoutRead)).seconds == 120
 

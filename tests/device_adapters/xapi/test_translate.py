@@ -19,6 +19,7 @@ from agent.core.events import (
     BookingsTouched,
     BookingTimeoutRead,
     CallsCounted,
+    CheckInRead,
     LightModeRead,
     PeopleCounted,
     PresenceSensed,
@@ -36,7 +37,6 @@ from device_adapters.xapi.messages import Feedback
 from device_adapters.xapi.schema import Unreadable
 from device_adapters.xapi.translate import (
     COUNTS_IN_CALLS_ONLY,
-    RELEASES_ITSELF,
     SENSES_NOBODY,
     TEAMS_ROOMS,
     Translator,
@@ -475,13 +475,24 @@ def test_what_hides_people_from_us_is_told_in_words_and_so_is_its_mending():
         "T3AlarmDetection": {"Mode": "Off"},
     }
     translator.read(("Configuration", "RoomAnalytics"), analytics)
-    translator.read(("Configuration", "Bookings"), {"CheckIn": {"Enabled": "True"}})
-    assert translator.shortcomings == (COUNTS_IN_CALLS_ONLY, SENSES_NOBODY, RELEASES_ITSELF)
+    assert translator.shortcomings == (COUNTS_IN_CALLS_ONLY, SENSES_NOBODY)
     changed = {"Configuration": {"RoomAnalytics": {"PeopleCountOutOfCall": "On"}}}
-    assert heard(changed, translator) == (
-        ShortcomingsFound(device=D, shortcomings=(SENSES_NOBODY, RELEASES_ITSELF)),
-    )
+    assert heard(changed, translator) == (ShortcomingsFound(device=D, shortcomings=(SENSES_NOBODY,)),)
     assert heard(changed, translator) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "enabled"),
+    [("True", True), (False, False), ("Perhaps", None), ({"ghost": "True"}, None)],
+    ids=repr,
+)
+def test_whether_the_device_releases_bookings_itself_is_told_and_unreadable_is_not_known(value, enabled):
+    translator = Translator(D)
+    translator.read(("Configuration", "Bookings"), {"CheckIn": {"Enabled": "True"}})
+    assert translator.checks_in is True
+    changed = {"Configuration": {"Bookings": {"CheckIn": {"Enabled": value}}}}
+    assert heard(changed, translator) == (CheckInRead(device=D, enabled=enabled),)
+    assert translator.checks_in is enabled
 
 
 def test_nothing_is_short_of_until_the_device_says_so():
