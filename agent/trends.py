@@ -1,0 +1,197 @@
+"""Keeps what was counted of each room and hour, in a file small enough to be read whole at once."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import astuple, fields
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from agent.core.model import Counted, HourTally, RoomId
+
+Connection = sqlite3.Connection
+
+FILE: Final = "trends.db"  # in the state directory, always
+KEEP_DAYS: Final = 400
+LEVEL: Final = 6  # of zlib: higher ones take longer and save next to nothing
+STAYS_LOOSE_DAYS: Final = 2  # the newest, of which more hours come; what is older is packed
+BUSY_S: Final = 5.0  # a report reads for less than a second
+APPLICATION: Final = 0x726D7472  # "rmtr", in the file's header
+SCHEMA: Final = 1
+
+COUNTS: Final = tuple(field.name for field in fields(Counted))
+ROOM: Final = "room"  # the columns of a packed day beside the counts: of each hour its room's number …
+HOUR: Final = "hour"  # … and which it was
+THERE: Final = "there"  # the numbers of the rooms that the day tells of; what it does not tell of them is 0
+LENGTHS: Final = "lengths"  # of the day's 24 hours (s)
+MOST: Final = 0xFFFF  # that a column can hold of anything
+UNKNOWN: Final = COUNTS.index("unknown_s")
+UNWATCHED: Final = COUNTS.index("unwatched_s")
+PEAK: Final = COUNTS.index("people_peak")
+
+_TABLES: Final = """
+CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE hours (                        -- of the newest days, one row for each that is over
+    starts_s INTEGER NOT NULL,              -- since 1970
+    room INTEGER NOT NULL,
+    day INTEGER NOT NULL,                   -- proleptic Gregorian ordinal, of the room's own calendar
+    hour INTEGER NOT NULL,                  -- 0 to 23, by the room's own clock
+    length_s INTEGER NOT NULL,
+    counts BLOB NOT NULL,                   -- 16 bits each in this machine's order, as `Counted` has them
+    PRIMARY KEY (starts_s, room)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE days (                         -- all others: a column of all rooms' hours of a day, compressed
+    day INTEGER NOT NULL,
+    name TEXT NOT NULL,                     -- of a column that holds nothing but 0 there is none
+    body BLOB NOT NULL,
+    PRIMARY KEY (day, name)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+def open_to_write(directory: Path) -> Connection:
+    """The file, made if it is not there; sqlite3.DatabaseError if it is damaged, OSError if it cannot be."""
+    connection = sqlite3.connect(
+        directory / FILE, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            with writing(connection):
+                for statement in _TABLES.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_to_read(directory: Path) -> Connection:
+    """The file, for reading alone; sqlite3.OperationalError if it is not there or may not be read."""
+    return sqlite3.connect(
+        f"{(directory / FILE).absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None
+    )
+
+
+@contextmanager
+def writing(connection: Connection) -> Iterator[Connection]:
+    """One transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+# ── hours in ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def save(tx: Connection, tallies: Iterable[HourTally]) -> None:
+    """Write these over what was known of the same hours."""
+    rows = [
+        (t.room, _starts_s(t), t.day.toordinal(), t.hour, t.length_s, _packed(t.counted)) for t in tallies
+    ]
+    if not rows:
+        return
+    rooms = numbers(tx, {room for room, *_ in rows})
+    tx.executemany(
+        "INSERT INTO hours (room, starts_s, day, hour, length_s, counts) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (starts_s, room) DO UPDATE SET day = excluded.day, hour = excluded.hour, "
+        "length_s = excluded.length_s, counts = excluded.counts",
+        [(rooms[RoomId(room)], *rest) for room, *rest in rows],
+    )
+
+
+def _starts_s(tally: HourTally) -> int:
+    return int(tally.starts_at.timestamp())
+
+
+def _packed(counted: Counted) -> bytes:
+    return array("H", [min(MOST, round(value)) for value in astuple(counted)]).tobytes()
+
+
+def numbers(tx: Connection, names: Iterable[RoomId]) -> Mapping[RoomId, int]:
+    """By which the file knows these rooms; those that are new to it are given one."""
+    tx.executemany("INSERT OR IGNORE INTO rooms (name) VALUES (?)", [(name,) for name in sorted(names)])
+    return {RoomId(name): number for number, name in tx.execute("SELECT id, name FROM rooms")}
+
+
+# ── days packed ───────────────────────────────────────────────────────────────────────────────────
+
+
+def tidy(tx: Connection, *, today: date) -> None:
+    """Pack the days that are old enough, and forget those that are too old.
+
+    What is told of a packed day later is dropped: only a clock that was set back by days does that.
+    """
+    last = today.toordinal() - STAYS_LOOSE_DAYS
+    for (day,) in tx.execute("SELECT DISTINCT day FROM hours WHERE day <= ?", (last,)).fetchall():
+        if tx.execute("SELECT 1 FROM days WHERE day = ? LIMIT 1", (day,)).fetchone() is None:
+            save_day(tx, day, packed(tx, day))
+        tx.execute("DELETE FROM hours WHERE day = ?", (day,))
+    tx.execute("DELETE FROM days WHERE day <= ?", (today.toordinal() - KEEP_DAYS,))
+
+
+def packed(tx: Connection, day: int) -> dict[str, array[int]]:
+    """The columns of a day of which hours are kept one by one, each as long as `room` but the last two."""
+    told: dict[tuple[int, int], array[int]] = {}
+    known_s: defaultdict[tuple[int, int], int] = defaultdict(int)
+    stretches_s: dict[tuple[int, int], int] = {}  # by hour and start: the doubled hour of autumn has two
+    for starts_s, room, hour, length_s, body in tx.execute(
+        "SELECT starts_s, room, hour, length_s, counts FROM hours WHERE day = ?", (day,)
+    ):
+        counts, before = array("H", body), told.get((room, hour))
+        told[room, hour] = counts if before is None else _together(before, counts)
+        known_s[room, hour] += length_s
+        stretches_s[hour, starts_s] = max(length_s, stretches_s.get((hour, starts_s), 0))
+    lengths_s = array("H", bytes(2 * 24))
+    for (hour, _), length_s in stretches_s.items():
+        lengths_s[hour] = min(MOST, lengths_s[hour] + length_s)
+    there = sorted({room for room, _ in told})
+    for room in there:
+        for hour, length_s in enumerate(lengths_s):
+            if (missing := length_s - known_s[room, hour]) > 0:  # others were recorded then
+                counts = told.setdefault((room, hour), array("H", bytes(2 * len(COUNTS))))
+                counts[UNKNOWN] = min(MOST, counts[UNKNOWN] + missing)
+                counts[UNWATCHED] = min(MOST, counts[UNWATCHED] + missing)
+    places = sorted(place for place, counts in told.items() if any(counts))
+    columns = {
+        name: array("H", [told[place][number] for place in places]) for number, name in enumerate(COUNTS)
+    }
+    return {
+        ROOM: array("H", [room for room, _ in places]),
+        HOUR: array("H", [hour for _, hour in places]),
+        **columns,
+        THERE: array("H", there),
+        LENGTHS: lengths_s,
+    }
+
+
+def _together(one: array[int], other: array[int]) -> array[int]:
+    both = array("H", [min(MOST, a + b) for a, b in zip(one, other, strict=True)])
+    both[PEAK] = max(one[PEAK], other[PEAK])
+    return both
+
+
+def save_day(tx: Connection, day: int, columns: Mapping[str, array[int]]) -> None:
+    """Keep a day as `packed` makes it."""
+    tx.executemany(
+        "INSERT INTO days (day, name, body) VALUES (?, ?, ?)",
+        [
+            (day, name, zlib.compress(column.tobytes(), LEVEL))
+            for name, column in columns.items()
+            if any(column)
+        ],
+    )
