@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
-from agent.core.events import AgendaRefused, MessageRefused, OrderRefused, RoomEvent
+from agent.core.events import AgendaRefused, MessageRefused, OrderRefused, RoomEvent, UseRefused
 from agent.core.facts import (
     Book,
     Extend,
@@ -19,16 +19,17 @@ from agent.core.facts import (
     ShowLine,
     ShowOn,
     TakeOff,
+    TellUse,
     Wake,
 )
-from device_adapters.xapi import orders, plans, screens
+from device_adapters.xapi import orders, plans, screens, use
 from device_adapters.xapi.messages import Call, Refusal
 from device_adapters.xapi.plans import Plan
 from device_adapters.xapi.requests import Makeup, NotUnderstood
 from device_adapters.xapi.schema import Unreadable
 from device_adapters.xapi.screens import Screens
 
-OfScreens = ShowOn | TakeOff | Light | RestoreLight | Wake | ShowLine
+OfScreens = ShowOn | TakeOff | Light | RestoreLight | Wake | ShowLine | TellUse
 OfBookings = Book | Extend | Release | PutAgenda
 
 
@@ -126,6 +127,8 @@ class CarryingOut:
                 return screens.wake(makeup)
             case ShowLine():
                 return screens.line(request, makeup)
+            case TellUse():
+                return use.tell(request, makeup)
             case Book():
                 return orders.book(request, makeup)
             case Extend():
@@ -140,13 +143,15 @@ class CarryingOut:
 
 def _cannot(
     request: OfScreens | OfBookings, error: NotUnderstood | Unreadable
-) -> Sequence[MessageRefused | OrderRefused | AgendaRefused]:
+) -> Sequence[MessageRefused | OrderRefused | AgendaRefused | UseRefused]:
     """What is told of something that this device has no calls for."""
     mend = error.mend if isinstance(error, NotUnderstood) else "this is outside what its firmware takes"
     why = f"{error}; {mend}"
     match request:
         case Wake() | ShowLine():
             return ()
+        case TellUse():
+            return (use.refused(request, why),)
         case Book() | Extend() | Release():
             return (orders.refused(request, why),)
         case PutAgenda():

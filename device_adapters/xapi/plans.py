@@ -13,6 +13,8 @@ from agent.core.events import (
     MessageTakenOff,
     OrderRefused,
     OrderTaken,
+    UseRefused,
+    UseTold,
 )
 from device_adapters.xapi.messages import PERMISSION_DENIED, Call, Refusal
 from device_adapters.xapi.xml import COMMAND_FAILED, NO_SUCH_NODE
@@ -26,8 +28,11 @@ class Plan:
     """
 
     calls: tuple[Call, ...]  # still to be made
-    taken: MessageShown | MessageTakenOff | OrderTaken | AgendaPut | None = None  # told when it is done
-    refused: MessageRefused | OrderRefused | AgendaRefused | None = None  # told with its `why` filled in
+    taken: MessageShown | MessageTakenOff | OrderTaken | AgendaPut | UseTold | None = (
+        None  # told when it is done
+    )
+    # Told with its `why` filled in.
+    refused: MessageRefused | OrderRefused | AgendaRefused | UseRefused | None = None
     order: bool = False  # the device may ask its calendar first, and that takes its time
     clears: bool = False  # it is as good if there is nothing to clear
     undo: tuple[Call, ...] = ()  # made after a refusal, whatever comes of them
@@ -46,6 +51,8 @@ class After:
         | OrderRefused
         | AgendaPut
         | AgendaRefused
+        | UseTold
+        | UseRefused
         | None
     ) = None
     undo: tuple[Call, ...] = ()
@@ -70,6 +77,7 @@ MESSAGES_DENIED = (
     "The account's role is too small to show messages: give it RoomControl or Integrator, or Admin."
 )
 PUTS_DENIED = "The account's role is too small to put the room's agenda on the device: give it Admin."
+USE_DENIED = "The account's role is too small to say that the room is used: give it Integrator, or Admin."
 ORDERS_DENIED = "The account's role is too small to change bookings: give it User, or Admin."
 
 _NOTHING_THERE = re.compile(
@@ -90,6 +98,8 @@ def _denied(plan: Plan) -> str:
             return PUTS_DENIED
         case OrderRefused():
             return ORDERS_DENIED
+        case UseRefused():
+            return USE_DENIED
         case _:
             return MESSAGES_DENIED
 

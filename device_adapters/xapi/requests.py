@@ -337,6 +337,16 @@ def light_mode(firmware: Firmware, *, mode: str) -> Call:
     return Call(method="xSet", params={"Path": LIGHT.path, "Value": LIGHT_MODES.cast(mode)})
 
 
+def set_use(firmware: Firmware, *, source: str, in_use: bool, lasts_s: int) -> Call:
+    """Say that others see somebody, for so long (1 to 3600 s), or that they do not (after 26.4)."""
+    arguments: dict[str, object] = {
+        "ID": source,
+        "State": "InUse" if in_use else "NotInUse",
+        "Duration": lasts_s if in_use else None,
+    }
+    return _command("RoomAnalytics RoomInUse Set", firmware, arguments)
+
+
 def wake(firmware: Firmware) -> Call:
     """End standby: a message does not wake the screen by itself."""
     return _command("Standby Deactivate", firmware, {})

@@ -63,6 +63,7 @@ SINCE_11_23 = Life(since=Firmware(11, 23))
 SINCE_11_24 = Life(since=Firmware(11, 24))
 SINCE_11_26 = Life(since=Firmware(11, 26))
 SINCE_26_1 = Life(since=Firmware(26, 1))
+SINCE_26_5 = Life(since=Firmware(26, 5))  # of what is documented, and in no published schema (26.4) yet
 UNTIL_10_19 = Life(until=Firmware(10, 19))
 
 Path = tuple[str, ...]
@@ -403,4 +404,12 @@ COMMANDS: Mapping[str, Command] = {
         ),
     ),
     "Standby Deactivate": Command(),
+    "RoomAnalytics RoomInUse Set": Command(
+        life=SINCE_26_5,
+        parameters=(
+            Parameter(name="State", space=_words("InUse NotInUse"), required=True),
+            Parameter(name="Duration", space=Whole(least=1, most=3600)),
+            Parameter(name="ID", space=Wording(least=1, most=100)),
+        ),
+    ),
 }

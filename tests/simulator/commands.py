@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from tests.simulator.bookings import Booking, CalendarKind, NoSuchBooking, Organizer, stamp
-from tests.simulator.device import Device, Received
+from tests.simulator.device import Device, Received, TooManySources
 from tests.simulator.faults import Spoil
 from tests.simulator.firmware import Parameter
 from tests.simulator.language import (
@@ -391,6 +391,14 @@ def _light(device: Device, given: Given) -> Result:
     return {}
 
 
+def _use(device: Device, given: Given) -> Result:
+    try:
+        device.sense_elsewhere(given.get("ID", ""), given["State"] == "InUse", lasts_s=given["Duration"])
+    except TooManySources as error:
+        raise Refused(COMMAND_ERROR, str(error), {"Cause": 1}) from error
+    return {}
+
+
 def _activate(device: Device, given: Given) -> Result:
     device.stand_by("Standby")
     return {}
@@ -444,6 +452,7 @@ _ACTS: Final[Mapping[str, Callable[[Device, Given], Result]]] = {
     "HttpFeedback Register": _register,
     "HttpFeedback Deregister": _deregister,
     "HttpFeedback Enable": _enable,
+    "RoomAnalytics RoomInUse Set": _use,
     "Security Session List": _sessions,
     "Standby Activate": _activate,
     "Standby Deactivate": _deactivate,

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 PEOPLE: Final[Path] = ("Status", "RoomAnalytics", "PeopleCount", "Current")
 PRESENCE: Final[Path] = ("Status", "RoomAnalytics", "PeoplePresence")
 IN_USE: Final[Path] = ("Status", "RoomAnalytics", "RoomInUse")
+SOURCES: Final[Path] = ("Status", "RoomAnalytics", "OccupancySensor")
+MOST_SOURCES: Final = 16  # with a name, each a line of its own among the statuses
 CALLS: Final[Path] = ("Status", "SystemUnit", "State", "NumberOfActiveCalls")
 STANDBY: Final[Path] = ("Status", "Standby", "State")
 SHARING: Final[Path] = ("Status", "Conference", "Presentation", "LocalInstance")
@@ -104,6 +106,10 @@ class Received:
     heard_at: float = field(default_factory=time.monotonic)  # monotonic seconds of this machine
 
 
+class TooManySources(Exception):
+    """Others that say whether the room is used are counted."""
+
+
 class Device:
     """Everything about one device except its sockets."""
 
@@ -159,6 +165,9 @@ class Device:
         self._config: Final[dict[Path, Scalar]] = {}
         self._status: Final = self._first_status()
         self._presence_edition = 0
+        self.sources: Final[dict[str, int]] = {}  # that say the room is used, and which word that was
+        self._words = 0
+        self._named: Final[list[str]] = []  # those that ever had a name, in the order of their numbers
         self.calendar: Final = Calendar(
             kind=kind,
             schedule=schedule,
@@ -313,6 +322,33 @@ class Device:
         """What the presence detector says, whatever the camera counts."""
         self._presence_edition += 1
         self._refresh_room(presence=presence)
+
+    def sense_elsewhere(self, source: str, in_use: bool, *, lasts_s: float) -> None:
+        """Another sensor's word, by the name of its source; it runs out unless it is said again."""
+        if source and source not in self._named:
+            if len(self._named) == MOST_SOURCES:
+                raise TooManySources(f"Maximum number of sensors ({MOST_SOURCES}) reached")
+            self._named.append(source)
+        if in_use:
+            self._words += 1
+            self.sources[source] = self._words
+            self._schedule.after(lasts_s, partial(self._forget_source, source, self._words))
+        else:
+            self.sources.pop(source, None)
+        self._refresh_sources()
+
+    def _forget_source(self, source: str, word: int) -> None:
+        if self.sources.get(source) == word:
+            del self.sources[source]
+            self._refresh_sources()
+
+    def _refresh_sources(self) -> None:
+        for number, source in enumerate(self._named, 1):
+            self.set_status({
+                (*SOURCES, number, "ID"): source,
+                (*SOURCES, number, "RoomInUse"): "True" if source in self.sources else "False",
+            })  # fmt: skip
+        self._refresh_room()
 
     def start_call(self) -> None:
         self.set_status({CALLS: int(self._status[CALLS]) + 1})
@@ -489,6 +525,9 @@ class Device:
         self.cut("end")
         self.screen.go_dark()
         self.sessions.clear()
+        self.forget_status(SOURCES)
+        self.sources.clear()
+        self._named.clear()
         if not self.faults.slots_survive_reboot:
             self.slots.forget()
         self._schedule.after(down_s, self._come_back)
@@ -699,7 +738,7 @@ class Device:
             presence = "Unknown"
         elif presence is None:
             presence = str(self._status[PRESENCE])
-        in_use = presence == "Yes" or busy or self.sharing
+        in_use = presence == "Yes" or busy or self.sharing or bool(self.sources)
         self.set_status({
             PEOPLE: self.people_in_room if counts and awake else -1,
             PRESENCE: presence,
@@ -794,4 +833,4 @@ class Device:
         }
 
 
-__all__ = ["Address", "Device", "Received", "Standby", "whole_second"]
+__all__ = ["Address", "Device", "Received", "Standby", "TooManySources", "whole_second"]

@@ -21,6 +21,7 @@ ALL_VERSIONS: Final = {  # by the letter that they have in the tables, oldest fi
     "C": "11.27.2.0",
     "D": "26.4.1",
 }
+LATER_VERSIONS: Final = {"E": ("26.8.1", "D")}  # has all that another has; nothing but documents tells of it
 BUILD: Final = "1a2b3c4d5e6"
 VERSIONS: Final = {letter: ALL_VERSIONS[letter] for letter in "ABCD"}  # a "mix"; all have WebSocket on
 
@@ -182,10 +183,11 @@ def profile(version: str, lacking: frozenset[str] = frozenset()) -> Firmware:
     `lacking` are nodes that the device does not have, with all that is below: "Status RoomAnalytics",
     "Command Bookings Extend", "Event Bookings".
     """
-    for letter, known in ALL_VERSIONS.items():
+    later = {letter: known for letter, (known, _) in LATER_VERSIONS.items()}
+    for letter, known in {**ALL_VERSIONS, **later}.items():
         if f"{known}.".startswith(f"{version}."):
             return _firmware(letter, lacking)
-    raise ValueError(f"no profile {version}; known: {', '.join(ALL_VERSIONS.values())}")
+    raise ValueError(f"no profile {version}; known: {', '.join({**ALL_VERSIONS, **later}.values())}")
 
 
 @cache
@@ -217,7 +219,11 @@ def _firmware(letter: str, lacking: frozenset[str]) -> Firmware:
         leaf.default = leaf.space.cast(default.strip())
         defaults[("Configuration", *path.split())] = leaf.default
     return Firmware(
-        version=ALL_VERSIONS[letter], commands=commands, events=events, roots=roots, defaults=defaults
+        version=ALL_VERSIONS[letter] if letter in ALL_VERSIONS else LATER_VERSIONS[letter][0],
+        commands=commands,
+        events=events,
+        roots=roots,
+        defaults=defaults,
     )
 
 
@@ -232,7 +238,7 @@ def _rows(table: str, letter: str) -> Iterator[tuple[str, str]]:
             joined[-1] += " " + line.strip()
     for row in joined:
         letters, rest = row.split(maxsplit=1)
-        if letter in letters:
+        if not {letter, *LATER_VERSIONS.get(letter, ())[1:]}.isdisjoint(letters):
             path, _, signature = rest.partition(":")
             yield path, signature.strip()
 

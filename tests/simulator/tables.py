@@ -3,9 +3,10 @@
 from typing import Final
 
 # First column: the firmwares that have the row (Z 9.15.17.4, A 10.19.4.2, B 11.14.5.0, M 11.23.1.8,
-# C 11.27.2.0, D 26.4.1). Then the path, a colon, and the value space: `name!` is required, `=x` a default,
-# `*n` at most so many of them. Indented lines go on. The published 9.15 has no events at all; what it has
-# here is what clients of that age subscribe to.
+# C 11.27.2.0, D 26.4.1; E 26.8.1 has all that D has, and what only Cisco's pages tell of, in no schema yet).
+# Then the path, a colon, and the value space: `name!` is required, `=x` a default, `*n` at most so many of
+# them. Indented lines go on. The published 9.15 has no events at all; what it has here is what clients of
+# that age subscribe to.
 
 
 COMMANDS: Final = """\
@@ -60,6 +61,7 @@ D      Peripherals Connect: HardwareInfo:str[0..100] ID!:str[1..100] Name:str[0.
        Type!:lit:AudioAmplifier|AudioMicrophone|Byod|Camera|ControlSystem|Other|TableExtender|TouchPanel|
        RoomScheduler|PersistentWebApp|VideoSwitcher
 ZABMCD Peripherals HeartBeat: ID!:str[1..100] Timeout:int[1..65535]=60
+E      RoomAnalytics RoomInUse Set: State!:lit:InUse|NotInUse Duration:int[1..3600]=300 ID:str[1..100]
 ZABMCD Security Session List:
 ZABMCD Standby Activate:
 ZABMCD Standby Deactivate:
@@ -357,6 +359,8 @@ ABMCD  RoomAnalytics ReverberationTime Middle RT60: int
 ABMCD  RoomAnalytics ReverberationTime Octaves[n] CenterFrequency: int
 ABMCD  RoomAnalytics ReverberationTime Octaves[n] RT60: int
 BMCD   RoomAnalytics RoomInUse: lit:True|False
+E      RoomAnalytics OccupancySensor[n] ID: str
+E      RoomAnalytics OccupancySensor[n] RoomInUse: lit:True|False
 ZABMCD RoomAnalytics Sound Level A: int
 ABMCD  RoomAnalytics T3Alarm Detected: lit:True|False
 BMCD   RoomAnalytics UltrasoundPresence: lit:Yes|No|Unknown
