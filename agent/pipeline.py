@@ -256,6 +256,7 @@ class Pipeline:
             or taken.room.devices is not before.devices
             or taken.room.calendars is not before.calendars
             or taken.room.heard is not before.heard
+            or taken.room.releases is not before.releases
             or taken.room.third_party is not before.third_party
         ):
             self._plan(taken.room)  # nothing else has deadlines while its devices are heard

@@ -222,7 +222,7 @@ def _show_message(step: Step, event: CommandGiven, order: ShowMessage, now: date
         if begun and not hold.plain and _meet(step.room, hold.surfaces, order.surfaces):
             raise _NotDone(_in_the_way(hold))
     for hold in tuple(step.room.holds.values()):
-        if hold.plain and hold.live:
+        if hold.plain and hold.live and hold.warns_of is None:
             step = turn(step, hold, Turn.REPLACED, now)
     name = name_message(step.room, event.command, policy)
     step = place(step, order, name, now=now, requested_by=event.requested_by)
@@ -245,7 +245,7 @@ def _meet(room: Room, some: tuple[Surface, ...], others: tuple[Surface, ...]) ->
 
 def _clear_message(step: Step, event: CommandGiven, surfaces: tuple[Surface, ...], now: datetime) -> Step:
     for hold in tuple(step.room.holds.values()):
-        if not hold.plain or not hold.live:
+        if not hold.plain or not hold.live or hold.warns_of is not None:
             continue
         rest = tuple(each for each in hold.surfaces if surfaces and each not in surfaces)
         if rest:
@@ -393,6 +393,17 @@ def _release_booking(step: Step, event: CommandGiven, name: str, now: datetime) 
     release = Release(device=device, command=event.command, booking=booking)
     step = replace(step, requests=(*step.requests, release))
     return _say(step, _errand(event.command, Errand.RELEASE, booking, device, now, None))
+
+
+def why_not_released(room: Room, booking: Booking) -> str | None:
+    """Why this booking cannot be given back now, in words with what to do about it; None: it can be tried."""
+    if written_entry(room, booking) is not None:
+        return None
+    try:
+        _knowing_device(room, booking)
+    except _NotDone as why:
+        return str(why)
+    return None
 
 
 def _errand(

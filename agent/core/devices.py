@@ -107,6 +107,7 @@ def furnish(
         occupancy_since=_past(room.occupancy_since, now),
         holds={key: left(hold, states, now) for key, hold in room.holds.items()},
         commands={key: left_command(command, now) for key, command in room.commands.items()},
+        releases={key: replace(each, empty_since=None) for key, each in room.releases.items()},
         puts_agenda=puts,
     )
 

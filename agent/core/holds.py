@@ -149,14 +149,22 @@ def agent_of(feedback_id: str | None) -> str | None:
 
 
 def wanted(room: Room, now: datetime) -> dict[tuple[DeviceId, Surface], Hold]:
-    """What every device and surface is to show, those that are away included; holds before messages."""
+    """What every device and surface is to show, those that are away included.
+
+    Holds go before warnings that nobody came, and these before messages.
+    """
     shown: dict[tuple[DeviceId, Surface], Hold] = {}
-    for hold in sorted(room.holds.values(), key=lambda h: (h.plain, h.starts_at, h.feedback_id)):
+    for hold in sorted(room.holds.values(), key=_standing):
         if hold.phase in {HoldPhase.DUE, HoldPhase.SHOWN} and now < hold.ends_at:
             for device in room.devices.values():
                 for surface in surfaces_on(device, hold.surfaces):
                     shown.setdefault((device.id, surface), hold)
     return shown
+
+
+def _standing(hold: Hold) -> tuple[bool, bool, datetime, FeedbackId]:
+    """By which holds stand in order: the first is shown."""
+    return hold.plain, hold.warns_of is None, hold.starts_at, hold.feedback_id
 
 
 def surfaces_on(device: DeviceState, asked: tuple[Surface, ...]) -> tuple[Surface, ...]:

@@ -61,6 +61,8 @@ from agent.core.model import Booking, DevicePhase, DeviceState, Policy, Room
 from agent.core.occupancy import forget_silent, next_weighing, sense, weigh
 from agent.core.putting import hear_bookings, hear_put, next_put, put
 from agent.core.putting import shifted as shifted_put
+from agent.core.releasing import next_release, release
+from agent.core.releasing import shifted as shifted_release
 from agent.core.third_party import (
     hear_sensor,
     next_settling,
@@ -83,7 +85,12 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
         taken = tell_use(taken, now=now, policy=policy)
     if room.puts_agenda or any(state.put or state.put_why for state in taken.room.devices.values()):
         taken = put(taken, now=now)
-    return _follow(taken, now, policy) if taken.room.holds or taken.room.commands else taken
+    if taken.room.holds or taken.room.commands:
+        taken = _follow(taken, now)
+    taken = release(room, taken, event, now=now, policy=policy)
+    if taken.room.holds or taken.room.commands:
+        taken = bring(taken, now=now, policy=policy)
+    return taken
 
 
 def _is_news(before: Room, after: Room) -> bool:
@@ -151,13 +158,12 @@ def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Ste
             return hear_bookings(room, event, now=now, policy=policy)
 
 
-def _follow(taken: Step, now: datetime, policy: Policy) -> Step:
+def _follow(taken: Step, now: datetime) -> Step:
     """What an event means to holds and commands: whatever it was, their time may have come with it."""
     followed = begin(taken, now=now)
     followed = heed(followed, taken.facts, now=now)
     followed = expire(followed, now=now)
-    followed = conclude(followed, taken.facts, now=now)
-    return bring(followed, now=now, policy=policy)
+    return conclude(followed, taken.facts, now=now)
 
 
 def next_deadline(room: Room, policy: Policy) -> datetime | None:
@@ -171,6 +177,7 @@ def next_deadline(room: Room, policy: Policy) -> datetime | None:
         next_settling(room, policy),
         next_turn(room, policy),
         next_conclusion(room),
+        next_release(room, policy),
     )
     return min((instant for instant in due if instant is not None), default=None)
 
@@ -226,4 +233,5 @@ def _shifted(room: Room, by: timedelta, now: datetime) -> Room:
         occupancy_since=moved(room.occupancy_since),
         holds={key: shifted_hold(hold, by) for key, hold in room.holds.items()},
         commands={key: shifted_command(command, by) for key, command in room.commands.items()},
+        releases={key: shifted_release(attempt, by) for key, attempt in room.releases.items()},
     )

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Final
 
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MINUTES_A_DAY: Final = 24 * 60
+MINUTES_AN_HOUR: Final = 60
+MINUTES_A_DAY: Final = 24 * MINUTES_AN_HOUR
 
 _DAY = "|".join(DAYS)
 _WRITTEN: Final = re.compile(
@@ -28,7 +29,7 @@ class WeekHours:
 
     def hold(self, local: datetime) -> bool:
         """Whether this moment, in the site's own time, is in them."""
-        minute = local.hour * 60 + local.minute
+        minute = local.hour * MINUTES_AN_HOUR + local.minute
         return local.weekday() in self.days and self.begins_min <= minute < self.ends_min
 
 
@@ -57,6 +58,6 @@ def _from_to(first: int, last: int) -> set[int]:
 
 def _minute(clock: str) -> int:
     hour, minute = int(clock[:2]), int(clock[3:])
-    if minute > 59:
+    if minute >= MINUTES_AN_HOUR:
         raise ValueError("are no hours of the week")
-    return hour * 60 + minute
+    return hour * MINUTES_AN_HOUR + minute
