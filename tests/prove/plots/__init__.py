@@ -8,6 +8,7 @@ from tests.prove.plots.brokers import BROKERS
 from tests.prove.plots.calendars import CALENDARS
 from tests.prove.plots.devices import DEVICES
 from tests.prove.plots.doctor import DOCTOR
+from tests.prove.plots.ghosts import GHOSTS
 from tests.prove.plots.holds import HOLDS
 from tests.prove.plots.lies import LIES
 from tests.prove.plots.lines import LINES
@@ -32,5 +33,6 @@ SCENARIOS: Final[tuple[Scenario | Trial, ...]] = (
     *STORM,
     *PARSERS,
     *DOCTOR,
+    *GHOSTS,
     *MACHINE,
 )
