@@ -344,6 +344,64 @@ class OccupancyData(OccupancyValues, frozen=True, kw_only=True):
     previous: Annotated[OccupancyValues, Meta(description="As the cloud was told before.")]
 
 
+# ── days ──────────────────────────────────────────────────────────────────────────────────────────
+
+Minutes = Annotated[float, Meta(ge=0)]
+
+
+class WorkingHoursData(Struct, frozen=True, kw_only=True):
+    """The part of a day that the site calls its working hours."""
+
+    length_min: Annotated[Minutes, Meta(description="How long they are; 0 at a weekend.")]
+    booked_min: Annotated[Minutes, Meta(description="A booking ran.")]
+    in_use_min: Annotated[Minutes, Meta(description="Somebody was there, with a booking or without.")]
+    unknown_min: Annotated[Minutes, Meta(description="Whether anybody was there is not known.")]
+
+
+class RoomDayData(Struct, frozen=True, kw_only=True):
+    """What was counted of a room from midnight to midnight by its own clock; no titles, no persons.
+
+    What is not known is in `unknown_min`, and nowhere taken for an empty room.
+    """
+
+    day: Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="By the room's own clock.")]
+    starts_at: Annotated[Time, Meta(description="The midnight at its beginning.")]
+    ends_at: Annotated[Time, Meta(description="The midnight at its end.")]
+    length_min: Annotated[
+        Minutes, Meta(description="1440; 1380 or 1500 where the clocks were changed in between.")
+    ]
+    booked_min: Annotated[Minutes, Meta(description="A booking ran.")]
+    attended_min: Annotated[Minutes, Meta(description="A booking ran, and somebody was there.")]
+    empty_min: Annotated[Minutes, Meta(description="A booking ran, and nobody was there, for sure.")]
+    in_use_min: Annotated[Minutes, Meta(description="Somebody was there, with a booking or without.")]
+    unbooked_min: Annotated[Minutes, Meta(description="Somebody was there without a booking.")]
+    unknown_min: Annotated[
+        Minutes,
+        Meta(description="Whether anybody was there is not known: no sensor told, or the agent was down."),
+    ]
+    unwatched_min: Annotated[
+        Minutes,
+        Meta(description="The agent was down: nothing else is counted of these, not even bookings."),
+    ]
+    bookings: Annotated[Count, Meta(description="Bookings that began.")]
+    attended: Annotated[Count, Meta(description="Verdicts of this day, at the end of bookings: attended.")]
+    ghosts: Annotated[Count, Meta(description="Verdicts: nobody came.")]
+    left_early: Annotated[Count, Meta(description="Verdicts: left before the end.")]
+    overran: Annotated[Count, Meta(description="Verdicts: stayed past the end.")]
+    unknown: Annotated[Count, Meta(description="Verdicts: nobody can tell.")]
+    freed_min: Annotated[Minutes, Meta(description="By those who left early, up to their bookings' ends.")]
+    released: Annotated[Count, Meta(description="Bookings that the agent gave back.")]
+    released_min: Annotated[Minutes, Meta(description="What was left of these.")]
+    unbooked: Annotated[Count, Meta(description="Uses without a booking.")]
+    people_average: Annotated[
+        float | None,
+        Meta(ge=0, description="Of the time in which people were counted. Null: they never were."),
+    ]
+    people_peak: Annotated[Count | None, Meta(description="The most that were counted at once, or null.")]
+    capacity: Annotated[Count | None, Meta(description="Seats, where the configuration says so.")]
+    working: Annotated[WorkingHoursData, Meta(description="The same day's working hours.")]
+
+
 # ── holds ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -638,6 +696,12 @@ class BookingReleaseFailed(CloudEvent, frozen=True, kw_only=True, tag="roomd.boo
     data: BookingReleaseData
 
 
+class RoomDay(CloudEvent, frozen=True, kw_only=True, tag="roomd.room.day.v1"):
+    """A day of the room is over, by its own clock. Told once, also of days on which the agent was down."""
+
+    data: RoomDayData
+
+
 class OccupancyChanged(CloudEvent, frozen=True, kw_only=True, tag="roomd.occupancy.changed.v1"):
     """The people of the room, or what is known of them, changed."""
 
@@ -773,6 +837,7 @@ RoomFactEvent = (
     | BookingUnclaimed
     | BookingKept
     | BookingReleaseFailed
+    | RoomDay
     | OccupancyChanged
     | HoldPlaced
     | HoldShown

@@ -18,6 +18,7 @@ from agent.core.agenda import agenda
 from agent.core.facts import (
     BookingFact,
     CalendarFact,
+    DayFact,
     DeviceFact,
     Fact,
     FactKind,
@@ -281,6 +282,7 @@ EVENTS: Final[Mapping[FactKind | AgentFactKind, Callable[..., contract.CloudEven
     FactKind.BOOKING_UNCLAIMED: contract.BookingUnclaimed,
     FactKind.BOOKING_KEPT: contract.BookingKept,
     FactKind.BOOKING_RELEASE_FAILED: contract.BookingReleaseFailed,
+    FactKind.ROOM_DAY: contract.RoomDay,
     FactKind.OCCUPANCY_CHANGED: contract.OccupancyChanged,
     FactKind.HOLD_PLACED: contract.HoldPlaced,
     FactKind.HOLD_SHOWN: contract.HoldShown,
@@ -321,6 +323,7 @@ def seal(
     subject: str
     data: (
         contract.BookingData
+        | contract.RoomDayData
         | contract.OccupancyData
         | contract.DeviceData
         | contract.HoldData
@@ -332,6 +335,8 @@ def seal(
             subject, data = fact.booking.key, _booking_data(fact, privacy)
         case ReleaseFact():
             subject, data = fact.booking.key, _release_data(fact, privacy)
+        case DayFact():
+            subject, data = room, _day_data(fact)
         case OccupancyFact():
             subject, data = room, _occupancy_data(fact)
         case DeviceFact():
@@ -615,6 +620,47 @@ def _previous(before: Booking, now: Booking, privacy: Privacy) -> contract.Previ
 
 def _changed(before: Value, now: Value) -> Value | UnsetType:
     return UNSET if before == now else before
+
+
+def _day_data(fact: DayFact) -> contract.RoomDayData:
+    counted, working = fact.counted, fact.working
+    counted_min = counted.counted_s / 60
+    return contract.RoomDayData(
+        day=fact.day.isoformat(),
+        starts_at=_time(fact.starts_at),
+        ends_at=_time(fact.at),
+        length_min=_minutes((fact.at - fact.starts_at).total_seconds()),
+        booked_min=_minutes(counted.booked_s),
+        attended_min=_minutes(counted.attended_s),
+        empty_min=_minutes(counted.empty_s),
+        in_use_min=_minutes(counted.in_use_s),
+        unbooked_min=_minutes(max(0.0, counted.in_use_s - counted.attended_s)),
+        unknown_min=_minutes(counted.unknown_s),
+        unwatched_min=_minutes(counted.unwatched_s),
+        bookings=counted.bookings,
+        attended=counted.attended,
+        ghosts=counted.ghosts,
+        left_early=counted.left_early,
+        overran=counted.overran,
+        unknown=counted.unknown,
+        freed_min=round(counted.freed_min, 1),
+        released=counted.released,
+        released_min=round(counted.released_min, 1),
+        unbooked=counted.unbooked,
+        people_average=round(counted.people_min / counted_min, 1) if counted_min > 0 else None,
+        people_peak=counted.people_peak or None,
+        capacity=fact.capacity,
+        working=contract.WorkingHoursData(
+            length_min=_minutes(working.length_s),
+            booked_min=_minutes(working.booked_s),
+            in_use_min=_minutes(working.in_use_s),
+            unknown_min=_minutes(working.unknown_s),
+        ),
+    )
+
+
+def _minutes(seconds: float) -> float:
+    return round(seconds / 60, 1)
 
 
 def _occupancy_data(fact: OccupancyFact) -> contract.OccupancyData:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from agent.core.model import (
@@ -13,6 +13,7 @@ from agent.core.model import (
     CalendarKind,
     CalendarState,
     CommandId,
+    Counted,
     DeviceId,
     DeviceState,
     EntryId,
@@ -28,6 +29,7 @@ from agent.core.model import (
     SensorId,
     Surface,
     Use,
+    WorkingHours,
 )
 from agent.core.orders import Answer
 
@@ -56,6 +58,7 @@ class FactKind(StrEnum):
     BOOKING_RELEASE_FAILED = "booking.release_failed"
     OCCUPANCY_CHANGED = "occupancy.changed"
     ROOM_USED_UNBOOKED = "room.used_unbooked"
+    ROOM_DAY = "room.day"
     HOLD_PLACED = "hold.placed"
     HOLD_SHOWN = "hold.shown"
     HOLD_ANSWERED = "hold.answered"
@@ -126,6 +129,20 @@ class UseFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DayFact:
+    """A day of the room is over, by its own clock."""
+
+    kind: FactKind
+    at: datetime  # the midnight at its end
+    day: date
+    starts_at: datetime
+    counted: Counted
+    working: WorkingHours
+    capacity: int | None
+    recovered: bool = False  # roomd was down at that midnight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OccupancyFact:
     """The people of the room, or what is known of them, changed."""
 
@@ -180,6 +197,7 @@ Fact = (
     BookingFact
     | AttendanceFact
     | UseFact
+    | DayFact
     | ReleaseFact
     | OccupancyFact
     | DeviceFact
@@ -392,5 +410,5 @@ class Step:
     requests: tuple[Request, ...] = ()
     calendar_requests: tuple[CalendarRequest, ...] = ()
     answers: tuple[Answer, ...] = ()  # written in the same transaction as the room and its facts
-    hours: tuple[HourTally, ...] = ()  # that are over: counted for the trends
+    hours: tuple[HourTally, ...] = ()  # that are over, for the trends
     ignored: int = 0  # moves that the tables do not know: counted, never followed

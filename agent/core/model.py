@@ -155,6 +155,7 @@ class Policy:
     disturb: bool = False  # also put messages in front of people who are in a call or share a screen
     light: str = "Yellow"  # the colour of a held room
     tell_use: bool = True  # tell devices that sensors which are not Cisco's see somebody
+    working: tuple[WeekHours, ...] = ()  # the hours in which rooms are there to be used
     rooms: Mapping[RoomId, Rules] = field(default_factory=dict)
 
     def rules(self, room: RoomId) -> Rules:
@@ -555,6 +556,38 @@ class HourTally:
     counted: Counted
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkingHours:
+    """How much of a day was working hours, and what was counted in them (s)."""
+
+    length_s: float = 0.0
+    booked_s: float = 0.0
+    in_use_s: float = 0.0
+    unknown_s: float = 0.0
+
+
+NO_WORKING_HOURS = WorkingHours()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What has been counted of a room's hour and day that run, and what is counted from `settled_at` on."""
+
+    starts_at: datetime  # the hour
+    ends_at: datetime
+    day: date  # by the room's own clock, like the hour
+    hour: int
+    settled_at: datetime  # all before is in `counted`
+    watched: bool = True  # False: roomd did not run from `settled_at` on
+    booked: bool = False
+    there: bool | None = None  # whether anybody is; None: nobody can tell
+    people: int | None = None
+    counted: Counted = NOTHING_COUNTED  # in this hour
+    today: Counted = NOTHING_COUNTED  # in the hours of this day before it
+    working: WorkingHours = NO_WORKING_HOURS  # the same
+    told: date | None = None  # the last day that the cloud was told of
+
+
 class ReleasePhase(StrEnum):
     """How far the question has come whether a booking's room is given to others."""
 
@@ -723,3 +756,4 @@ class Room:
     releases: Mapping[BookingKey, ReleaseAttempt] = field(default_factory=dict)  # until their bookings' ends
     watch: Watch = NOT_WATCHED
     attendances: Mapping[BookingKey, Attendance] = field(default_factory=dict)  # of those that have begun
+    tally: Tally | None = None  # None: nothing is counted

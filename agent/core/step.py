@@ -63,6 +63,7 @@ from agent.core.putting import hear_bookings, hear_put, next_put, put
 from agent.core.putting import shifted as shifted_put
 from agent.core.releasing import next_release, release
 from agent.core.releasing import shifted as shifted_release
+from agent.core.tally import next_tally, tally
 from agent.core.third_party import (
     hear_sensor,
     next_settling,
@@ -90,7 +91,7 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
     taken = release(room, taken, event, now=now, policy=policy)
     if taken.room.holds or taken.room.commands:
         taken = bring(taken, now=now, policy=policy)
-    return taken
+    return taken if room.tally is None else tally(room, taken, event, now=now, policy=policy)
 
 
 def _is_news(before: Room, after: Room) -> bool:
@@ -178,6 +179,7 @@ def next_deadline(room: Room, policy: Policy) -> datetime | None:
         next_turn(room, policy),
         next_conclusion(room),
         next_release(room, policy),
+        next_tally(room),
     )
     return min((instant for instant in due if instant is not None), default=None)
 
