@@ -35,6 +35,7 @@ from agent.core.model import (
     Transport,
     Trust,
 )
+from agent.release_table import ReleaseTable, releasing
 from agent.tables import (
     CalendarTable,
     CalendarTables,
@@ -311,6 +312,7 @@ class _Room(Table):
     capacity: Count | None = None
     groups: Annotated[tuple[Group, ...], AfterValidator(_different), Field(max_length=MOST_GROUPS)] = ()
     calendar: CalendarTable = CalendarTable()
+    release: ReleaseTable = ReleaseTable()
     devices: tuple[_Device, ...] = ()
 
 
@@ -329,6 +331,7 @@ class _File(BaseSettings):
     feedback: _Feedback = _Feedback()
     page: _Page = _Page()
     holds: _Holds = _Holds()
+    release: ReleaseTable = ReleaseTable()
     microsoft: MicrosoftTable | None = None
     google: GoogleTable | None = None
     webex: WebexTable | None = None
@@ -587,7 +590,7 @@ class _Reader:
             return None
 
     def _rules(self, room: _Room) -> Rules:
-        return Rules(capacity=room.capacity)
+        return Rules(capacity=room.capacity, releasing=releasing(self.content.release, room.release))
 
     def _privacy(self) -> Privacy | None:
         site = self.content.site
