@@ -20,6 +20,11 @@ from agent.core.events import (
     BookingMoved,
     BookingsListed,
     BookingStarted,
+    CalendarEntry,
+    CalendarListed,
+    CalendarOrderRefused,
+    CalendarOrderTaken,
+    CalendarTurned,
     CallsCounted,
     ClockStepped,
     ClockStruck,
@@ -43,11 +48,13 @@ from agent.core.events import (
     UseTold,
 )
 from agent.core.facts import (
+    CalendarRequest,
     Fact,
     Light,
     ListBookings,
     ReadValues,
     Release,
+    ReleaseInCalendar,
     Request,
     RestoreLight,
     ShowOn,
@@ -56,10 +63,15 @@ from agent.core.facts import (
     Wake,
 )
 from agent.core.model import (
+    Booking,
     BookingId,
+    CalendarKind,
+    CalendarPhase,
+    CommandId,
     Credential,
     Device,
     DeviceId,
+    EntryId,
     FeedbackId,
     Meeting,
     MeetingId,
@@ -88,6 +100,9 @@ MONTH_S: Final = 30 * 86400.0
 REFUSES: Final = 0.015  # of releases: the device says no
 FORGETS: Final = 0.015  # … or says yes, and the calendar does not do it
 SIGN_OF_LIFE_S: Final = 50 * MINUTE  # a battery sensor says that it lives
+POLLED_EVERY_S: Final = 20 * MINUTE  # a linked calendar; it pushes what is new as well
+PUSHED_AFTER_S: Final = 4.0
+LINKED: Final = CalendarKind.MICROSOFT
 THIRD: Final = SensorId("third")
 STUCK: Final = 50  # strokes at one moment: a deadline that stands still
 
@@ -212,6 +227,8 @@ class Play:
         self._look_ahead()
         for request in taken.requests:
             self._asked(request)
+        for order in taken.calendar_requests:
+            self._asked_calendar(order)
 
     def _look_ahead(self) -> None:
         due = next_deadline(self.room, self.policy)
@@ -231,7 +248,9 @@ class Play:
             )
             for line in self.lines
         )
-        room = furnish(kept, RoomId(self.past.traits.name), devices, now=self._wall())
+        linked = (LINKED,) if self.past.traits.linked else ()
+        name = RoomId(self.past.traits.name)
+        room = furnish(kept, name, devices, calendars=linked, writes=linked, now=self._wall())
         sensors = () if self.third is None else (SensorRules(id=THIRD),)
         return install(room, sensors, listening=False, now=self._wall())
 
@@ -252,6 +271,9 @@ class Play:
                 self._at(span.to_s, lambda line=line: self._boot(line))  # type: ignore[misc]
         for booked in self.past.bookings:
             self._foresee(booked)
+        if self.past.traits.linked:
+            self._at(begins_s + 2.0, self._link)
+            self._at(begins_s + POLLED_EVERY_S, self._poll)
         if self.third is not None:
             for t, value in self.third.changes:
                 self._at(t, lambda value=value: self._notice(value))  # type: ignore[misc]
@@ -284,6 +306,10 @@ class Play:
                 booked.deleted_s + 1, lambda: self._each(lambda line: self._deleted(line, booked, "deleted"))
             )
         self._at(booked.ends_s + late_s, lambda: self._if_stands(booked, BookingEnded))
+
+        if self.past.traits.linked:
+            for t in (booked.created_s, booked.changed_s, booked.deleted_s):
+                self._at(t + PUSHED_AFTER_S, self._read_calendar)
 
     def _each(self, tell: Callable[[Line], None]) -> None:
         for line in self.lines.values():
@@ -349,7 +375,7 @@ class Play:
                 meeting_id=_meeting(booked),
                 starts_at=_true(booked.starts_s),
                 ends_at=_true(booked.ends_at(self._now_s)),
-                meeting=Meeting(title="A meeting", organizer="Somebody"),
+                meeting=_gathering(booked),
                 from_webex=True,
             )
             for booked in self._by_start[first:last]
@@ -358,6 +384,59 @@ class Play:
         self._happen(
             BookingsListed(device=line.id, bookings=listed, asked_at=asked_at, covers_until=covers_until)
         )
+
+    # ── a linked calendar ──
+
+    def _link(self) -> None:
+        self._happen(CalendarTurned(calendar=LINKED, phase=CalendarPhase.ACTIVE))
+        self._read_calendar()
+
+    def _poll(self) -> None:
+        self._read_calendar()
+        self._at(self._now_s + POLLED_EVERY_S, self._poll)
+
+    def _read_calendar(self) -> None:
+        asked_at = self._wall()
+        covers_from_s, covers_until_s = self._now_s - 86400.0, self._now_s + 2 * 86400.0
+        first = bisect_left(self._starts, covers_from_s)
+        last = bisect_left(self._starts, covers_until_s)
+        entries = tuple(
+            CalendarEntry(
+                entry_id=EntryId(f"e-{booked.number}"),
+                ical_uid=f"i-{booked.number}",
+                starts_at=_true(booked.starts_s),
+                ends_at=_true(booked.ends_at(self._now_s)),
+                all_day=booked.all_day,
+                meeting=_gathering(booked),
+            )
+            for booked in self._by_start[first:last]
+            if self._stands(booked) and booked.ends_at(self._now_s) > covers_from_s
+        )
+        self._happen(
+            CalendarListed(
+                calendar=LINKED,
+                entries=entries,
+                asked_at=asked_at,
+                covers_from=asked_at - timedelta(days=1),
+                covers_until=_true(covers_until_s),
+            )
+        )
+
+    def _asked_calendar(self, request: CalendarRequest) -> None:
+        soon_s = self._now_s + self.luck.uniform(0.5, 2.0)
+        if isinstance(request, ReleaseInCalendar):
+            self._at(soon_s, lambda: self._release_entry(request))
+        else:
+            self._at(soon_s, self._read_calendar)
+
+    def _release_entry(self, request: ReleaseInCalendar) -> None:
+        booked = self.past.bookings[int(request.entry_id[2:])]
+        if not self._free(booked, request.command, None):
+            why = "the calendar refused: no such entry"
+            self._happen(CalendarOrderRefused(calendar=LINKED, command=request.command, why=why))
+            return
+        self._happen(CalendarOrderTaken(calendar=LINKED, command=request.command))
+        self._at(self._now_s + PUSHED_AFTER_S + 3, self._read_calendar)
 
     # ── lines and sensors ──
 
@@ -476,6 +555,8 @@ class Play:
         self.room = self._furnished(snapshots.read_body(kept))
         self._look_ahead()
         self._at(self._now_s + 1.5, lambda: self._speak(kept=True))  # the broker has kept its last word
+        if self.past.traits.linked:
+            self._at(self._now_s + 2.0, self._link)
         for line in self.lines.values():
             self._at(
                 self._now_s + self.luck.uniform(0.5, 5),
@@ -572,22 +653,28 @@ class Play:
         self._at(line.used_until_s, lambda: self._sense(line))
 
     def _release(self, line: Line, request: Release) -> None:
-        number = _number(request.booking.meeting_id)
+        number = _number(request.booking)
         booked = None if number is None else self.past.bookings[number]
-        drawn = self.luck.random()
-        if booked is None or not self._stands(booked) or drawn < REFUSES:
+        if booked is None or not self._free(booked, request.command, line):
             why = "the device refused: no such booking"
             self._say(line, OrderRefused(device=line.id, command=request.command, why=why))
-            return
-        self._say(line, OrderTaken(device=line.id, command=request.command))
+
+    def _free(self, booked: Booked, command: CommandId, line: Line | None) -> bool:
+        """Take it off the calendar, or only say so; False: refused."""
+        drawn = self.luck.random()
+        if not self._stands(booked) or drawn < REFUSES:
+            return False
+        if line is not None:
+            self._say(line, OrderTaken(device=line.id, command=command))
         if drawn > 1 - FORGETS:
-            return
+            return True
         gone_s = self._now_s + self.luck.uniform(0.5, 4)
         self.released_s[booked.number] = gone_s
         self._at(
             gone_s + 0.2,
             lambda: self._each(lambda each: self._deleted(each, booked, "declined")),
         )
+        return True
 
 
 # ── names ─────────────────────────────────────────────────────────────────────────────────────────
@@ -606,13 +693,18 @@ def _meeting(booked: Booked) -> MeetingId:
     return MeetingId(f"m-{booked.number}")
 
 
-def _number(meeting_id: str | None) -> int | None:
-    return int(meeting_id[2:]) if meeting_id and meeting_id.startswith("m-") else None
+def _gathering(booked: Booked) -> Meeting:
+    return Meeting(title="A meeting", organizer="Somebody", ical_uid=f"i-{booked.number}")
+
+
+def _number(booking: Booking) -> int | None:
+    names = (booking.meeting_id, *booking.entries.values())
+    return next((int(name[2:]) for name in names if name), None)
 
 
 def _number_of(fact: Fact) -> int | None:
     booking = getattr(fact, "booking", None)
-    return None if booking is None else _number(booking.meeting_id)
+    return None if booking is None else _number(booking)
 
 
 def facts_by_booking(told: Sequence[Told]) -> Mapping[int, list[Told]]:

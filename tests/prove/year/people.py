@@ -190,6 +190,8 @@ def _book(past: Past, luck: Random, starts_s: float, ends_s: float, *, all_day: 
         kind = _drawn(luck, FORSAKEN)
     else:
         kind = Kind.CORNER if luck.random() < past.traits.corner else _drawn(luck, USED)
+    if kind is Kind.DIALLED and not past.traits.eyes:
+        kind = Kind.REMOTE
     if kind is Kind.LATE and ends_s - starts_s < 45 * MINUTE:
         kind = Kind.MEETING
     if kind is Kind.PAUSE and ends_s - starts_s < 90 * MINUTE:

@@ -8,6 +8,7 @@ from random import Random
 from typing import Final
 
 ROOMS: Final = 50
+BARE: Final = 46  # has no device of Cisco's
 
 
 class Third(StrEnum):
@@ -48,6 +49,7 @@ class Traits:
     corner: float = 0.01  # the share of meetings that sit where no camera sees them
     forsaken: float = 0.2  # the share of bookings that nobody comes to
     busy: float = 5.0  # bookings on a working day
+    linked: bool = False  # roomd reads its Microsoft 365 calendar, and may write in it
     third: Third | None = None
     third_dies: float = 0.3  # times a year: its battery, for days
 
@@ -92,6 +94,8 @@ def furnished(seed: int, number: int) -> Traits:
                 posters=1 if kind == 15 else 0,
             ),
         )
+    if number == BARE:
+        eyes = ()
     return Traits(
         name=f"room-{number:02d}",
         number=number,
@@ -100,7 +104,13 @@ def furnished(seed: int, number: int) -> Traits:
         corner=0.12 if kind in {9, 10, 16, 17} else 0.01,
         forsaken=luck.uniform(0.12, 0.3),
         busy=luck.uniform(3.0, 6.5),
-        third={2: Third.MOTION, 5: Third.RADAR, 9: Third.MOTION, 18: Third.RADAR, 19: Third.COUNTER}.get(
-            kind
-        ),
+        linked=kind in {20, 21},
+        third={
+            2: Third.MOTION,
+            5: Third.RADAR,
+            9: Third.MOTION,
+            18: Third.RADAR,
+            19: Third.COUNTER,
+            21: Third.RADAR,
+        }.get(kind),
     )

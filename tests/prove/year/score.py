@@ -110,6 +110,7 @@ def scored(number: int, *, seed: int, days: int = DAYS, release: bool = True, ri
     truth = Truth(past, seen, third)
     score = Score(rooms=1, bookings=len(past.bookings), faults=traits.faults)
     score.ghosts = sum(truth.ghost(booked) for booked in past.bookings)
+    rivals = rivals and bool(seen)
     _judge(score, truth, seed=seed)
     if release:
         _release(score, truth, seed=seed)
