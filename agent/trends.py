@@ -7,11 +7,12 @@ import zlib
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import astuple, fields
-from datetime import date
+from contextlib import closing, contextmanager, suppress
+from dataclasses import fields
+from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from agent.core.model import Counted, HourTally, RoomId
 
@@ -20,16 +21,18 @@ Connection = sqlite3.Connection
 FILE: Final = "trends.db"  # in the state directory, always
 KEEP_DAYS: Final = 400
 LEVEL: Final = 6  # of zlib: higher ones take longer and save next to nothing
-STAYS_LOOSE_DAYS: Final = 2  # the newest, of which more hours come; what is older is packed
+STAY_LOOSE: Final = 3  # days, the newest: of those more hours may come, and what is older is packed
 BUSY_S: Final = 5.0  # a report reads for less than a second
 APPLICATION: Final = 0x726D7472  # "rmtr", in the file's header
 SCHEMA: Final = 1
 
 COUNTS: Final = tuple(field.name for field in fields(Counted))
+_VALUES: Final = attrgetter(*COUNTS)
 ROOM: Final = "room"  # the columns of a packed day beside the counts: of each hour its room's number …
 HOUR: Final = "hour"  # … and which it was
 THERE: Final = "there"  # the numbers of the rooms that the day tells of; what it does not tell of them is 0
 LENGTHS: Final = "lengths"  # of the day's 24 hours (s)
+NAMES: Final = "names"  # of the day's columns, by which one sees that none was lost
 MOST: Final = 0xFFFF  # that a column can hold of anything
 UNKNOWN: Final = COUNTS.index("unknown_s")
 UNWATCHED: Final = COUNTS.index("unwatched_s")
@@ -43,6 +46,7 @@ CREATE TABLE hours (                        -- of the newest days, one row for e
     day INTEGER NOT NULL,                   -- proleptic Gregorian ordinal, of the room's own calendar
     hour INTEGER NOT NULL,                  -- 0 to 23, by the room's own clock
     length_s INTEGER NOT NULL,
+    watched_s INTEGER NOT NULL,             -- of that, while roomd ran
     counts BLOB NOT NULL,                   -- 16 bits each in this machine's order, as `Counted` has them
     PRIMARY KEY (starts_s, room)
 ) STRICT, WITHOUT ROWID;
@@ -55,24 +59,34 @@ CREATE TABLE days (                         -- all others: a column of all rooms
 """
 
 
+class MadeByNewer(Exception):
+    """The file was made by a newer roomd, and this one would guess at it."""
+
+
 def open_to_write(directory: Path) -> Connection:
-    """The file, made if it is not there; sqlite3.DatabaseError if it is damaged, OSError if it cannot be."""
+    """The file, made if it is not there. Raises sqlite3.Error, or MadeByNewer."""
     connection = sqlite3.connect(
         directory / FILE, timeout=BUSY_S, isolation_level=None, check_same_thread=False
     )
     try:
-        connection.execute("PRAGMA synchronous = FULL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            with writing(connection):
-                for statement in _TABLES.split(";\n"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        _prepare(connection, directory / FILE)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _prepare(connection: Connection, path: Path) -> None:
+    connection.execute("PRAGMA synchronous = FULL")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA:
+        raise MadeByNewer(f"{path} has format {version}, and this roomd knows up to {SCHEMA}")
+    if version == 0:
+        with writing(connection):
+            for statement in _TABLES.split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def open_to_read(directory: Path) -> Connection:
@@ -99,18 +113,20 @@ def writing(connection: Connection) -> Iterator[Connection]:
 
 
 def save(tx: Connection, tallies: Iterable[HourTally]) -> None:
-    """Write these over what was known of the same hours."""
-    rows = [
-        (t.room, _starts_s(t), t.day.toordinal(), t.hour, t.length_s, _packed(t.counted)) for t in tallies
-    ]
+    """Write these over what was known of the same hours, unless that was watched for longer.
+
+    An hour is told twice after a crash, and once more by a clock that was set back.
+    """
+    rows = [(t.room, _starts_s(t), t.day.toordinal(), t.hour, t.length_s, *_packed(t)) for t in tallies]
     if not rows:
         return
     rooms = numbers(tx, {room for room, *_ in rows})
     tx.executemany(
-        "INSERT INTO hours (room, starts_s, day, hour, length_s, counts) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (starts_s, room) DO UPDATE SET day = excluded.day, hour = excluded.hour, "
-        "length_s = excluded.length_s, counts = excluded.counts",
-        [(rooms[RoomId(room)], *rest) for room, *rest in rows],
+        "INSERT INTO hours (room, starts_s, day, hour, length_s, watched_s, counts) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (starts_s, room) DO UPDATE SET day = excluded.day, "
+        "hour = excluded.hour, length_s = excluded.length_s, watched_s = excluded.watched_s, "
+        "counts = excluded.counts WHERE excluded.watched_s >= hours.watched_s",
+        [(rooms[room], *rest) for room, *rest in rows],
     )
 
 
@@ -118,8 +134,9 @@ def _starts_s(tally: HourTally) -> int:
     return int(tally.starts_at.timestamp())
 
 
-def _packed(counted: Counted) -> bytes:
-    return array("H", [min(MOST, round(value)) for value in astuple(counted)]).tobytes()
+def _packed(tally: HourTally) -> tuple[int, bytes]:
+    counts = array("H", [min(MOST, round(value)) for value in _VALUES(tally.counted)])
+    return max(0, tally.length_s - counts[UNWATCHED]), counts.tobytes()
 
 
 def numbers(tx: Connection, names: Iterable[RoomId]) -> Mapping[RoomId, int]:
@@ -131,17 +148,22 @@ def numbers(tx: Connection, names: Iterable[RoomId]) -> Mapping[RoomId, int]:
 # ── days packed ───────────────────────────────────────────────────────────────────────────────────
 
 
-def tidy(tx: Connection, *, today: date) -> None:
-    """Pack the days that are old enough, and forget those that are too old.
+def tidy(tx: Connection) -> None:
+    """Pack the days that are old enough, and forget those that are too many.
 
-    What is told of a packed day later is dropped: only a clock that was set back by days does that.
+    Days are counted, not dated: a clock that was wrong for a moment must not cost a year. What is told of a
+    packed day later is dropped; only a clock that was set back by days does that.
     """
-    last = today.toordinal() - STAYS_LOOSE_DAYS
-    for (day,) in tx.execute("SELECT DISTINCT day FROM hours WHERE day <= ?", (last,)).fetchall():
+    loose = [day for (day,) in tx.execute("SELECT DISTINCT day FROM hours ORDER BY day DESC").fetchall()]
+    for day in loose[STAY_LOOSE:]:
         if tx.execute("SELECT 1 FROM days WHERE day = ? LIMIT 1", (day,)).fetchone() is None:
             save_day(tx, day, packed(tx, day))
         tx.execute("DELETE FROM hours WHERE day = ?", (day,))
-    tx.execute("DELETE FROM days WHERE day <= ?", (today.toordinal() - KEEP_DAYS,))
+    kept = tx.execute(
+        "SELECT DISTINCT day FROM days ORDER BY day DESC LIMIT 1 OFFSET ?", (KEEP_DAYS - STAY_LOOSE - 1,)
+    ).fetchone()
+    if kept is not None:
+        tx.execute("DELETE FROM days WHERE day < ?", kept)
 
 
 def packed(tx: Connection, day: int) -> dict[str, array[int]]:
@@ -152,7 +174,7 @@ def packed(tx: Connection, day: int) -> dict[str, array[int]]:
     for starts_s, room, hour, length_s, body in tx.execute(
         "SELECT starts_s, room, hour, length_s, counts FROM hours WHERE day = ?", (day,)
     ):
-        counts, before = array("H", body), told.get((room, hour))
+        counts, before = array("H", body + bytes(2 * len(COUNTS) - len(body))), told.get((room, hour))
         told[room, hour] = counts if before is None else _together(before, counts)
         known_s[room, hour] += length_s
         stretches_s[hour, starts_s] = max(length_s, stretches_s.get((hour, starts_s), 0))
@@ -187,11 +209,65 @@ def _together(one: array[int], other: array[int]) -> array[int]:
 
 def save_day(tx: Connection, day: int, columns: Mapping[str, array[int]]) -> None:
     """Keep a day as `packed` makes it."""
+    rows = [
+        (day, name, zlib.compress(column.tobytes(), LEVEL)) for name, column in columns.items() if any(column)
+    ]
+    names = " ".join(name for _, name, _ in rows)
     tx.executemany(
         "INSERT INTO days (day, name, body) VALUES (?, ?, ?)",
-        [
-            (day, name, zlib.compress(column.tobytes(), LEVEL))
-            for name, column in columns.items()
-            if any(column)
-        ],
+        [*rows, (day, NAMES, zlib.compress(names.encode()))],
     )
+
+
+# ── damage ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def set_aside(directory: Path, *, now: datetime) -> Path:
+    """Move a damaged file out of the way, for a person to look at; one that was there before is deleted."""
+    for old in directory.glob(f"{FILE}.corrupt-*"):
+        old.unlink()
+    aside = directory / f"{FILE}.corrupt-{now:%Y%m%dT%H%M%SZ}"
+    (directory / f"{FILE}-journal").unlink(missing_ok=True)
+    (directory / FILE).rename(aside)
+    return aside
+
+
+def salvage(directory: Path, damaged: Path) -> int:
+    """Copy what can be read of a damaged file into a new one. Returns of how many days that is something."""
+    days: defaultdict[int, dict[str, bytes]] = defaultdict(dict)
+    for day, name, body in _readable(damaged, "days"):
+        days[day][name] = body
+    with closing(open_to_write(directory)) as file, writing(file) as tx:
+        for table, marks in (("rooms", "?, ?"), ("hours", "?, ?, ?, ?, ?, ?, ?")):
+            for row in _readable(damaged, table):
+                with suppress(sqlite3.Error):  # what is there is no number, or no text
+                    tx.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
+        for day, columns in days.items():
+            if _whole(columns):  # a column that was lost would count as nothing but 0
+                tx.executemany(
+                    "INSERT INTO days VALUES (?, ?, ?)", [(day, name, body) for name, body in columns.items()]
+                )
+        (saved,) = tx.execute(
+            "SELECT count(*) FROM (SELECT day FROM days UNION SELECT day FROM hours)"
+        ).fetchone()
+    return int(saved)
+
+
+def _readable(damaged: Path, table: str) -> Iterator[tuple[Any, ...]]:
+    """From both ends up to the damage, where there is any."""
+    for order in ("ASC", "DESC"):
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True)) as old,
+        ):
+            yield from old.execute(f"SELECT * FROM {table} ORDER BY 1 {order}")  # noqa: S608
+
+
+def _whole(columns: Mapping[str, bytes]) -> bool:
+    try:
+        for body in columns.values():
+            zlib.decompress(body)
+        names = zlib.decompress(columns[NAMES]).decode().split()
+    except (KeyError, TypeError, ValueError, zlib.error):
+        return False
+    return {*names, NAMES} == columns.keys()

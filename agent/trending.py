@@ -1,0 +1,153 @@
+"""Hands the hours of rooms to their file, on a road of its own: no fact waits for what fails there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from agent import trends
+from agent.core.model import HourTally
+
+log = structlog.get_logger()
+
+WAITS_S: Final = 1.0  # the road of the facts, so that an hour is on disk before what tells that it was told
+WAITING_AT_MOST: Final = 50_000  # hours that could not be written yet: two days of a thousand rooms
+LAST_WAIT_S: Final = 2.0  # at the end, for a write that runs
+DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """How the file does."""
+
+    written: int  # hours
+    waiting: int  # that could not be written yet
+    lost: int
+    failures: int  # of writing
+    bytes: int  # of the file; 0 while there is none
+
+
+class Trending:
+    """Writes hours when they are told; those that could not be written are written with the next."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._waiting: deque[HourTally] = deque()
+        self._job: asyncio.Future[None] | None = None
+        self._failing = False
+        self._written = self._lost = self._failures = 0
+
+    @property
+    def vitals(self) -> Vitals:
+        """As they are now."""
+        try:
+            size = (self._directory / trends.FILE).stat().st_size
+        except OSError:
+            size = 0
+        return Vitals(
+            written=self._written,
+            waiting=len(self._waiting),
+            lost=self._lost,
+            failures=self._failures,
+            bytes=size,
+        )
+
+    async def keep(self, hours: Sequence[HourTally]) -> None:
+        """Have these on disk, if that can be done within a second; else later. Raises nothing."""
+        fit = max(0, WAITING_AT_MOST - len(self._waiting))
+        self._lost += max(0, len(hours) - fit)
+        self._waiting += hours[:fit]
+        if self._job is None and self._waiting:
+            self._begin()
+        if self._job is not None:
+            await asyncio.wait((self._job,), timeout=WAITS_S)
+
+    async def close(self) -> None:
+        """Wait for the write that runs, but not for ever."""
+        if self._job is not None:
+            await asyncio.wait((self._job,), timeout=LAST_WAIT_S)
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        hours = tuple(self._waiting)
+        self._job = job = loop.create_future()
+
+        def end(error: Exception | None) -> None:
+            self._job = None
+            self._ended(len(hours), error)
+            job.set_result(None)
+
+        def work() -> None:
+            error: Exception | None = None
+            try:
+                _write(self._directory, hours)
+            except Exception as caught:  # noqa: BLE001 - trends are the least of what a room is there for
+                error = caught
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(end, error)
+
+        # A disk that is stuck holds the thread: it must not keep the process from its end.
+        threading.Thread(target=work, name="trends", daemon=True).start()
+
+    def _ended(self, count: int, error: Exception | None) -> None:
+        if error is None:
+            for _ in range(count):
+                self._waiting.popleft()
+            self._written += count
+            if self._failing:
+                log.info("trends.recovered", waiting=len(self._waiting))
+            self._failing = False
+            return
+        self._failures += 1
+        if not self._failing:
+            log.error(
+                "trends.not_written",
+                path=str(self._directory / trends.FILE),
+                why=str(error),
+                consequence="hours wait in memory; facts are not touched by it",
+                mend=_mend(error),
+            )
+        self._failing = True
+
+
+def _mend(error: Exception) -> str:
+    if isinstance(error, trends.MadeByNewer):
+        return "go back to the newer roomd, or move the file away to begin a new one"
+    if isinstance(error, sqlite3.OperationalError | OSError):
+        return "make room on the disk of the state directory, and see that roomd may write there"
+    return "report this with what roomd support collects"
+
+
+def _write(directory: Path, hours: Sequence[HourTally]) -> None:
+    try:
+        _save(directory, hours)
+    except sqlite3.DatabaseError as error:
+        if (error.sqlite_errorcode & 0xFF) not in DAMAGE:
+            raise
+        aside = trends.set_aside(directory, now=datetime.now(UTC))
+        saved = trends.salvage(directory, aside)
+        log.error(
+            "trends.damaged",
+            why=str(error),
+            kept_as=str(aside),
+            days_saved=saved,
+            mend="what could be read is in the new file; see that the disk is sound",
+        )
+        _save(directory, hours)
+
+
+def _save(directory: Path, hours: Sequence[HourTally]) -> None:
+    with closing(trends.open_to_write(directory)) as file, trends.writing(file) as tx:
+        trends.save(tx, hours)
+        trends.tidy(tx)
