@@ -9,7 +9,7 @@ import stat
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from ipaddress import ip_address
 from pathlib import Path
@@ -35,7 +35,9 @@ from agent.core.model import (
     Transport,
     Trust,
 )
+from agent.core.week import WeekHours
 from agent.release_table import ReleaseTable, releasing
+from agent.sensor_table import Sensors, SensorsTable, SensorTable, id_of, rules_of, sensor_of
 from agent.tables import (
     CalendarTable,
     CalendarTables,
@@ -176,6 +178,7 @@ class Configuration:
     page: Page | None  # None: there is none
     accounts: Accounts | None  # None: the site has no calendars but its devices'
     linked: tuple[LinkedRoom, ...]  # all rooms, in order, where there are accounts
+    sensors: Sensors | None  # that are not Cisco's; None: the site has none
     state_directory: Path
     budget_bytes: int
     socket: Path
@@ -201,6 +204,7 @@ class Whereabouts:
     agent: AgentId
     timezone: tzinfo
     rooms: tuple[ListedRoom, ...]  # those of which the file says enough
+    working: tuple[WeekHours, ...]  # hours of the week
     services: tuple[str, ...]  # whose calendars the site has
     state_directory: Path
     budget_bytes: int
@@ -314,6 +318,7 @@ class _Room(Table):
     calendar: CalendarTable = CalendarTable()
     release: ReleaseTable = ReleaseTable()
     devices: tuple[_Device, ...] = ()
+    sensors: tuple[SensorTable, ...] = ()
 
 
 class _File(BaseSettings):
@@ -336,6 +341,7 @@ class _File(BaseSettings):
     google: GoogleTable | None = None
     webex: WebexTable | None = None
     pushes: PushesTable | None = None
+    sensors: SensorsTable | None = None
     rooms: tuple[_Room, ...] = ()
 
     @classmethod
@@ -503,6 +509,7 @@ class _Reader:
         privacy, rooms, feedback = self._privacy(), tuple(self._rooms()), self._feedback()
         page = self._page()
         accounts, linked = self._calendars()
+        sensors = self._sensors(broker)
         self._two_doors(feedback, accounts)
         self._page_apart(page, feedback, accounts)
         self._unique()
@@ -523,6 +530,7 @@ class _Reader:
             page=page,
             accounts=accounts,
             linked=linked,
+            sensors=sensors,
             state_directory=agent.state_directory,
             budget_bytes=agent.budget_mb * 1024 * 1024,
             socket=agent.socket,
@@ -538,6 +546,7 @@ class _Reader:
             site=SiteId(self.content.site.id),
             agent=policy.agent,
             timezone=policy.timezone,
+            working=policy.working,
             rooms=tuple(
                 ListedRoom(
                     id=RoomId(room.id),
@@ -583,6 +592,7 @@ class _Reader:
                 agent=self._agent_id(),
                 disturb=holds.disturb,
                 light=holds.light,
+                tell_use=(self.content.sensors or SensorsTable()).tell_devices,
                 rooms={RoomId(room.id): self._rules(room) for room in self.content.rooms},
             )
         except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -590,7 +600,12 @@ class _Reader:
             return None
 
     def _rules(self, room: _Room) -> Rules:
-        return Rules(capacity=room.capacity, releasing=releasing(self.content.release, room.release))
+        defaults = self.content.sensors or SensorsTable()
+        return Rules(
+            capacity=room.capacity,
+            releasing=releasing(self.content.release, room.release),
+            sensors=rules_of(RoomId(room.id), room.sensors, defaults),
+        )
 
     def _privacy(self) -> Privacy | None:
         site = self.content.site
@@ -636,6 +651,53 @@ class _Reader:
             key_file=self._secret("mqtt.key_file", mqtt.key_file),
         )
 
+    def _sensors(self, ours: Address) -> Sensors | None:
+        """The sensors that are not Cisco's, heard by the broker of [mqtt] unless [sensors] names another."""
+        given = self.content.sensors
+        table = given or SensorsTable()
+        found = [
+            sensor_of(f"rooms[{n}].sensors[{m}]", RoomId(room.id), each, m, table, self._wrong)
+            for n, room in enumerate(self.content.rooms)
+            for m, each in enumerate(room.sensors)
+        ]
+        if not found:
+            if given is not None:
+                self.notes.append("sensors: nobody is heard there, for no room has [[rooms.sensors]]")
+            return None
+        broker = replace(ours, client_id=table.client_id or f"{ours.client_id}-sensors")
+        if table.url is not None:
+            broker = self._sensors_broker(table, table.url, broker.client_id)
+        else:
+            for name in ("ca_file", "username", "password_file", "certificate_file", "key_file"):
+                if getattr(table, name) is not None:
+                    what = "stands beside no url, and the broker of [mqtt] is reached as [mqtt] says"
+                    self._wrong(f"sensors.{name}", what, "Add url, or take it out")
+        sensors = tuple(sensor for sensor in found if sensor is not None)
+        return Sensors(broker=broker, own_broker=table.url is not None, sensors=sensors)
+
+    def _sensors_broker(self, table: SensorsTable, text: str, client_id: str) -> Address:
+        url = self._url("sensors.url", text)
+        if url.username or url.password:
+            self._wrong("sensors.url", "holds a user or a password", "Use username and password_file")
+        if table.password_file is not None and table.username is None:
+            self._wrong("sensors.password_file", "has no username beside it", "Add username")
+        if (table.certificate_file is None) != (table.key_file is None):
+            what = "needs its key, and a key its certificate"
+            self._wrong("sensors.certificate_file", what, "Name both, or neither")
+        if url.scheme in {"mqtt", "ws"} and not is_loopback(url.hostname or ""):
+            self.notes.append(
+                f"sensors.url: {url.scheme} is not encrypted: anybody on the way can say what they see"
+            )
+        return Address(
+            url=text,
+            client_id=client_id,
+            username=table.username,
+            password_file=self._secret("sensors.password_file", table.password_file),
+            ca_file=self._file("sensors.ca_file", table.ca_file),
+            certificate_file=self._file("sensors.certificate_file", table.certificate_file),
+            key_file=self._secret("sensors.key_file", table.key_file),
+        )
+
     def _url(self, key: str, text: str) -> SplitResult:
         try:
             url = urlsplit(text)
@@ -656,9 +718,9 @@ class _Reader:
         for number, room in enumerate(self.content.rooms):
             key = f"rooms[{number}]"
             calendars = [name for name in self._tables.read if getattr(room.calendar, name) is not False]
-            if not room.devices and not calendars:
+            if not room.devices and not calendars and not room.sensors:
                 self.notes.append(
-                    f"{key}: {room.id} has neither device nor calendar, so nothing will be known of it"
+                    f"{key}: {room.id} has no device, calendar or sensor, so nothing will be known of it"
                 )
             devices = (
                 self._device(f"{key}.devices[{n}]", room, device, n) for n, device in enumerate(room.devices)
@@ -964,6 +1026,20 @@ class _Reader:
         seen = (
             ("rooms.id", "room", Counter(room.id for room in self.content.rooms)),
             ("rooms.devices.id", "device", Counter(id_ for id_, _ in self.found)),
+            (
+                "rooms.sensors.id",
+                "sensor, or device,",
+                Counter(
+                    [
+                        *dict.fromkeys(str(id_) for id_, _ in self.found),
+                        *(
+                            str(id_of(RoomId(room.id), sensor, number))
+                            for room in self.content.rooms
+                            for number, sensor in enumerate(room.sensors)
+                        ),
+                    ]
+                ),
+            ),
             ("rooms.devices.host", "host", Counter(place for _, place in self.found)),
             (
                 "rooms.devices.webex",
@@ -1145,7 +1221,7 @@ def _explain(file: Path, error: ErrorDetails) -> Problem:
             what, mend = "is too small", f"Write {context.get('ge')} or more"
         case "less_than_equal":
             what, mend = "is too large", f"Write {context.get('le')} or less"
-        case "tuple_type" | "list_type" if key == "rooms" or key.endswith(".devices"):
+        case "tuple_type" | "list_type" if key == "rooms" or key.endswith((".devices", ".sensors")):
             table = re.sub(r"\[[0-9]+\]", "", key)
             what, mend = "is no list", f"Write it as [[{table}]]"
         case "tuple_type" | "list_type":

@@ -461,13 +461,16 @@ class Connection:
 
     # ── receiving
 
-    async def subscribe(self, filters: Sequence[str]) -> list[int]:
+    async def subscribe(self, filters: Sequence[str], *, retained: bool = False) -> list[int]:
         """Asks for these at QoS 1. The broker's reason codes, in this order. Raises BrokerError.
 
-        What is retained there does not come with MQTT 5, and what is published to be retained says so.
+        What is retained there does not come with MQTT 5, and what is published to be retained says so. With
+        `retained` it comes, and nothing else says that it is.
         """
         options = None
-        if self._version is Version.V5:
+        if self._version is Version.V5 and retained:
+            options = SubscribeOptions(qos=1)
+        elif self._version is Version.V5:
             never = SubscribeOptions.RETAIN_DO_NOT_SEND
             options = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=never)
         wanted: list[Any] = [(each, options or 1) for each in filters]

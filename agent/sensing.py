@@ -1,0 +1,192 @@
+"""Hears the sensors that are not Cisco's, over a line of its own to the broker that they speak through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from agent.core.events import RoomEvent, SensorBack, SensorCutOff
+from agent.core.model import RoomId, SensorId
+from agent.line_words import in_words, mend_of
+from cloud_link import broker
+from cloud_link.broker import Address, BrokerError, Connection, Lost, Version
+from cloud_link.delivery import Ending, Line, Rest, judge_ending, rest_s
+from device_adapters.sensors.ear import Ear, Heard
+from device_adapters.sensors.shapes import Sensor
+
+log = structlog.get_logger()
+
+TOPICS_AT_ONCE: Final = 64  # in one SUBSCRIBE
+REFUSED_FROM: Final = 0x80  # MQTT's reason codes: a refusal
+LAST_OF_EACH: Final = 8  # words of a sensor that wait for the rooms to take them: what came before is history
+GRANT_IT: Final = "grant the user of [sensors] the right to subscribe to it"
+
+Deliver = Callable[[RoomId, Sequence[RoomEvent]], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class SensingVitals:
+    """How the line stands, and what has come over it since the start."""
+
+    connected: bool = False
+    why: str | None = None  # it is not, or not all topics may be heard
+    messages: int = 0
+    unreadable: int = 0
+
+
+class Sensing:
+    """Dials for ever; what is heard is put in the order in which it came, each sensor for itself."""
+
+    def __init__(
+        self,
+        address: Address,
+        sensors: Iterable[Sensor],
+        *,
+        deliver: Deliver,
+        luck: Callable[[], float],
+        rest: Rest | None = None,
+    ) -> None:
+        """`luck` in [0, 1)."""
+        self.vitals = SensingVitals()
+        self._address = address
+        self._ear = Ear(sensors)
+        self._deliver = deliver
+        self._luck = luck
+        self._rest = rest or Rest()
+        self._connection: Connection | None = None
+        self._waiting: dict[SensorId, deque[tuple[RoomId, RoomEvent]]] = {}
+        self._asked: list[str] = []  # topics to subscribe to
+        self._news = asyncio.Event()
+        self._odd: set[SensorId] = set()  # that said last what cannot be understood
+
+    async def run(self) -> None:
+        """Until cancelled; nothing that a broker or a sensor does ends it."""
+        line, version, told = Line(), Version.V5, False
+        loop = asyncio.get_running_loop()
+        while True:
+            stood_at_s: float | None = None
+            try:
+                address = replace(self._address, version=version)
+                async with broker.connect(address, wake=self._wake, lasting=False) as connection:
+                    stood_at_s, told = loop.time(), False
+                    lost = await self._listen(connection)
+            except BrokerError as error:
+                lost = error.lost
+            finally:
+                self._connection = None
+            ending = judge_ending(lost.code)
+            if version is Version.V5 and stood_at_s is None and (lost.unfit or ending is Ending.OLDER):
+                version = Version.V311  # and stays: a broker seldom becomes a newer one
+                continue
+            await self._cut_off(lost, told=told)
+            told = True
+            line = line.ended(lived_s=None if stood_at_s is None else loop.time() - stood_at_s)
+            await asyncio.sleep(rest_s(ending, line, self._luck(), rest=self._rest))
+
+    # ── a connection
+
+    async def _listen(self, connection: Connection) -> Lost:
+        """Until it is lost."""
+        self._ear.cut_off()
+        self._waiting.clear()
+        self._news.clear()
+        self._connection = connection
+        refused = await self._subscribe(connection, self._ear.topics)
+        self.vitals.connected = True
+        self.vitals.why = None
+        log.info("sensors.connected", url=self._address.url, sensors=len(self._ear.sensors))
+        for sensor in self._ear.sensors.values():
+            mine = [topic for topic in self._ear.topics_of(sensor.id) if topic in refused]
+            await self._deliver(
+                sensor.room, (self._refused(sensor, mine[0]) if mine else SensorBack(sensor=sensor.id),)
+            )
+        self._told_of(refused)
+        while not connection.lost.done():
+            await self._hand_on()
+            if self._asked:
+                asked, self._asked = self._asked, []
+                self._told_of(await self._subscribe(connection, asked))
+            elif not connection.lost.done():
+                await self._news.wait()
+                self._news.clear()
+        return connection.lost.result()
+
+    async def _subscribe(self, connection: Connection, topics: Sequence[str]) -> frozenset[str]:
+        """Those that the broker refuses."""
+        refused: set[str] = set()
+        for first in range(0, len(topics), TOPICS_AT_ONCE):
+            some = topics[first : first + TOPICS_AT_ONCE]
+            codes = await connection.subscribe(some, retained=True)
+            refused |= {topic for topic, code in zip(some, codes, strict=False) if code >= REFUSED_FROM}
+        return frozenset(refused)
+
+    def _refused(self, sensor: Sensor, topic: str) -> SensorCutOff:
+        return SensorCutOff(sensor=sensor.id, why=f"the broker refuses us {topic}: {GRANT_IT}")
+
+    def _told_of(self, refused: frozenset[str]) -> None:
+        if refused:
+            self.vitals.why = f"the broker refuses us {', '.join(sorted(refused)[:3])}; {GRANT_IT}"
+            log.error("sensors.refused", topics=sorted(refused), mend=GRANT_IT)
+
+    async def _cut_off(self, lost: Lost, *, told: bool) -> None:
+        why, mend = in_words(lost.why.removeprefix("CONNACK: ")), mend_of(lost.why)
+        self.vitals.connected = False
+        self.vitals.why = f"{why}; {mend}" if mend else why
+        if told:
+            log.debug("sensors.lost", url=self._address.url, why=why)
+            return
+        log.warning(
+            "sensors.lost",
+            url=self._address.url,
+            why=why,
+            mend=mend or "check [sensors], and the way to the broker",
+            consequence="what they see is unknown until it is back",
+        )
+        for sensor in self._ear.sensors.values():
+            cut = SensorCutOff(sensor=sensor.id, why=f"the broker of the sensors is away: {why}")
+            await self._deliver(sensor.room, (cut,))
+
+    # ── what is heard
+
+    def _wake(self) -> None:
+        """Messages have come, or the line is lost. Taken at once: what came with QoS 0 is not kept for us."""
+        connection = self._connection
+        if connection is not None:
+            while connection.incoming:
+                message = connection.incoming.popleft()
+                connection.acknowledge(message)
+                self.vitals.messages += 1
+                self._hear(self._ear.hear(message.topic, message.payload, kept=message.retained))
+        self._news.set()
+
+    def _hear(self, heard: Heard) -> None:
+        self._asked += heard.subscribe
+        odd = set()
+        for sensor, why in heard.unreadable:
+            self.vitals.unreadable += 1
+            odd.add(sensor)
+            if sensor not in self._odd:
+                self._odd.add(sensor)
+                log.warning(
+                    "sensor.unreadable",
+                    sensor=sensor,
+                    why=why,
+                    mend="mend what [[rooms.sensors]] says of where its values stand, or its payload",
+                )
+        for room, event in heard.events:
+            waiting = self._waiting.setdefault(event.sensor, deque(maxlen=LAST_OF_EACH))
+            waiting.append((room, event))
+            if event.sensor not in odd:
+                self._odd.discard(event.sensor)
+
+    async def _hand_on(self) -> None:
+        """While the rooms are busy, what is heard meanwhile waits here, and only the last of each sensor."""
+        while self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            for words in waiting.values():
+                await self._deliver(words[0][0], tuple(event for _, event in words))

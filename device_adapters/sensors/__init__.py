@@ -1,0 +1,1 @@
+"""PURE: sensors that are not Cisco's, as they speak over MQTT."""
