@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from agent.core.model import BookingPhase, CalendarKind, CalendarPhase, DevicePhase, Surface
+from agent.core.model import (
+    AttendancePhase,
+    BookingPhase,
+    CalendarKind,
+    CalendarPhase,
+    DevicePhase,
+    EvidenceKind,
+    Outcome,
+    Surface,
+)
 from agent.core.orders import AnswerStatus
 
 # Names and meanings hold still: additions are free, a change of meaning needs `v2`. What is not known is null
@@ -31,6 +40,7 @@ AgentSlug = Annotated[
 ]
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
+Minutes = Annotated[float, Meta(ge=0)]
 StreamName = Annotated[
     str,
     Meta(
@@ -270,13 +280,87 @@ class BookingReleaseData(BookingData, frozen=True, kw_only=True):
         str | None,
         Meta(
             description=(
-                "Of `booking.kept`, why nothing was released: answered (on a screen), dismissed (the "
-                "question was taken off a screen), seen (somebody was), checked_in, unknown (whether anybody "
-                "is there is not known), unseen (the question could not be shown), unchecked (the last check was not "
+                "Of `booking.kept`, why nothing was given away: answered (on a screen), dismissed (the prompt "
+                "was taken off a screen), seen (somebody was), checked_in, unknown (whether anybody is there "
+                "is not known), unseen (the question could not be shown), unchecked (the last check was not "
                 "answered), excluded, held (a hold stands), interrupted (roomd was restarted). Of "
                 "`booking.release_failed`: why, in words that a technician can act on. Else null."
             ),
             examples=["answered", "dismissed", "seen", "checked_in", "unknown", "unseen", "unchecked"],
+        ),
+    ]
+
+
+class EvidenceData(Struct, frozen=True, kw_only=True):
+    """That people were noticed: by what, and by which device or sensor. Never who they are."""
+
+    kind: Annotated[
+        EvidenceKind,
+        Meta(
+            description=(
+                "`people` (heads were counted), `presence`, `in_use` (the device says so for another reason "
+                "than the others here), `call`, `sharing`, `check_in`, `answer` (to something on a screen)."
+            )
+        ),
+    ]
+    by: Annotated[
+        str | None, Meta(description="The id of the device or sensor. Null where only a calendar says so.")
+    ]
+    first_at: Annotated[Time, Meta(description="When it was noticed first; not before the booking began.")]
+    last_at: Annotated[Time, Meta(description="When it was noticed last.")]
+    seconds: Annotated[
+        Seconds,
+        Meta(description="For how long, all told. 0 for what takes no time: a check-in, an answer."),
+    ]
+
+
+class BookingAttendanceData(BookingData, frozen=True, kw_only=True):
+    """The booking, and what is known so far of who came to it."""
+
+    came: Annotated[bool, Meta(description="Whether anybody came who is no passer-by.")]
+    came_at: Annotated[Time | None, Meta(description="When the first of them did. Null: nobody, so far.")]
+    seen_at: Annotated[
+        Time | None,
+        Meta(description="When anybody was noticed last; while somebody is there, since when. Null: never."),
+    ]
+    empty_since: Annotated[
+        Time | None,
+        Meta(description="Since when the room is known to be empty, where that is so. Else null."),
+    ]
+    evidence: Annotated[
+        tuple[EvidenceData, ...],
+        Meta(description="Everything by which people were noticed during it, also those who passed by."),
+    ]
+    minutes_known: Annotated[
+        Minutes, Meta(description="For how long it was known whether anybody was there.")
+    ]
+    minutes_unknown: Annotated[
+        Minutes,
+        Meta(description="For how long nobody could tell: no sensor does, or it or roomd was away."),
+    ]
+    people_peak: Annotated[
+        Count | None, Meta(description="The most people that were counted at once. Null: nobody was counted.")
+    ]
+
+
+class BookingVerdictData(BookingAttendanceData, frozen=True, kw_only=True):
+    """The booking, which is over, and the verdict on it."""
+
+    outcome: Annotated[
+        Outcome,
+        Meta(
+            description=(
+                "`ghost` (nobody came, and that is known for the whole of it), `left_early`, `attended`, "
+                "`overrun` (its people stayed past its end), `unknown` (nobody can tell)."
+            )
+        ),
+    ]
+    minutes_freed: Annotated[
+        Minutes | None,
+        Meta(
+            description=(
+                "Of `left_early`: from when on nobody was there to the end that the booking had. Else null."
+            )
         ),
     ]
 
@@ -346,8 +430,6 @@ class OccupancyData(OccupancyValues, frozen=True, kw_only=True):
 
 # ── days ──────────────────────────────────────────────────────────────────────────────────────────
 
-Minutes = Annotated[float, Meta(ge=0)]
-
 
 class WorkingHoursData(Struct, frozen=True, kw_only=True):
     """The part of a day that the site calls its working hours."""
@@ -356,6 +438,18 @@ class WorkingHoursData(Struct, frozen=True, kw_only=True):
     booked_min: Annotated[Minutes, Meta(description="A booking ran.")]
     in_use_min: Annotated[Minutes, Meta(description="Somebody was there, with a booking or without.")]
     unknown_min: Annotated[Minutes, Meta(description="Whether anybody was there is not known.")]
+
+
+class RoomUseData(Struct, frozen=True, kw_only=True):
+    """People were in the room while no booking ran, for longer than somebody who looks in."""
+
+    starts_at: Annotated[Time, Meta(description="When the first of them was noticed, or a booking ended.")]
+    ends_at: Annotated[Time, Meta(description="When the last was, or a booking began.")]
+    minutes: Annotated[Minutes, Meta(description="From the one to the other.")]
+    people_peak: Annotated[
+        Count | None, Meta(description="The most people that were counted at once. Null: nobody was counted.")
+    ]
+    evidence: Annotated[tuple[EvidenceData, ...], Meta(description="By what they were noticed.")]
 
 
 class RoomDayData(Struct, frozen=True, kw_only=True):
@@ -672,6 +766,39 @@ class BookingDeleted(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.d
     data: BookingDeletedData
 
 
+class BookingAttended(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.attended.v1"):
+    """Somebody is there who is no passer-by: the first time, and again after nobody was."""
+
+    data: BookingAttendanceData
+
+
+class BookingDeserted(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.deserted.v1"):
+    """Nobody is there, for sure: nobody came within the grace time, or all have left for a while."""
+
+    data: BookingAttendanceData
+
+
+class BookingGhost(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.ghost.v1"):
+    """It is over and nobody came, which is known for the whole of it.
+
+    Each booking that has started is followed by exactly one of `ghost`, `left_early` and `judged`.
+    """
+
+    data: BookingVerdictData
+
+
+class BookingLeftEarly(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.left_early.v1"):
+    """It is over, and its people left before its end, or gave it back."""
+
+    data: BookingVerdictData
+
+
+class BookingJudged(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.judged.v1"):
+    """It is over, and was attended, or overrun, or nobody can tell. Overruns are told when that is known."""
+
+    data: BookingVerdictData
+
+
 class BookingReleased(CloudEvent, frozen=True, kw_only=True, tag="roomd.booking.released.v1"):
     """Nobody came, roomd gave the booking back, and it is known to be gone: once at most of a booking."""
 
@@ -694,6 +821,12 @@ class BookingReleaseFailed(CloudEvent, frozen=True, kw_only=True, tag="roomd.boo
     """Nobody came, and the booking could not be given back, or nobody knows whether it was: no second try."""
 
     data: BookingReleaseData
+
+
+class RoomUsedUnbooked(CloudEvent, frozen=True, kw_only=True, tag="roomd.room.used_unbooked.v1"):
+    """The room was used while it was not booked. Told when that is over, and every four hours until then."""
+
+    data: RoomUseData
 
 
 class RoomDay(CloudEvent, frozen=True, kw_only=True, tag="roomd.room.day.v1"):
@@ -833,10 +966,16 @@ RoomFactEvent = (
     | BookingCheckedIn
     | BookingEnded
     | BookingDeleted
+    | BookingAttended
+    | BookingDeserted
+    | BookingGhost
+    | BookingLeftEarly
+    | BookingJudged
     | BookingReleased
     | BookingUnclaimed
     | BookingKept
     | BookingReleaseFailed
+    | RoomUsedUnbooked
     | RoomDay
     | OccupancyChanged
     | HoldPlaced
@@ -1012,6 +1151,26 @@ class RoomCalendar(Struct, frozen=True, kw_only=True):
     ]
 
 
+class AttendanceState(Struct, frozen=True, kw_only=True):
+    """How the booking that runs is attended."""
+
+    booking: BookingKeyText
+    phase: Annotated[
+        AttendancePhase,
+        Meta(
+            description=(
+                "`awaited` (nobody came yet, or nobody can tell), `attended`, `deserted` (nobody is there, "
+                "for sure), `over` (its end has come; whether its people stay on is still to be seen)."
+            )
+        ),
+    ]
+    since: Annotated[Time, Meta(description="When it entered this phase.")]
+    came_at: Annotated[Time | None, Meta(description="When somebody came. Null: nobody, so far.")]
+    empty_since: Annotated[
+        Time | None, Meta(description="Since when the room is known to be empty, while deserted. Else null.")
+    ]
+
+
 class RoomState(Struct, frozen=True, kw_only=True):
     """The latest of everything: coalesced, and not an event. The same state is the same bytes."""
 
@@ -1029,6 +1188,10 @@ class RoomState(Struct, frozen=True, kw_only=True):
         Meta(description="The granted booking that starts next, or null."),
     ]
     occupancy: RoomOccupancy
+    attendance: Annotated[
+        AttendanceState | None,
+        Meta(description="Who came to the current booking. Null if there is none, or it has not begun."),
+    ]
     hold: Annotated[
         HoldState | None, Meta(description="The hold that is on the room's screens. Null if there is none.")
     ]

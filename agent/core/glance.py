@@ -77,6 +77,11 @@ def standing_hold(room: Room, *, now: datetime) -> Hold | None:
     )
 
 
+def warning_of(room: Room) -> Hold | None:
+    """The question whether anybody is there, while it stands on the room's screens; None: none does."""
+    return next((hold for hold in room.holds.values() if hold.warns_of is not None and hold.live), None)
+
+
 def somebody(occupancy: Occupancy) -> bool | None:
     """Whether anybody is there; None: nobody can tell, which is not no."""
     signs = (
@@ -244,6 +249,8 @@ def _words(
             )
         case Condition.IN_USE:
             return "In use without booking" if bookings_known(known) else "In use, bookings not known"
+        case Condition.EMPTY if warning_of(room) is not None:
+            return "Nobody there, to be released"
         case Condition.EMPTY:
             return "Booked, nobody there"
         case Condition.HELD:

@@ -770,7 +770,10 @@ def left(hold: Hold, devices: Mapping[DeviceId, DeviceState], now: datetime) -> 
 
 
 def shifted(hold: Hold, by: timedelta) -> Hold:
-    """A hold after the clock jumped: what a device was given stays as long; what was ordered stays."""
+    """A hold after the clock jumped: what a device was given stays as long; what was ordered stays.
+
+    Nobody ordered a warning: it stands as long as it was to stand.
+    """
     showings = tuple(
         replace(
             s,
@@ -779,4 +782,6 @@ def shifted(hold: Hold, by: timedelta) -> Hold:
         )
         for s in hold.showings
     )
+    if hold.warns_of is not None:
+        hold = replace(hold, starts_at=hold.starts_at + by, ends_at=hold.ends_at + by)
     return replace(hold, since=hold.since + by, showings=showings)

@@ -46,6 +46,7 @@ from agent.core.writing import believed_calendar, read_soon
 KNOWN_WITHIN = timedelta(minutes=3)  # of its start a booking is known to have begun, or we were away
 SHOWN_WITHIN = timedelta(seconds=60)  # a screen that is free and awake has the warning by then
 CHECKED_WITHIN = timedelta(seconds=30)  # bookings and sensors are read in seconds
+LOOKS_AFTER = (timedelta(seconds=20), timedelta(seconds=45), timedelta(seconds=80))  # within an order's time
 WORTH_IT = timedelta(minutes=5)  # a room that is free for less is of no use to anybody
 COUNTS_AT_S = (60, 30, 10)  # the countdown says so much and no more: nobody is there to watch it
 LINES_OVERLAP = timedelta(seconds=2)  # a line stays until the next has come
@@ -610,7 +611,7 @@ def _answered(step: Step, attempt: ReleaseAttempt, booking: Booking | None, now:
     """What is known of the order."""
     command = None if attempt.command is None else step.room.commands.get(attempt.command)
     if command is not None and command.status is AnswerStatus.ACCEPTED:
-        return step
+        return _look_again(step, attempt, now)
     if booking is not None and _is_gone(booking, attempt, now):
         return _move(step, attempt, booking, Sign.GONE, now, freed_from=now)
     if command is None or command.status is AnswerStatus.DONE:
@@ -618,6 +619,22 @@ def _answered(step: Step, attempt: ReleaseAttempt, booking: Booking | None, now:
     else:
         cause = command.reason or command.status.value
     return _move(step, attempt, booking, Sign.REFUSED, now, cause=cause)
+
+
+def _look_again(step: Step, attempt: ReleaseAttempt, now: datetime) -> Step:
+    """Whoever agreed may take its time: what it lists later says whether it was done."""
+    looked_at = attempt.check_at or attempt.since
+    if not any(looked_at < look <= now for look in _looks(attempt)):
+        return step
+    lists = _lists(step.room)
+    devices = {**step.room.devices, **{d.id: replace(d, asked_at=now, list_at=None) for d in lists}}
+    step = replace(step, room=replace(step.room, devices=devices))
+    step = _send(step, [ListBookings(device=device.id) for device in lists])
+    return _keep(step, replace(attempt, check_at=now))
+
+
+def _looks(attempt: ReleaseAttempt) -> tuple[datetime, ...]:
+    return tuple(attempt.since + after for after in LOOKS_AFTER)
 
 
 def _is_gone(booking: Booking, attempt: ReleaseAttempt, now: datetime) -> bool:
@@ -716,8 +733,9 @@ def _next_of(room: Room, attempt: ReleaseAttempt, rules: Releasing) -> list[date
             return [(attempt.check_at or attempt.since) + CHECKED_WITHIN]
         case ReleasePhase.ASKED:
             command = None if attempt.command is None else room.commands.get(attempt.command)
-            under_way = command is not None and command.status is AnswerStatus.ACCEPTED
-            return [] if under_way else [attempt.since]
+            if command is None or command.status is not AnswerStatus.ACCEPTED:
+                return [attempt.since]
+            return [look for look in _looks(attempt) if look > (attempt.check_at or attempt.since)]
         case ReleasePhase.RELEASED | ReleasePhase.UNCLAIMED | ReleasePhase.KEPT:
             return []
         case ReleasePhase.SPARED | ReleasePhase.FAILED:
