@@ -30,6 +30,7 @@ class Part(StrEnum):
     PAGE = "page"
     CALENDARS = "calendars"  # Microsoft's, Google's and [pushes], and which rooms are linked with them
     WEBEX = "webex"
+    SENSORS = "sensors"  # and those of the rooms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,14 +165,18 @@ def _parts(old: Configuration, new: Configuration, touched: Collection[Path]) ->
         yield Part.DEVICES
     if old.policy.timezone != new.policy.timezone:
         yield Part.TIMEZONE
-    if old.policy != replace(new.policy, timezone=old.policy.timezone, rooms=old.policy.rooms):
+    was, is_ = old.policy, new.policy
+    if was != replace(is_, timezone=was.timezone, rooms=was.rooms, tell_use=was.tell_use):
         yield Part.HOLDS
     if any(
-        replace(rules, capacity=None) != replace(new.policy.rooms[room], capacity=None)
+        replace(rules, capacity=None, sensors=())
+        != replace(new.policy.rooms[room], capacity=None, sensors=())
         for room, rules in old.policy.rooms.items()
         if room in new.policy.rooms
     ):
         yield Part.RULES
+    if other(old.sensors, new.sensors) or _senses(old) != _senses(new):
+        yield Part.SENSORS
     if old.privacy is not new.privacy:
         yield Part.PRIVACY
     if old.broker != new.broker:
@@ -187,6 +192,14 @@ def _parts(old: Configuration, new: Configuration, touched: Collection[Path]) ->
     if other(old.page, new.page):
         yield Part.PAGE
     yield from _calendar_parts(old, new, touched)
+
+
+def _senses(configuration: Configuration) -> object:
+    """What is made of the words of sensors."""
+    rooms = configuration.policy.rooms
+    return configuration.policy.tell_use, {
+        room: rules.sensors for room, rules in rooms.items() if rules.sensors
+    }
 
 
 def _calendar_parts(old: Configuration, new: Configuration, touched: Collection[Path]) -> Iterator[Part]:

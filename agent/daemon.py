@@ -38,9 +38,11 @@ from agent.core.model import (
     DeviceState,
     Room,
     RoomId,
+    SensorPhase,
     Transport,
 )
 from agent.core.orders import FINAL_ANSWERS, Answer, AnswerStatus
+from agent.core.third_party import install
 from agent.desk import Desk
 from agent.doors import Doors, running
 from agent.listening import FEW_STRANGERS, MANY_STRANGERS, AtDoor, Bounds, Listener
@@ -50,6 +52,7 @@ from agent.own_facts import OwnFacts
 from agent.pipeline import Pipeline
 from agent.portrait import VERSION, Portrait
 from agent.reloading import Reloading
+from agent.sensing import Sensing
 from agent.settings import Configuration, Feedback, Page, RoomSettings
 from agent.telemetry import notify
 from cloud_link import broker, envelope, inbox, outbox
@@ -79,7 +82,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-Reached = tuple[Mapping[DeviceId, DeviceState], Mapping[CalendarKind, CalendarState]]
+Sensed = tuple[tuple[SensorPhase, str | None], ...]
+Reached = tuple[Mapping[DeviceId, DeviceState], Mapping[CalendarKind, CalendarState], Sensed]
 
 DEFAULT_SLOT = 1
 DRAINS_WITHIN_S = 5.0  # systemd gives fifteen seconds, and broker and database want some of them
@@ -302,6 +306,7 @@ class _Daemon:
             hearing=self._hearing,
         )
         self._portrait.calendars = self._calendars
+        self._portrait.sensing = self._sensing = self._senses()
         self._metrics = Metrics(self._portrait.measured, version=VERSION, site=site.site, agent=site.agent)
         self.inside = Inside(
             self._portrait.picture,
@@ -332,6 +337,7 @@ class _Daemon:
             await self._open_doors(Part.FEEDBACK, Part.PAGE)
             fleet = tasks.create_task(self._fleet.run(), name="fleet")
             await self._run_calendars(Part.CALENDARS, Part.WEBEX)
+            await self._run_sensing()
             road = tasks.create_task(self._pipeline.run(), name="pipeline")
             line = tasks.create_task(self._forwarder.run(), name="forwarder")
             beside = [
@@ -357,7 +363,7 @@ class _Daemon:
             portrait.begun = False
             notify("STOPPING=1")
             await _end(reloads)  # first: it starts and ends what the others are
-            calendars = (self._doors.close(part) for part in (Part.CALENDARS, Part.WEBEX))
+            calendars = (self._doors.close(part) for part in (Part.CALENDARS, Part.WEBEX, Part.SENSORS))
             await asyncio.gather(_end(fleet, *beside), *calendars)
             await self._drain(road)
             self._forwarder.stop()
@@ -456,9 +462,10 @@ class _Daemon:
             pictures = self._pictures[room.id] = self._picture_of(room.id)
         state, reach = pictures
         retained.show(site.state(room.id), state)
-        devices, calendars = self._reached.get(room.id, (None, None))
-        if devices is not room.devices or calendars is not room.calendars:
-            self._reached[room.id] = room.devices, room.calendars
+        devices, calendars, sensors = self._reached.get(room.id, (None, None, None))
+        others: Sensed = tuple((state.phase, state.why) for state in room.third_party.values())
+        if devices is not room.devices or calendars is not room.calendars or sensors != others:
+            self._reached[room.id] = room.devices, room.calendars, others
             retained.show(site.availability(room.id), reach)
 
     def _offer_own(self, posted: Sequence[outbox.Posted]) -> None:
@@ -489,9 +496,11 @@ class _Daemon:
 
     def _furnished(self, room: RoomSettings, known: Room | None, now: datetime) -> Room:
         kinds, writes = self._links_of(room.id)
-        return furnish(
+        furnished = furnish(
             known, room.id, room.devices, calendars=kinds, writes=writes, puts=room.put_on_devices, now=now
         )
+        sensors = self._configuration.policy.rules(room.id).sensors
+        return install(furnished, sensors, listening=False, now=now)
 
     def _links_of(self, room: RoomId) -> tuple[tuple[CalendarKind, ...], frozenset[CalendarKind]]:
         calendars = self._calendars
@@ -516,6 +525,16 @@ class _Daemon:
         if Part.WEBEX in parts and calendars.webex is not None:
             await self._doors.open(Part.WEBEX, running(calendars.webex.run(), name="webex"))
 
+    def _senses(self) -> Sensing | None:
+        sensors = self._configuration.sensors
+        if sensors is None:
+            return None
+        return Sensing(sensors.broker, sensors.sensors, deliver=self._deliver, luck=random.random)
+
+    async def _run_sensing(self) -> None:
+        if self._sensing is not None:
+            await self._doors.open(Part.SENSORS, running(self._sensing.run(), name="sensing"))
+
     async def _apply(self, changes: Changes) -> None:
         """In the order of a datum's way: who is heard no more goes first, who is heard anew comes last."""
         new, parts = changes.applied, changes.parts
@@ -529,9 +548,14 @@ class _Daemon:
         others = parts & {Part.CALENDARS, Part.WEBEX}
         if others:
             await self._replace_calendars(changes)
+        if Part.SENSORS in parts:
+            await self._doors.close(Part.SENSORS)
         await self._pipeline.rearrange(
             partial(self._rearranged, changes, closed), keep=partial(self._keep_rooms, new), policy=new.policy
         )
+        if Part.SENSORS in parts:
+            self._portrait.sensing = self._sensing = self._senses()
+            await self._run_sensing()
         if Part.PRIVACY in parts:
             for room in self._pipeline.rooms.values():
                 self._show(room)
@@ -603,14 +627,18 @@ class _Daemon:
         rooms: dict[RoomId, Room] = {}
         for wanted in changes.applied.rooms:
             room = before.get(wanted.id)
+            sensors = changes.applied.policy.rules(wanted.id).sensors
             if room is None:
-                rooms[wanted.id] = self._furnished(wanted, None, now)
+                furnished = self._furnished(wanted, None, now)
+                rooms[wanted.id] = install(furnished, sensors, listening=False, now=now)
                 continue
             if wanted.id in changes.rooms_refitted or not closed.isdisjoint(room.devices):
                 room = refit(room, wanted.devices, closed=closed, puts=wanted.put_on_devices, now=now)
             if Part.CALENDARS in changes.parts:
                 kinds, writes = self._links_of(room.id)
                 room = link_anew(room, CalendarsLinked(calendars=kinds, writes=writes), now=now).room
+            if Part.SENSORS in changes.parts:
+                room = install(room, sensors, listening=False, now=now)
             rooms[wanted.id] = room
         return rooms
 

@@ -33,8 +33,10 @@ from cloud_link.privacy import trouble
 from device_adapters.fleet import Fleet
 
 if TYPE_CHECKING:
+    from agent.sensing import Sensing
     from agent.settings import Configuration
     from agent.site_calendars import Calendars
+    from agent.trending import Trending
 
 log = structlog.get_logger()
 
@@ -62,6 +64,8 @@ class Portrait:
         """`stats` are of the start: shown while the disk cannot be asked."""
         self.configuration = configuration
         self.calendars: Calendars | None = None
+        self.trending: Trending | None = None
+        self.sensing: Sensing | None = None
         self.begun = False  # everything runs, and nothing ends yet
         self.watchdog = Watchdog(database, pipeline, forwarder)
         self.lag = LoopLag()
@@ -166,6 +170,7 @@ class Portrait:
             devices=self._fleet.tallies,
             calendars=() if self.calendars is None else self.calendars.views(),
             stuck=bool(self.watchdog.stuck),
+            trends=None if self.trending is None else self.trending.vitals,
             certificates={use: file for use, file in shown.items() if file is not None},
         )
 

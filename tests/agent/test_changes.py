@@ -244,7 +244,7 @@ class _Sealing:
 DECIDED = {
     # what difference() looks at; whoever adds a field has to say what becomes of it at a reload
     *("site", "policy", "privacy", "broker", "window", "rooms", "dial_at_once", "feedback", "page"),
-    *("accounts", "linked", "state_directory", "budget_bytes", "socket"),
+    *("accounts", "linked", "sensors", "state_directory", "budget_bytes", "socket"),
     *("file", "notes"),  # neither can change by what stands in the file
 }
 
