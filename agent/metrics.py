@@ -38,6 +38,7 @@ from agent.core.model import (
     Transport,
 )
 from agent.telemetry import memory_bytes
+from agent.trending import Vitals
 from cloud_link import forwarder, outbox
 from cloud_link.contract import RoomReach
 from cloud_link.delivery import Durations, Ending, Verdict
@@ -83,6 +84,7 @@ class Measured:
     sealing_failed: bool  # the recipient's new key cannot be used
     devices: Mapping[DeviceId, Tally]
     calendars: Sequence[IntegrationView] = ()
+    trends: Vitals | None = None
     certificates: Mapping[str, Path] = field(
         default_factory=dict
     )  # that we show others, by what they are for
@@ -170,6 +172,8 @@ class Metrics:
         yield from _rooms(measured)
         if measured.calendars:
             yield from _calendars(measured)
+        if measured.trends is not None:
+            yield from _trends(measured.trends)
         yield self._callers()
         if measured.certificates:
             yield self._expiries(measured.certificates)
@@ -304,6 +308,18 @@ def _house(measured: Measured) -> Iterator[Metric]:
         "How late the event loop came to what it had planned, looked at every second.",
         measured.lag,
     )
+
+
+def _trends(vitals: Vitals) -> Iterator[Metric]:
+    yield _gauge("roomd_trends_bytes", "The file of what was counted of rooms, hour by hour.", vitals.bytes)
+    yield _gauge(
+        "roomd_trends_hours_waiting", "Hours of rooms that could not be written yet.", vitals.waiting
+    )
+    yield _counter("roomd_trends_hours_written", "Hours of rooms that are in that file.", vitals.written)
+    yield _counter(
+        "roomd_trends_hours_lost", "Hours that were never written, as too many waited.", vitals.lost
+    )
+    yield _counter("roomd_trends_failures", "Times that the file could not be written.", vitals.failures)
 
 
 # ── the cloud ─────────────────────────────────────────────────────────────────────────────────────

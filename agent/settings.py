@@ -35,8 +35,8 @@ from agent.core.model import (
     Transport,
     Trust,
 )
-from agent.core.week import WeekHours
-from agent.release_table import ReleaseTable, releasing
+from agent.core.week import WeekHours, read_hours
+from agent.release_table import Hours, ReleaseTable, releasing
 from agent.sensor_table import Sensors, SensorsTable, SensorTable, id_of, rules_of, sensor_of
 from agent.tables import (
     CalendarTable,
@@ -217,6 +217,7 @@ class Whereabouts:
 class _Site(Table):
     id: Slug
     timezone: str
+    working_hours: tuple[Hours, ...] = ("Mon-Fri 08:00-18:00",)
     privacy: Literal["sealed", "dropped", "plain"] | None = None
     recipient_key_file: str | None = None
 
@@ -592,6 +593,7 @@ class _Reader:
                 agent=self._agent_id(),
                 disturb=holds.disturb,
                 light=holds.light,
+                working=tuple(read_hours(hours) for hours in self.content.site.working_hours),
                 tell_use=(self.content.sensors or SensorsTable()).tell_devices,
                 rooms={RoomId(room.id): self._rules(room) for room in self.content.rooms},
             )
