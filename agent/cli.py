@@ -22,6 +22,7 @@ from agent import (
     enroll_commands,
     ordering,
     outbox_commands,
+    report_commands,
     support_commands,
 )
 from agent.terminal import (
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from agent.findings import Finding
     from agent.settings import Configuration, Whereabouts
 
-MORNING = (
-    "enroll check doctor run rooms events calendars link hold book release message resync"  # a newcomer's
+MORNING = (  # a newcomer's
+    "enroll check doctor run rooms events report calendars link hold book release message resync"
 )
 LATER = "outbox backup restore support record schema"
 ORDER = f"{MORNING} {LATER}".split()
@@ -65,6 +66,7 @@ app = typer.Typer(
 app.add_typer(enroll_commands.app)
 app.add_typer(ordering.app)
 app.add_typer(calendar_commands.app)
+app.add_typer(report_commands.app)
 app.add_typer(outbox_commands.app, name="outbox")
 app.add_typer(backup_commands.app)
 app.add_typer(support_commands.app)

@@ -165,15 +165,15 @@ def _pass_on(spool: BinaryIO) -> None:
 
 
 @contextmanager
-def writing(file: Path, *, force: bool) -> Iterator[BinaryIO]:
-    """A new file for its owner alone; it has its name once it is whole. Out if it cannot be written."""
+def writing(file: Path, *, force: bool, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """A new file, for its owner alone; it has its name once it is whole. Out if it cannot be written."""
     if os.path.isdir(file):  # noqa: PTH112 - says no where it may not look
         fail(f"{file} is a directory: name a file in it", os.EX_USAGE)
     if os.path.exists(file) and not force:  # noqa: PTH110 - the same
         fail(f"{file} is there already: name another, or give --force", os.EX_USAGE)
     new = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        handle = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        handle = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
         try:
             with os.fdopen(handle, "wb") as out:
                 yield out

@@ -1,0 +1,325 @@
+"""`roomd report`: how rooms were booked and used, in a terminal, for a spreadsheet, or as a document."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sqlite3
+import sys
+import tempfile
+import zlib
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+
+from agent.outbox_commands import writing
+from agent.report_choice import By
+from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_whereabouts
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from agent.report import Report
+    from agent.report_choice import Question
+    from agent.report_words import Rows
+    from agent.settings import Whereabouts
+
+app = typer.Typer()
+
+Format = Literal["table", "csv", "json", "html"]
+
+FORMATS: Final[Mapping[str, Format]] = {".csv": "csv", ".json": "json", ".html": "html", ".htm": "html"}
+WEEKS_SHOWN: Final = 13  # in a terminal: a quarter of a year
+ROOMS_SHOWN: Final = 10
+TOGETHER: Final = (1, 2, 3, 4, 6)  # hours in a column, until all columns are to be seen
+PIPE_WIDTH: Final = 100
+READABLE: Final = 0o666  # but for what the user's umask takes away: there is nothing private in it
+
+
+@app.command()
+def report(  # noqa: PLR0913, PLR0917 - days, rooms and forms can be told in many words
+    config: ConfigOption = DEFAULT,
+    since: Annotated[
+        str, typer.Option("--from", help="The first day, such as 2026-03-01.", metavar="DAY")
+    ] = "",
+    until: Annotated[str, typer.Option("--to", help="The last day; else today.", metavar="DAY")] = "",
+    last: Annotated[
+        str, typer.Option("--last", help="So many days or weeks up to the last day: 30d, 4w.", metavar="TIME")
+    ] = "",
+    room: Annotated[
+        list[str] | None,
+        typer.Option("--room", help="A room, by id or name; may be given again.", metavar="ROOM"),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", help="A group of rooms; may be given again.", metavar="GROUP"),
+    ] = None,
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", "-f", help="table, csv, json or html; else as the output is called, or a table."
+        ),
+    ] = None,
+    by: Annotated[
+        By, typer.Option("--by", help="What a line of CSV is: a room, day, week, or hour.")
+    ] = "room",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write; else it is printed.", metavar="FILE"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrites FILE.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Report how rooms were booked and used: ghosts, rooms too big, busiest and idlest, week over week.
+
+    Without a word, of all rooms and the last 30 days, with today. Everywhere it says of how much nobody knows
+    whether somebody was there. Works beside a running daemon and without one.
+    """
+    from agent.report_choice import NotUnderstood, Question, days_asked, rooms_asked
+
+    chosen = _format(form, output, as_json=as_json)
+    if by != "room" and chosen != "csv":
+        fail("--by is for CSV: add --format csv", os.EX_USAGE)
+    if chosen == "html" and output is None and sys.stdout.isatty():
+        fail("a document is not for a terminal: name a file with --output", os.EX_USAGE)
+    where = read_whereabouts(config)
+    try:
+        first, final = days_asked(
+            since=since, last_day=until, last=last, today=datetime.now(where.timezone).date()
+        )
+        rooms, about = rooms_asked(where.rooms, names=room or (), groups=group or ())
+    except NotUnderstood as error:
+        fail(str(error), os.EX_USAGE)
+    question = Question(
+        directory=str(where.state_directory),
+        site=where.site,
+        about=about,
+        since=first,
+        last=final,
+        rooms=rooms,
+        working=where.working,
+    )
+    made = _made(question, where)
+    if output is None:
+        _print(made, chosen, by)
+    else:
+        with writing(output, force=force, mode=READABLE) as out:
+            out.write(_text(made, chosen, by).encode())
+        if not as_json:
+            print(f"{output}: {_headline(made)}", file=sys.stderr)
+
+
+def _format(form: Format | None, output: Path | None, *, as_json: bool) -> Format:
+    if as_json and form not in {None, "json"}:
+        fail(f"--json and --format {form} contradict each other: keep one of them", os.EX_USAGE)
+    if as_json:
+        return "json"
+    return form or FORMATS.get("" if output is None else output.suffix.lower(), "table")
+
+
+# ── making it ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _made(question: Question, where: Whereabouts) -> Report:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # nothing here is large enough for more
+    from agent.report import read_report
+    from agent.trends import FILE
+
+    file = where.state_directory / FILE
+    try:
+        return read_report(question)
+    except sqlite3.OperationalError as error:
+        if not os.path.isdir(where.state_directory):  # noqa: PTH112 - says no where it may not look
+            fail(f"{where.state_directory} is not there: name the configuration with --config", os.EX_NOINPUT)
+        if not os.access(where.state_directory, os.R_OK | os.X_OK) or (
+            os.path.exists(file) and not os.access(file, os.R_OK)  # noqa: PTH110 - the same
+        ):
+            fail(f"{file} may not be read: run with sudo, or as the user roomd", os.EX_NOPERM)
+        if not os.path.exists(file):  # noqa: PTH110
+            fail(
+                f"{file} is not there: nothing has been counted yet. roomd writes it after its first hour",
+                os.EX_NOINPUT,
+            )
+        fail(f"{file} cannot be read: {error}. Run it again", os.EX_TEMPFAIL)
+    except (sqlite3.DatabaseError, zlib.error, ValueError) as error:
+        fail(
+            f"{file} is damaged: {error}. When roomd next writes to it, it sets it aside and saves what it "
+            "can; or move it away, and counting begins anew",
+            os.EX_DATAERR,
+        )
+
+
+def _headline(made: Report) -> str:
+    from agent.report_words import headline
+
+    return headline(made)
+
+
+def _text(made: Report, form: Format, by: By) -> str:
+    match form:
+        case "table":
+            return _table(made, PIPE_WIDTH)
+        case "csv":
+            from agent.report_words import as_csv
+
+            return as_csv(made, by)
+        case "json":
+            from agent.report_words import told
+
+            return json.dumps(told(made), ensure_ascii=False) + "\n"
+        case "html":
+            return _html(made)
+
+
+def _print(made: Report, form: Format, by: By) -> None:
+    if form == "table" and sys.stdout.isatty():
+        from rich.console import Console
+
+        _show(made, Console(highlight=False))
+        return
+    try:
+        sys.stdout.write(_text(made, form, by))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has seen enough
+        raise typer.Exit from None
+
+
+def _html(made: Report) -> str:
+    with tempfile.TemporaryDirectory(prefix="roomd-report-") as scratch:
+        os.environ["MPLCONFIGDIR"] = _kept(scratch)
+        from agent.report_html import document
+        from agent.report_plots import draw_all
+
+        return document(made, draw_all(made))
+
+
+def _kept(scratch: str) -> str:
+    """Where the plots' library may keep what it knows of fonts, else it looks for all of them each time."""
+    if kept := os.environ.get("MPLCONFIGDIR"):
+        return kept
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~").expanduser() / ".cache") / "roomd"
+    try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return scratch
+    return str(cache) if os.access(cache, os.W_OK) else scratch
+
+
+# ── in a terminal ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _table(made: Report, width: int) -> str:
+    from rich.console import Console
+
+    out = io.StringIO()
+    _show(made, Console(file=out, width=width, highlight=False, color_system=None))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _show(made: Report, console: Console) -> None:
+    from rich.text import Text
+
+    from agent.report_words import figures, headline, recorded, sections
+
+    console.print(Text(headline(made), style="bold"))
+    if notice := recorded(made):
+        console.print(Text(notice, style="yellow"))
+    if made.recorded_since is None:
+        return
+    console.print()
+    wide = max(len(figure.name) for figure in figures(made))
+    value = max(len(figure.value) for figure in figures(made))
+    for figure in figures(made):
+        console.print(
+            _indented(
+                figure.name.ljust(wide) + "  " + figure.value.rjust(value), figure.beside, wide + value + 4
+            )
+        )
+    for section in sections(made):
+        tables = [each for each in section.tables if each.rows]
+        if section.name == "rooms" or not (tables or section.says):
+            continue
+        console.print()
+        console.print(Text(section.title, style="bold"))
+        for says in section.says:
+            console.print(Text(_clean(says)))
+        if section.name == "ghosts":
+            console.print(_ghost_grid(made, console.width))
+            tables = tables[1:]
+        for rows in tables:
+            console.print(_rows(rows, newest=section.name == "weeks"))
+    console.print()
+    console.print(Text("Every room: --format csv. With plots: --output report.html", style="dim"))
+
+
+def _indented(first: str, beside: str, width: int) -> RenderableType:
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, min_width=width - 2)
+    grid.add_column()
+    grid.add_row(first, beside)
+    return grid
+
+
+def _ghost_grid(made: Report, width: int) -> RenderableType:
+    """Numbers by weekday and hour, several hours together where the terminal is too narrow for each."""
+    from rich.table import Table
+
+    from agent.core.week import DAYS
+
+    hours = made.shown_hours
+    starts, cells = range(0), [[""]]
+    for step in TOGETHER:
+        starts = range(hours.start - hours.start % step, hours.stop, step)
+        cells = [[_ghosts(made, day, start, step) for start in starts] for day in range(7)]
+        longest = max((len(cell) for row in cells for cell in row), default=1)
+        if len(starts) * (max(longest, 2) + 2) + 3 <= width:
+            break
+    table = Table(pad_edge=False, box=None, header_style="dim", title_justify="left", padding=(0, 1))
+    table.add_column("")
+    for start in starts:
+        table.add_column(f"{start:02}", justify="right", no_wrap=True)
+    for day, row in enumerate(cells):
+        table.add_row(DAYS[day], *row)
+    return table
+
+
+def _ghosts(made: Report, day: int, start: int, step: int) -> str:
+    cells = made.grid[day][start : start + step]
+    if any(each.judged for each in cells):
+        return str(sum(each.ghosts for each in cells))
+    return "?" if any(each.unknown for each in cells) else "·"
+
+
+def _rows(rows: Rows, *, newest: bool) -> RenderableType:
+    from rich.table import Table
+
+    shown = rows.rows[-WEEKS_SHOWN:] if newest else rows.rows[:ROOMS_SHOWN]
+    left = len(rows.rows) - len(shown)
+    more = f"; {left} more are not shown here" if left else ""
+    table = Table(
+        pad_edge=False,
+        box=None,
+        header_style="dim",
+        title=f"{rows.title}{more}",
+        title_justify="left",
+        title_style="dim",
+    )
+    for place, head in enumerate(rows.head):
+        name = place < rows.words
+        table.add_column(head, justify="left" if name else "right", no_wrap=name, overflow="ellipsis")
+    for row in shown:
+        table.add_row(*(_clean(cell) for cell in row))
+    return table
+
+
+def _clean(text: str) -> str:
+    from agent.telemetry import printable
+
+    return printable(text)

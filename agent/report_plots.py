@@ -1,0 +1,413 @@
+"""Draws a report's plots as SVG that can be read without colour, by day and by night."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib as mpl
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from agent.core.week import DAYS
+from agent.report import Report, RoomSums, Span, Sums
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WORKDAYS: Final = 5  # that are shown also where nothing happened on them
+MOST_ROOMS: Final = 15  # in one plot: the tables have them all
+RANKED_EACH: Final = 8  # of the busiest and of the idlest
+MOST_LABELS: Final = 9  # below a plot, before they run into each other
+MOST_FIGURES: Final = 20  # weeks that have their number beside the mark
+LONGEST_NAME: Final = 24
+WIDTH_IN: Final = 8.0
+ROW_IN: Final = 0.34
+ABOVE_IN: Final = 0.36  # the legend
+BELOW_IN: Final = 0.5  # the axis and what it is
+RIGHT_IN: Final = 0.08
+SIGN_IN: Final = 0.086  # of a name, on average
+DARKER: Final = (0.45, 0.12, 0.28, 0.48, 0.88)  # so that the number on it can be read, by day and by night
+DOUBTFUL: Final = 0.5  # of the bookings could not be judged: the number of ghosts says little
+
+INK, LOW, HAIR, EDGE = "#1b1f1d", "#59615d", "#dfe1dc", "#84908a"
+CARD, IN_USE, GHOST, UNKNOWN = "#fefefe", "#835000", "#a5302a", "#565d5a"
+TONES: Final[Mapping[str, str]] = {  # as the page calls them
+    INK: "ink",
+    LOW: "low",
+    HAIR: "hair",
+    EDGE: "edge",
+    CARD: "card",
+    IN_USE: "in_use",
+    GHOST: "booked",
+    UNKNOWN: "unknown",
+}
+BY_NIGHT: Final[Mapping[str, str]] = {
+    "ink": "#e8ece9",
+    "low": "#a1aaa5",
+    "hair": "#2b312e",
+    "edge": "#707b75",
+    "card": "#1a1e1c",
+    "in_use": "#f0c26c",
+    "booked": "#ff9c8f",
+    "unknown": "#adb5b1",
+}
+FONTS: Final = "Inter, system-ui, 'DejaVu Sans', sans-serif"
+_STYLE: Final[Any] = {
+    "axes.edgecolor": EDGE,
+    "axes.facecolor": "none",
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "hatch.linewidth": 1.1,
+    "legend.edgecolor": "none",
+    "legend.facecolor": "none",
+    "legend.labelcolor": INK,
+    "svg.fonttype": "none",  # words stay words: to be found, read aloud, and enlarged
+    "text.color": INK,
+    "text.parse_math": False,  # a room may be called by any sign
+    "xtick.color": EDGE,
+    "xtick.labelcolor": INK,
+    "ytick.color": EDGE,
+    "ytick.labelcolor": INK,
+}
+
+
+# ── what is drawn ─────────────────────────────────────────────────────────────────────────────────
+
+
+def ghosts(report: Report) -> str:
+    """Bookings to which nobody came, by weekday and hour: numbers on a ground as dark as they are high."""
+    hours = report.shown_hours
+    rows = [
+        weekday
+        for weekday, day in enumerate(report.grid)
+        if weekday < WORKDAYS or any(_told(each) for each in day)
+    ]
+    most = max((sums.ghosts for day in report.grid for sums in day), default=0)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for row, weekday in enumerate(rows):
+            for hour in hours:
+                _cell(axes, hour, row, report.grid[weekday][hour], most)
+        axes.set_xlim(hours.start - 0.5, hours.stop - 0.5)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xticks(hours, [f"{hour:02}" for hour in hours])
+        axes.set_yticks(range(len(rows)), [DAYS[weekday] for weekday in rows])
+        axes.tick_params(length=0)
+        axes.set_xlabel("hour of the day")
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        _legend(
+            figure,
+            [
+                Patch(
+                    facecolor=GHOST, edgecolor="none", label="the darker, the more bookings nobody came to"
+                ),
+                Patch(facecolor="none", edgecolor=UNKNOWN, hatch="////", label="mostly not known"),
+            ],
+        )
+
+    return _svg(draw, "ghosts", ABOVE_IN + BELOW_IN + ROW_IN * len(rows), left_in=0.45)
+
+
+def _told(sums: Sums) -> int:
+    return sums.judged + sums.unknown
+
+
+def _cell(axes: Axes, hour: int, row: int, sums: Sums, most: int) -> None:
+    level = -(-sums.ghosts * (len(DARKER) - 1) // most) if most else 0
+    doubtful = (sums.unjudged_share or 0.0) > DOUBTFUL
+    place, size = (hour - 0.47, row - 0.45), (0.94, 0.9)
+    if doubtful:
+        axes.add_patch(
+            Rectangle(place, *size, facecolor="none", edgecolor=UNKNOWN, hatch="////", linewidth=0.5)
+        )
+    else:
+        axes.add_patch(
+            Rectangle(place, *size, facecolor=GHOST if level else HAIR, edgecolor="none", alpha=DARKER[level])
+        )
+    if not _told(sums):
+        return
+    light = level == len(DARKER) - 1 and not doubtful
+    words = axes.text(
+        hour, row, str(sums.ghosts), ha="center", va="center", fontsize=9, color=CARD if light else INK
+    )
+    if doubtful:
+        words.set_bbox({"facecolor": CARD, "edgecolor": "none", "pad": 1.5})
+
+
+def too_big(report: Report) -> str:
+    """Seats as an open bar, people as there usually are as a filled one, the most ever as a diamond."""
+    shown = report.too_big[:MOST_ROOMS]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for row, each in enumerate(shown):
+            seats, usual = each.room.capacity or 0, each.usual_people or 0
+            axes.barh(row, seats, height=0.62, facecolor="none", edgecolor=EDGE, linewidth=1.2)
+            axes.barh(row, usual, height=0.62, facecolor=IN_USE, edgecolor=IN_USE, linewidth=1.2)
+            axes.plot(each.sums.people_peak, row, **_mark("D", INK))
+            axes.text(
+                max(seats, each.sums.people_peak) + 0.3,
+                row,
+                f"{usual} of {seats}",
+                va="center",
+                fontsize=9,
+                color=INK,
+            )
+        most = max((max(each.room.capacity or 0, each.sums.people_peak) for each in shown), default=1)
+        axes.set_xlim(0, most * 1.12 + 1)
+        _rows(axes, shown)
+        axes.set_xlabel("people and seats")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _legend(
+            figure,
+            [
+                Patch(facecolor=IN_USE, label="people in nine of ten hours, at most"),
+                Line2D([], [], linestyle="none", label="people ever", **_mark("D", INK)),
+                Patch(facecolor="none", edgecolor=EDGE, label="seats"),
+            ],
+        )
+
+    return _svg(draw, "too-big", ABOVE_IN + BELOW_IN + ROW_IN * len(shown), left_in=_names_in(shown))
+
+
+def busiest(report: Report) -> str:
+    """The busiest and the idlest rooms: working hours in use, empty, and not known."""
+    every = report.ranked
+    split = min(RANKED_EACH, (len(every) + 1) // 2)
+    shown = (*every[:split], *every[len(every) - min(RANKED_EACH, len(every) - split) :])
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for row, each in enumerate(shown):
+            _shares(each.sums, lambda left, share, row=row, **more: axes.barh(row, share, 0.66, left, **more))
+            axes.text(101.5, row, f"{_percent(each.sums.use_of_known)}", va="center", fontsize=9, color=INK)
+        if len(every) > len(shown):
+            axes.axhline(split - 0.5, color=EDGE, linestyle=(0, (2, 3)), linewidth=1)
+        axes.set_xlim(0, 108)
+        axes.set_xticks(range(0, 101, 25), [f"{each}%" for each in range(0, 101, 25)])
+        _rows(axes, shown)
+        axes.set_xlabel("working hours")
+        _legend(figure, _use_legend())
+
+    return _svg(draw, "busiest", ABOVE_IN + BELOW_IN + ROW_IN * len(shown), left_in=_names_in(shown))
+
+
+def weeks(report: Report) -> str:
+    """Week over week: how the working hours went, and to how many bookings nobody came."""
+    spans = report.weeks
+    places = range(len(spans))
+
+    def draw(figure: Figure) -> None:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        for place, span in zip(places, spans, strict=True):
+            _shares(
+                span.sums,
+                lambda low, share, place=place, **more: above.bar(place, share, 0.74, low, **more),
+            )
+        above.set_ylim(0, 100)
+        above.set_yticks(range(0, 101, 25), [f"{each}%" for each in range(0, 101, 25)])
+        above.set_ylabel("working hours")
+        _line(below, spans, lambda sums: sums.ghost_share, "o", "-", GHOST)
+        _line(below, spans, lambda sums: sums.unjudged_share, "x", (0, (2, 2)), UNKNOWN)
+        most = max(
+            (share for span in spans for share in (span.sums.ghost_share, span.sums.unjudged_share) if share),
+            default=0.0,
+        )
+        top = min(100.0, max(10.0, most * 135))
+        below.set_ylim(0, top)
+        below.yaxis.set_major_formatter(lambda value, _: f"{value:.0f}%")
+        below.locator_params(axis="y", nbins=4)
+        below.set_ylabel("bookings")
+        every = -(-len(spans) // MOST_LABELS)
+        below.set_xticks(
+            places[::every], [f"{span.since:%d %b}{'' if span.whole else '*'}" for span in spans[::every]]
+        )
+        below.set_xlabel("week from … (* not a whole week)")
+        figure.align_ylabels()
+        _legend(
+            figure,
+            [
+                *_use_legend(),
+                Line2D([], [], label="nobody came", **_mark("o", GHOST), color=GHOST),
+                Line2D(
+                    [],
+                    [],
+                    label="cannot be judged",
+                    **_mark("x", UNKNOWN),
+                    color=UNKNOWN,
+                    linestyle=(0, (2, 2)),
+                ),
+            ],
+            columns=5,
+        )
+
+    return _svg(draw, "weeks", 4.6, left_in=0.8)
+
+
+PLOTS: Final[Mapping[str, Callable[[Report], str]]] = {
+    "ghosts": ghosts,
+    "too-big": too_big,
+    "busiest": busiest,
+    "weeks": weeks,
+}
+
+
+def draw_all(report: Report) -> Mapping[str, str]:
+    """Every plot by its name; of what there is nothing to see, none."""
+    if report.recorded_since is None:
+        return {}
+    return {name: draw(report) for name, draw in PLOTS.items() if name not in _without(report)}
+
+
+def _without(report: Report) -> frozenset[str]:
+    empty = {"too-big": not report.too_big, "busiest": not report.ranked, "weeks": not report.weeks}
+    return frozenset(name for name, nothing in empty.items() if nothing)
+
+
+# ── how it is drawn ───────────────────────────────────────────────────────────────────────────────
+
+
+def _line(
+    axes: Axes,
+    spans: Sequence[Span],
+    share: Callable[[Sums], float | None],
+    marker: str,
+    dashes: str | tuple[int, tuple[int, int]],
+    colour: str,
+) -> None:
+    told = [
+        (place, value * 100) for place, span in enumerate(spans) if (value := share(span.sums)) is not None
+    ]
+    if not told:
+        return
+    axes.plot(
+        *zip(*told, strict=True), color=colour, linestyle=dashes, **_mark(marker, colour), clip_on=False
+    )
+    if len(told) <= MOST_FIGURES and marker == "o":
+        for place, value in told:
+            axes.annotate(
+                f"{value:.0f}",
+                (place, value),
+                textcoords="offset points",
+                xytext=(0, 6),
+                ha="center",
+                fontsize=9,
+            )
+
+
+def _shares(sums: Sums, bar: Callable[..., object]) -> None:
+    in_use, idle, unknown = ((share or 0.0) * 100 for share in (sums.use, sums.idle, sums.unknown_share))
+    bar(0, in_use, facecolor=IN_USE, edgecolor=IN_USE, linewidth=0.8)
+    bar(in_use, idle, facecolor="none", edgecolor=EDGE, linewidth=0.8)
+    bar(in_use + idle, unknown, facecolor="none", edgecolor=UNKNOWN, hatch="////", linewidth=0.8)
+
+
+def _use_legend() -> list[Patch]:
+    return [
+        Patch(facecolor=IN_USE, label="in use"),
+        Patch(facecolor="none", edgecolor=EDGE, label="empty"),
+        Patch(facecolor="none", edgecolor=UNKNOWN, hatch="////", label="not known"),
+    ]
+
+
+def _mark(marker: str, colour: str) -> dict[str, Any]:
+    return {
+        "marker": marker,
+        "markersize": 6.5,
+        "markerfacecolor": CARD,
+        "markeredgecolor": colour,
+        "markeredgewidth": 1.6,
+    }
+
+
+def _rows(axes: Axes, rooms: Sequence[RoomSums]) -> None:
+    axes.set_yticks(range(len(rooms)), [_short(each.room.name) for each in rooms])
+    axes.set_ylim(len(rooms) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _names_in(rooms: Sequence[RoomSums]) -> float:
+    return 0.2 + SIGN_IN * max((len(_short(each.room.name)) for each in rooms), default=0)
+
+
+def _short(name: str) -> str:
+    name = "".join(sign if sign.isprintable() else "�" for sign in name)
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
+
+
+def _legend(figure: Figure, handles: Sequence[Patch | Line2D], *, columns: int = 3) -> None:
+    figure.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0, 1), ncols=columns, fontsize=9, borderaxespad=0
+    )
+
+
+def _svg(draw: Callable[[Figure], None], name: str, height_in: float, *, left_in: float) -> str:
+    """The plot, to be set into a document; its tones are the document's, if that has them."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # signs that the font to measure with does not have
+        mpl.rcdefaults()  # whatever the user's own matplotlibrc says
+        mpl.rcParams.update(_STYLE)
+        mpl.rcParams["svg.hashsalt"] = name
+        figure = Figure(figsize=(WIDTH_IN, height_in))
+        figure.subplots_adjust(
+            left=left_in / WIDTH_IN,
+            right=1 - RIGHT_IN / WIDTH_IN,
+            bottom=BELOW_IN / height_in,
+            top=1 - ABOVE_IN / height_in,
+            hspace=0.12,
+        )
+        FigureCanvasSVG(figure)
+        draw(figure)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    return _toned(out.getvalue())
+
+
+def _toned(text: str) -> str:
+    _, _, inside = text.partition("<svg ")
+    head, _, body = inside.partition(">")
+    box = re.search(r'viewBox="[^"]*"', head)
+    body = body.replace('<style type="text/css">*{stroke-linejoin: round; stroke-linecap: butt}</style>', "")
+    body = re.sub(
+        r' id="(?:figure|axes|patch|text|line2d|legend|matplotlib\.axis|xtick|ytick|PatchCollection)_\d+"',
+        "",
+        body,
+    )
+    body = re.sub(r"'DejaVu Sans'(?:, [^;\"]*)?", FONTS, body)
+    body = re.sub(r"#[0-9a-f]{6}\b", lambda found: _tone(found[0]), body)
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'{box[0] if box else ""} stroke-linejoin="round" aria-hidden="true" focusable="false">{body}'
+    )
+
+
+def _tone(colour: str) -> str:
+    return f"var(--{TONES[colour]}, {colour})" if colour in TONES else colour
+
+
+def alone(svg: str) -> str:
+    """A plot as a file of its own, with its tones by day and by night."""
+    day = "".join(f"--{name}:{colour};" for colour, name in TONES.items())
+    night = "".join(f"--{name}:{colour};" for name, colour in BY_NIGHT.items())
+    style = f"<style>svg{{{day}}}@media (prefers-color-scheme:dark){{svg{{{night}}}}}</style>"
+    head, end, body = svg.partition(">")
+    return f"{head}{end}{style}{body}"
