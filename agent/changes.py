@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from agent.core.model import Device, DeviceId, RoomId
+from agent.core.model import Device, DeviceId, Policy, RoomId
 from agent.settings import Configuration, RoomSettings, own_client_id
 from cloud_link.envelope import Privacy
 from cloud_link.privacy import Rotating
@@ -20,6 +20,7 @@ class Part(StrEnum):
     DEVICES = "rooms.devices"
     TIMEZONE = "site.timezone"
     HOLDS = "holds"
+    WORKING = "site.working_hours"
     RULES = "release"  # what is wanted of rooms: when they count as used, whether they are given to others
     PRIVACY = "site.privacy"
     BROKER = "mqtt"
@@ -163,11 +164,7 @@ def _parts(old: Configuration, new: Configuration, touched: Collection[Path]) ->
         yield Part.ROOMS
     if old.devices != new.devices:
         yield Part.DEVICES
-    if old.policy.timezone != new.policy.timezone:
-        yield Part.TIMEZONE
-    was, is_ = old.policy, new.policy
-    if was != replace(is_, timezone=was.timezone, rooms=was.rooms, tell_use=was.tell_use):
-        yield Part.HOLDS
+    yield from _policy_parts(old.policy, new.policy)
     if any(
         replace(rules, capacity=None, sensors=())
         != replace(new.policy.rooms[room], capacity=None, sensors=())
@@ -200,6 +197,17 @@ def _senses(configuration: Configuration) -> object:
     return configuration.policy.tell_use, {
         room: rules.sensors for room, rules in rooms.items() if rules.sensors
     }
+
+
+def _policy_parts(was: Policy, is_: Policy) -> Iterator[Part]:
+    if was.timezone != is_.timezone:
+        yield Part.TIMEZONE
+    if was.working != is_.working:
+        yield Part.WORKING
+    if was != replace(
+        is_, timezone=was.timezone, working=was.working, rooms=was.rooms, tell_use=was.tell_use
+    ):
+        yield Part.HOLDS
 
 
 def _calendar_parts(old: Configuration, new: Configuration, touched: Collection[Path]) -> Iterator[Part]:

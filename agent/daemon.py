@@ -42,6 +42,7 @@ from agent.core.model import (
     Transport,
 )
 from agent.core.orders import FINAL_ANSWERS, Answer, AnswerStatus
+from agent.core.tally import begin
 from agent.core.third_party import install
 from agent.desk import Desk
 from agent.doors import Doors, running
@@ -55,6 +56,7 @@ from agent.reloading import Reloading
 from agent.sensing import Sensing
 from agent.settings import Configuration, Feedback, Page, RoomSettings
 from agent.telemetry import notify
+from agent.trending import Trending
 from cloud_link import broker, envelope, inbox, outbox
 from cloud_link.commands import Command, Rules
 from cloud_link.database import (
@@ -250,7 +252,12 @@ class _Daemon:
         self._clock = clock
         self._own = OwnFacts(configuration.site, database, clock=clock, offer=self._offer_own)
         self._calendars = None if calendars is None else self._open(calendars)
-        rooms = [self._furnished(room, known.get(room.id), clock.now()) for room in configuration.rooms]
+        self._trending = Trending(configuration.state_directory)
+        now = clock.now()
+        rooms = [
+            begin(self._furnished(room, known.get(room.id), now), now=now, policy=configuration.policy)
+            for room in configuration.rooms
+        ]
         self.broadcast = Broadcast()
         site = configuration.site
         self._desk = Desk(
@@ -306,6 +313,7 @@ class _Daemon:
             hearing=self._hearing,
         )
         self._portrait.calendars = self._calendars
+        self._portrait.trending = self._trending
         self._portrait.sensing = self._sensing = self._senses()
         self._metrics = Metrics(self._portrait.measured, version=VERSION, site=site.site, agent=site.agent)
         self.inside = Inside(
@@ -368,6 +376,7 @@ class _Daemon:
             await self._drain(road)
             self._forwarder.stop()
             await asyncio.wait((line,), timeout=PARTS_WITHIN_S)
+            await self._trending.close()
             line.cancel()  # a disk that takes nothing may hold it up at any point
             await self._doors.close_all()
             watchdog.cancel()
@@ -407,6 +416,9 @@ class _Daemon:
 
     async def _record(self, steps: Sequence[Step]) -> None:
         """Write the rooms and what the cloud is told of them, and then hand it on."""
+        hours = [hour for taken in steps for hour in taken.hours]
+        if hours:  # first: after a crash they are told again, and written over with the same
+            await self._trending.keep(hours)
         rooms = {taken.room.id: taken.room for taken in steps}
         facts = [(taken.room.id, fact) for taken in steps for fact in taken.facts]
         answers = [answer for taken in steps for answer in taken.answers]
@@ -629,7 +641,7 @@ class _Daemon:
             room = before.get(wanted.id)
             sensors = changes.applied.policy.rules(wanted.id).sensors
             if room is None:
-                furnished = self._furnished(wanted, None, now)
+                furnished = begin(self._furnished(wanted, None, now), now=now, policy=changes.applied.policy)
                 rooms[wanted.id] = install(furnished, sensors, listening=False, now=now)
                 continue
             if wanted.id in changes.rooms_refitted or not closed.isdisjoint(room.devices):
