@@ -254,6 +254,8 @@ class Pipeline:
             or taken.room.commands is not before.commands
             or taken.room.bookings is not before.bookings
             or taken.room.devices is not before.devices
+            or taken.room.attendances is not before.attendances
+            or taken.room.watch.unbooked is not before.watch.unbooked
             or taken.room.calendars is not before.calendars
             or taken.room.heard is not before.heard
             or taken.room.releases is not before.releases

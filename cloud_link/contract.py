@@ -16,6 +16,7 @@ from agent.core.model import (
     DevicePhase,
     EvidenceKind,
     Outcome,
+    SensorPhase,
     Surface,
 )
 from agent.core.orders import AnswerStatus
@@ -250,6 +251,29 @@ class BookingDeletedData(BookingData, frozen=True, kw_only=True):
     ]
 
 
+class EvidenceData(Struct, frozen=True, kw_only=True):
+    """That people were noticed: by what, and by which device or sensor. Never who they are."""
+
+    kind: Annotated[
+        EvidenceKind,
+        Meta(
+            description=(
+                "`people` (heads were counted), `presence`, `in_use` (the device says so for another reason "
+                "than the others here), `call`, `sharing`, `check_in`, `answer` (to something on a screen)."
+            )
+        ),
+    ]
+    by: Annotated[
+        str | None, Meta(description="The id of the device or sensor. Null where only a calendar says so.")
+    ]
+    first_at: Annotated[Time, Meta(description="When it was noticed first; not before the booking began.")]
+    last_at: Annotated[Time, Meta(description="When it was noticed last.")]
+    seconds: Annotated[
+        Seconds,
+        Meta(description="For how long, all told. 0 for what takes no time: a check-in, an answer."),
+    ]
+
+
 class BookingReleaseData(BookingData, frozen=True, kw_only=True):
     """The booking, and what became of the one attempt to give its room to others."""
 
@@ -267,6 +291,10 @@ class BookingReleaseData(BookingData, frozen=True, kw_only=True):
     witnesses: Annotated[
         tuple[str, ...],
         Meta(description="The devices and sensors that could tell of people when this was decided."),
+    ]
+    evidence: Annotated[
+        tuple[EvidenceData, ...],
+        Meta(description="What was noticed of people since it began: of `booking.released`, passers-by."),
     ]
     freed_from: Annotated[
         Time | None,
@@ -288,29 +316,6 @@ class BookingReleaseData(BookingData, frozen=True, kw_only=True):
             ),
             examples=["answered", "dismissed", "seen", "checked_in", "unknown", "unseen", "unchecked"],
         ),
-    ]
-
-
-class EvidenceData(Struct, frozen=True, kw_only=True):
-    """That people were noticed: by what, and by which device or sensor. Never who they are."""
-
-    kind: Annotated[
-        EvidenceKind,
-        Meta(
-            description=(
-                "`people` (heads were counted), `presence`, `in_use` (the device says so for another reason "
-                "than the others here), `call`, `sharing`, `check_in`, `answer` (to something on a screen)."
-            )
-        ),
-    ]
-    by: Annotated[
-        str | None, Meta(description="The id of the device or sensor. Null where only a calendar says so.")
-    ]
-    first_at: Annotated[Time, Meta(description="When it was noticed first; not before the booking began.")]
-    last_at: Annotated[Time, Meta(description="When it was noticed last.")]
-    seconds: Annotated[
-        Seconds,
-        Meta(description="For how long, all told. 0 for what takes no time: a check-in, an answer."),
     ]
 
 
@@ -426,6 +431,15 @@ class OccupancyData(OccupancyValues, frozen=True, kw_only=True):
     """What sensors say now, and said before."""
 
     previous: Annotated[OccupancyValues, Meta(description="As the cloud was told before.")]
+    sensor: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "The sensor that is not a device's own (one over MQTT) by whose word it changed. Null where "
+                "it was a device's, and where a word ran out."
+            )
+        ),
+    ]
 
 
 # ── days ──────────────────────────────────────────────────────────────────────────────────────────
@@ -574,6 +588,27 @@ class DeviceReach(DeviceValues, frozen=True, kw_only=True):
         str | None,
         Meta(description="Why it is not heard over a better line. Null where that is the best one."),
     ]
+
+
+class SensorReach(Struct, frozen=True, kw_only=True):
+    """A sensor that is not a device's own, and whether its word counts."""
+
+    sensor: Annotated[str, Meta(description="Its id at this site.")]
+    phase: Annotated[
+        SensorPhase,
+        Meta(
+            description=(
+                "`unheard` (it has not spoken since it could be heard, or cannot be heard), `heard`, `away` "
+                "(what stands behind it says that it is offline), `stale` (it has been silent for too long)."
+            )
+        ),
+    ]
+    since: Annotated[Time, Meta(description="Since when.")]
+    said_at: Annotated[
+        Time | None,
+        Meta(description="Its last sign of life, give or take a minute. Null if it never gave one."),
+    ]
+    why: Annotated[str | None, Meta(description="What is wrong, in words. Null while nothing is.")]
 
 
 # ── calendars ─────────────────────────────────────────────────────────────────────────────────────
@@ -1047,6 +1082,19 @@ class DeviceCounts(Struct, frozen=True, kw_only=True):
     refused: Annotated[Count, Meta(description="Turned the agent away: a person must act.")]
 
 
+class SensorCounts(Struct, frozen=True, kw_only=True):
+    """The site's sensors that are not a device's own, by phase."""
+
+    unheard: Annotated[Count, Meta(description="They have not spoken yet, or cannot be heard.")]
+    heard: Annotated[Count, Meta(description="Their word counts.")]
+    away: Annotated[Count, Meta(description="What stands behind them says that they are offline.")]
+    stale: Annotated[Count, Meta(description="They have been silent for too long.")]
+    why: Annotated[
+        str | None,
+        Meta(description="Why none, or not all, can be heard by their broker. Null while all can."),
+    ]
+
+
 class CommandsHealth(Struct, frozen=True, kw_only=True):
     """The commands that came over the broker since the agent's start."""
 
@@ -1099,6 +1147,9 @@ class AgentHealth(Struct, frozen=True, kw_only=True):
     calendars: Annotated[
         tuple[CalendarsHealth, ...], Meta(description="By service; empty at a site that has linked none.")
     ]
+    sensors: Annotated[
+        SensorCounts | None, Meta(description="Null at a site that has no sensors but its devices' own.")
+    ]
     sealing_why: Annotated[
         str | None,
         Meta(
@@ -1121,12 +1172,16 @@ class RoomAvailability(Struct, frozen=True, kw_only=True):
     state: RoomReach
     since: Annotated[
         Time | None,
-        Meta(description="The last change of any device or linked calendar. Null for a room without any."),
+        Meta(description="The last change of any device, calendar or sensor. Null for a room without any."),
     ]
     why: Annotated[str | None, Meta(description="What is wrong, in words. Null while available.")]
     devices: Annotated[tuple[DeviceReach, ...], Meta(description="Every configured device of the room.")]
     calendars: Annotated[
         tuple[CalendarValues, ...], Meta(description="Every linked calendar of the room, the better first.")
+    ]
+    sensors: Annotated[
+        tuple[SensorReach, ...],
+        Meta(description="Every sensor of the room that is not a device's own, in the order of the file."),
     ]
 
 

@@ -16,6 +16,7 @@ from msgspec.json import Encoder
 
 from agent.core.agenda import agenda
 from agent.core.facts import (
+    AttendanceFact,
     BookingFact,
     CalendarFact,
     DayFact,
@@ -25,6 +26,7 @@ from agent.core.facts import (
     HoldFact,
     OccupancyFact,
     ReleaseFact,
+    UseFact,
 )
 from agent.core.model import (
     AgentId,
@@ -34,11 +36,14 @@ from agent.core.model import (
     CalendarState,
     DevicePhase,
     DeviceState,
+    Evidence,
     Hold,
     HoldPhase,
     Occupancy,
     Room,
     RoomId,
+    SensorPhase,
+    SensorState,
     SiteId,
 )
 from agent.core.orders import Answer
@@ -278,10 +283,16 @@ EVENTS: Final[Mapping[FactKind | AgentFactKind, Callable[..., contract.CloudEven
     FactKind.BOOKING_CHECKED_IN: contract.BookingCheckedIn,
     FactKind.BOOKING_ENDED: contract.BookingEnded,
     FactKind.BOOKING_DELETED: contract.BookingDeleted,
+    FactKind.BOOKING_ATTENDED: contract.BookingAttended,
+    FactKind.BOOKING_DESERTED: contract.BookingDeserted,
+    FactKind.BOOKING_GHOST: contract.BookingGhost,
+    FactKind.BOOKING_LEFT_EARLY: contract.BookingLeftEarly,
+    FactKind.BOOKING_JUDGED: contract.BookingJudged,
     FactKind.BOOKING_RELEASED: contract.BookingReleased,
     FactKind.BOOKING_UNCLAIMED: contract.BookingUnclaimed,
     FactKind.BOOKING_KEPT: contract.BookingKept,
     FactKind.BOOKING_RELEASE_FAILED: contract.BookingReleaseFailed,
+    FactKind.ROOM_USED_UNBOOKED: contract.RoomUsedUnbooked,
     FactKind.ROOM_DAY: contract.RoomDay,
     FactKind.OCCUPANCY_CHANGED: contract.OccupancyChanged,
     FactKind.HOLD_PLACED: contract.HoldPlaced,
@@ -323,6 +334,7 @@ def seal(
     subject: str
     data: (
         contract.BookingData
+        | contract.RoomUseData
         | contract.RoomDayData
         | contract.OccupancyData
         | contract.DeviceData
@@ -333,6 +345,10 @@ def seal(
     match fact:
         case BookingFact():
             subject, data = fact.booking.key, _booking_data(fact, privacy)
+        case AttendanceFact():
+            subject, data = fact.booking.key, _attendance_data(fact, privacy)
+        case UseFact():
+            subject, data = room, _use_data(fact)
         case ReleaseFact():
             subject, data = fact.booking.key, _release_data(fact, privacy)
         case DayFact():
@@ -531,6 +547,58 @@ def _booking_data(fact: BookingFact, privacy: Privacy) -> contract.BookingData:
             return _booking(contract.BookingData, booking, privacy)
 
 
+def _attendance_data(
+    fact: AttendanceFact, privacy: Privacy
+) -> contract.BookingAttendanceData | contract.BookingVerdictData:
+    attendance = fact.attendance
+    known: dict[str, object] = {
+        "came": attendance.came_at is not None,
+        "came_at": _time_or_none(attendance.came_at),
+        "seen_at": _time_or_none(attendance.seen_at),
+        "empty_since": _time_or_none(attendance.deserted_since),
+        "evidence": tuple(_evidence(each, fact.at) for each in attendance.evidence),
+        "minutes_known": _in_minutes(fact.known),
+        "minutes_unknown": _in_minutes(fact.unknown),
+        "people_peak": attendance.people_peak,
+    }
+    if attendance.outcome is None:
+        return _booking(contract.BookingAttendanceData, fact.booking, privacy, **known)
+    return _booking(
+        contract.BookingVerdictData,
+        fact.booking,
+        privacy,
+        **known,
+        outcome=attendance.outcome,
+        minutes_freed=None if fact.freed is None else _in_minutes(fact.freed),
+    )
+
+
+def _use_data(fact: UseFact) -> contract.RoomUseData:
+    return contract.RoomUseData(
+        starts_at=_time(fact.use.since),
+        ends_at=_time(fact.until),
+        minutes=_in_minutes(fact.until - fact.use.since),
+        people_peak=fact.use.people_peak,
+        evidence=tuple(_evidence(each, fact.until) for each in fact.use.evidence),
+    )
+
+
+def _evidence(evidence: Evidence, now: datetime) -> contract.EvidenceData:
+    runs = evidence.since is not None and now > evidence.since
+    lasted = evidence.lasted + (now - evidence.since) if runs and evidence.since else evidence.lasted
+    return contract.EvidenceData(
+        kind=evidence.kind,
+        by=evidence.by,
+        first_at=_time(evidence.first_at),
+        last_at=_time(now if runs else evidence.last_at),
+        seconds=round(lasted.total_seconds(), 1),
+    )
+
+
+def _in_minutes(span: timedelta) -> float:
+    return max(0.0, round(span / MINUTE, 1))
+
+
 def _release_data(fact: ReleaseFact, privacy: Privacy) -> contract.BookingReleaseData:
     attempt, freed_from = fact.attempt, fact.freed_from
     freed = None if freed_from is None else attempt.ends_at - freed_from
@@ -542,6 +610,7 @@ def _release_data(fact: ReleaseFact, privacy: Privacy) -> contract.BookingReleas
         empty_since=_time_or_none(attempt.empty_since),
         warned_at=_time_or_none(attempt.warned_at),
         witnesses=fact.witnesses,
+        evidence=tuple(_evidence(each, fact.at) for each in fact.evidence),
         freed_from=_time_or_none(freed_from),
         minutes_freed=None if freed is None else max(0.0, round(freed / MINUTE, 1)),
         cause=fact.cause,
@@ -665,7 +734,7 @@ def _minutes(seconds: float) -> float:
 
 def _occupancy_data(fact: OccupancyFact) -> contract.OccupancyData:
     previous = _occupancy(contract.OccupancyValues, fact.previous)
-    return _occupancy(contract.OccupancyData, fact.occupancy, previous=previous)
+    return _occupancy(contract.OccupancyData, fact.occupancy, previous=previous, sensor=fact.sensor)
 
 
 def _occupancy(shape: Callable[..., OccupancyShape], occupancy: Occupancy, **more: object) -> OccupancyShape:
@@ -688,6 +757,19 @@ def _hold_data(fact: HoldFact) -> contract.HoldData:
         answer=fact.answer,
         previous_ends_at=None if fact.previous is None else _time(fact.previous.ends_at),
         cause=fact.cause,
+    )
+
+
+def _attendance_state(room: Room, current: Booking | None) -> contract.AttendanceState | None:
+    attendance = None if current is None else room.attendances.get(current.key)
+    if attendance is None or not attendance.begun:
+        return None
+    return contract.AttendanceState(
+        booking=attendance.booking,
+        phase=attendance.phase,
+        since=_time(attendance.since),
+        came_at=_time_or_none(attendance.came_at),
+        empty_since=_time_or_none(attendance.deserted_since),
     )
 
 
@@ -765,6 +847,7 @@ def room_state(room: Room, *, now: datetime, privacy: Privacy) -> bytes:
             occupancy=_occupancy(
                 contract.RoomOccupancy, room.occupancy, since=_time_or_none(room.occupancy_since)
             ),
+            attendance=_attendance_state(room, known.current),
             hold=_hold_state(room),
             calendar=contract.RoomCalendar(
                 believed=known.believed, listed_at=_time_or_none(known.as_of), fresh=known.fresh
@@ -778,14 +861,22 @@ def availability(room: Room) -> bytes:
     devices = room.devices.values()
     reach = room_reach(room)
     calendars = room.calendars.values()
-    changed_at = (*(device.since for device in devices), *(calendar.since for calendar in calendars))
+    sensors = room.third_party.values()
+    changed_at = (
+        *(device.since for device in devices),
+        *(calendar.since for calendar in calendars),
+        *(sensor.since for sensor in sensors),
+    )
     troubles = [f"{device.id}: {trouble}" for device in devices for trouble in _troubles(device)]
     troubles += [
         f"{calendar.kind} calendar: {calendar.why or calendar.phase}"
         for calendar in calendars
         if calendar.phase is not CalendarPhase.ACTIVE
     ]
-    if not devices and not calendars:
+    troubles += [
+        f"{sensor.id}: {trouble}" for sensor in sensors if (trouble := _sensor_trouble(sensor)) is not None
+    ]
+    if not devices and not calendars and not sensors:
         troubles = ["no device is configured for this room"]
     return _encode(
         contract.RoomAvailability(
@@ -798,12 +889,27 @@ def availability(room: Room) -> bytes:
                 for device in devices
             ),
             calendars=tuple(_calendar(contract.CalendarValues, calendar) for calendar in calendars),
+            sensors=tuple(_sensor(sensor) for sensor in sensors),
         )
     )
 
 
 def room_reach(room: Room) -> RoomReach:
     """Whether a room is heard, from what its devices and linked calendars are."""
+    reach = _reach_without_sensors(room)
+    if not room.third_party:
+        return reach
+    troubled = [_sensor_trouble(sensor) is not None for sensor in room.third_party.values()]
+    if room.devices or room.calendars:
+        return RoomReach.DEGRADED if any(troubled) and reach is RoomReach.AVAILABLE else reach
+    if not any(troubled):
+        return RoomReach.AVAILABLE
+    if all(sensor.said_at is None and sensor.why is None for sensor in room.third_party.values()):
+        return RoomReach.UNKNOWN
+    return RoomReach.UNAVAILABLE if all(troubled) else RoomReach.DEGRADED
+
+
+def _reach_without_sensors(room: Room) -> RoomReach:
     calendars = {calendar.phase for calendar in room.calendars.values()}
     reach = _reach_of_devices(room)
     if not room.devices and calendars:
@@ -824,6 +930,23 @@ def _reach_of_devices(room: Room) -> RoomReach:
     if len(phases) > 1 or any(device.shortcomings for device in room.devices.values()):
         return RoomReach.DEGRADED
     return RoomReach.AVAILABLE
+
+
+def _sensor_trouble(sensor: SensorState) -> str | None:
+    """What is wrong with it; one that spoke before a restart is waited for."""
+    if sensor.phase is SensorPhase.UNHEARD and sensor.said_at is None:
+        return sensor.why or "it has said nothing yet"
+    return sensor.why
+
+
+def _sensor(sensor: SensorState) -> contract.SensorReach:
+    return contract.SensorReach(
+        sensor=sensor.id,
+        phase=sensor.phase,
+        since=_time(sensor.since),
+        said_at=_time_or_none(sensor.said_at),
+        why=_sensor_trouble(sensor),
+    )
 
 
 def _troubles(device: DeviceState) -> tuple[str, ...]:
@@ -904,12 +1027,13 @@ class Vitals:
     commands: Heard | None = None
     calendars: tuple[Calendars, ...] = ()
     sealing_why: str | None = None  # the recipient's new key cannot be used
+    sensors_why: str | None = None  # those that are not Cisco's cannot be heard
 
 
 def agent_health(site: Site, vitals: Vitals, *, rooms: Iterable[Room]) -> bytes:
     """How the agent and its devices do."""
-    heard = vitals.commands
-    phases = Counter(device.phase for room in rooms for device in room.devices.values())
+    heard, all_rooms = vitals.commands, tuple(rooms)
+    phases = Counter(device.phase for room in all_rooms for device in room.devices.values())
     return _encode(
         contract.AgentHealth(
             agent=site.agent,
@@ -950,6 +1074,20 @@ def agent_health(site: Site, vitals: Vitals, *, rooms: Iterable[Room]) -> bytes:
                 )
                 for each in vitals.calendars
             ),
+            sensors=_sensor_counts(all_rooms, vitals.sensors_why),
             sealing_why=vitals.sealing_why,
         )
+    )
+
+
+def _sensor_counts(rooms: Iterable[Room], why: str | None) -> contract.SensorCounts | None:
+    phases = Counter(sensor.phase for room in rooms for sensor in room.third_party.values())
+    if not phases:
+        return None
+    return contract.SensorCounts(
+        unheard=phases[SensorPhase.UNHEARD],
+        heard=phases[SensorPhase.HEARD],
+        away=phases[SensorPhase.AWAY],
+        stale=phases[SensorPhase.STALE],
+        why=why,
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from agent.core.attendance import left_attendance, left_watch
 from agent.core.calendars import link
 from agent.core.commands import left as left_command
 from agent.core.correlation import set_right
@@ -107,6 +108,10 @@ def furnish(
         occupancy_since=_past(room.occupancy_since, now),
         holds={key: left(hold, states, now) for key, hold in room.holds.items()},
         commands={key: left_command(command, now) for key, command in room.commands.items()},
+        watch=left_watch(room.watch, now=now),
+        attendances={
+            key: left_attendance(each, room.watch, now=now) for key, each in room.attendances.items()
+        },
         releases={key: replace(each, empty_since=None) for key, each in room.releases.items()},
         puts_agenda=puts,
     )

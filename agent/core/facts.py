@@ -17,6 +17,7 @@ from agent.core.model import (
     DeviceId,
     DeviceState,
     EntryId,
+    Evidence,
     FeedbackId,
     Hold,
     HoldId,
@@ -99,6 +100,7 @@ class ReleaseFact:
     attempt: ReleaseAttempt
     freed_from: datetime | None = None  # the room is free from then to the end that the booking had
     witnesses: tuple[DeviceId | SensorId, ...] = ()  # who says that nobody is there
+    evidence: tuple[Evidence, ...] = ()  # of people, since it began
     cause: str | None = None
     recovered: bool = False
 
@@ -271,7 +273,7 @@ class Wake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TellUse:
-    """Tell this device whether sensors that are not Cisco's see somebody. Answered with UseTold or -Refused."""
+    """Tell this device whether sensors that are not Cisco's see anybody. Answered with UseTold or -Refused."""
 
     device: DeviceId
     source: str  # by which it tells our word from that of others

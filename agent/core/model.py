@@ -602,9 +602,7 @@ class ReleasePhase(StrEnum):
     FAILED = "failed"  # it could not be released, or nobody knows whether it was
 
 
-UNDER_WAY = frozenset(
-    {ReleasePhase.WAITING, ReleasePhase.WARNED, ReleasePhase.CHECKING, ReleasePhase.ASKED}
-)
+UNDER_WAY = frozenset({ReleasePhase.WAITING, ReleasePhase.WARNED, ReleasePhase.CHECKING, ReleasePhase.ASKED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -685,6 +683,7 @@ class Attendance:
     phase: AttendancePhase = AttendancePhase.AWAITED
     since: datetime  # when it entered this phase
     starts_at: datetime  # from when on it is watched
+    begun: bool = False  # the cloud was told that it has begun
     outcome: Outcome | None = None  # once it is over, and nothing more is waited for
     evidence: tuple[Evidence, ...] = ()
     came_at: datetime | None = None  # when somebody was there for long enough, first
@@ -703,12 +702,17 @@ class Attendance:
 class Seen:
     """What is remembered of one device or sensor, beside what it says now."""
 
-    up: Mapping[EvidenceKind, datetime] = field(default_factory=dict)  # signs of people, since when each stands
-    steady: Mapping[EvidenceKind, datetime] = field(default_factory=dict)  # when each last changed for another
+    up: Mapping[EvidenceKind, datetime] = field(
+        default_factory=dict
+    )  # signs of people, since when each is up
+    steady: Mapping[EvidenceKind, datetime] = field(default_factory=dict)  # … and it has not said no of it
     people: int | None = None  # the last number that it counted
-    tells: bool = False  # it has told presence, so that its silence counts
-    blind_since: datetime | None = None  # it told presence once, and has not from then on
-    anew: bool = True  # heard in this life of the agent
+    same_since: datetime | None = None  # and has not counted another from then on
+    picture: int | None = None  # so many of those whom it counts are none: a poster, a glass wall
+    pictured_at: datetime | None = None  # when it last counted as many as that; None: it does
+    tells: bool = False  # it has told whether anybody is there, so that its silence counts
+    blind_since: datetime | None = None  # it is heard, and has not told that from then on
+    anew: bool = True  # it was heard in this life of the agent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -717,19 +721,19 @@ class Use:
 
     since: datetime
     seen_at: datetime | None = None  # when the last of them was noticed; None: they are there
-    lasting: bool = False  # long enough to be no passer-by
+    lasting: bool = False  # one of them for long enough to be no passer-by
     evidence: tuple[Evidence, ...] = ()
     people_peak: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What a room's sensors are watched for, whether it is booked or not."""
+    """What is noticed of people in a room, whether it is booked or not."""
 
     seen: Mapping[str, Seen] = field(default_factory=dict)  # by device or sensor
-    there: bool | None = None
+    there: bool | None = None  # whether anybody is there; None: nobody can tell
     there_since: datetime | None = None  # None: it was never looked at
-    looked_at: datetime | None = None  # give or take some minutes
+    looked_at: datetime | None = None  # last, give or take some minutes
     unbooked: Use | None = None
 
 

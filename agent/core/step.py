@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from agent.core.attendance import judge, next_judgement, shifted_attendance, shifted_watch
 from agent.core.belief import through
 from agent.core.calendars import link_anew, list_calendar, next_reckoning, reckon, turn_calendar
 from agent.core.calendars import shifted as shifted_calendar
@@ -86,6 +87,7 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
         taken = tell_use(taken, now=now, policy=policy)
     if room.puts_agenda or any(state.put or state.put_why for state in taken.room.devices.values()):
         taken = put(taken, now=now)
+    taken = judge(room, taken, event, now=now, policy=policy)
     if taken.room.holds or taken.room.commands:
         taken = _follow(taken, now)
     taken = release(room, taken, event, now=now, policy=policy)
@@ -178,6 +180,7 @@ def next_deadline(room: Room, policy: Policy) -> datetime | None:
         next_settling(room, policy),
         next_turn(room, policy),
         next_conclusion(room),
+        next_judgement(room, policy),
         next_release(room, policy),
         next_tally(room),
     )
@@ -235,5 +238,7 @@ def _shifted(room: Room, by: timedelta, now: datetime) -> Room:
         occupancy_since=moved(room.occupancy_since),
         holds={key: shifted_hold(hold, by) for key, hold in room.holds.items()},
         commands={key: shifted_command(command, by) for key, command in room.commands.items()},
+        watch=shifted_watch(room.watch, by),
+        attendances={key: shifted_attendance(each, by) for key, each in room.attendances.items()},
         releases={key: shifted_release(attempt, by) for key, attempt in room.releases.items()},
     )

@@ -22,7 +22,16 @@ from agent.core.events import (
     ListedBooking,
     RoomEvent,
 )
-from agent.core.facts import BookingFact, CalendarRequest, Fact, FactKind, ListBookings, PutAgenda
+from agent.core.facts import (
+    AttendanceFact,
+    BookingFact,
+    CalendarRequest,
+    Fact,
+    FactKind,
+    ListBookings,
+    PutAgenda,
+    UseFact,
+)
 from agent.core.model import (
     Booking,
     BookingId,
@@ -130,6 +139,7 @@ class Story:
     calendars: tuple[CalendarKind, ...] = ()
     writes: tuple[CalendarKind, ...] = ()
     puts: bool | None = False
+    judges: bool = False  # also told: who came to what was booked
     refuses: str | None = None  # why the device does not take an agenda
     room: Room = field(init=False)
     now: datetime = field(init=False)
@@ -312,7 +322,7 @@ class Story:
     def _happen(self, event: RoomEvent) -> None:
         taken = step(self.room, event, now=self.now, policy=self.policy)
         self.room = taken.room
-        self.told += taken.facts
+        self.told += [f for f in taken.facts if self.judges or not isinstance(f, AttendanceFact | UseFact)]
         self.answers += taken.answers
         self.asked_calendars += [(self.now, request) for request in taken.calendar_requests]
         listings = [request for request in taken.requests if isinstance(request, ListBookings)]
