@@ -140,6 +140,7 @@ class Portrait:
             commands=self._hearing.heard,
             calendars=() if self.calendars is None else self.calendars.health(),
             sealing_why=trouble(self.configuration.privacy),
+            sensors_why=None if self.sensing is None else self.sensing.vitals.why,
         )
 
     async def measured(self) -> Measured:
@@ -196,6 +197,7 @@ class Portrait:
                 "connection": line.connection,
                 "deaf_why": self._hearing.heard.deaf_why,
             },
+            "sensors": self._pictured_sensors(),
             "sealing_why": trouble(self.configuration.privacy),
             "outbox": {
                 "depth": stats.depth,
@@ -208,6 +210,18 @@ class Portrait:
             "devices": {phase.value: phases[phase] for phase in DevicePhase},
             "clock": clocks.state().value,
             "database_why": None if (stuck := self._database.trouble) is None else stuck.why,
+        }
+
+    def _pictured_sensors(self) -> dict[str, Any] | None:
+        """The line to those that are not Cisco's; None: the site has none."""
+        if self.sensing is None:
+            return None
+        vitals = self.sensing.vitals
+        return {
+            "connected": vitals.connected,
+            "why": vitals.why,
+            "messages": vitals.messages,
+            "unreadable": vitals.unreadable,
         }
 
     async def picture(self) -> dict[str, Any]:

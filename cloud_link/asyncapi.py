@@ -37,6 +37,9 @@ from agent.core.model import (
     RequestId,
     Room,
     RoomId,
+    SensorId,
+    SensorPhase,
+    SensorState,
     SiteId,
     Surface,
 )
@@ -384,6 +387,12 @@ HOLD: Final = Hold(
     surfaces=(Surface.SCREEN,),
     answers=("I'm here", "Release it"),
 )
+CEILING: Final = SensorState(
+    id=SensorId("fjord-sensor"),
+    phase=SensorPhase.HEARD,
+    since=NINE - timedelta(hours=20),
+    said_at=NINE - timedelta(minutes=1),
+)
 MAILBOX: Final = CalendarState(
     kind=CalendarKind.MICROSOFT,
     phase=CalendarPhase.ACTIVE,
@@ -493,6 +502,7 @@ def _examples() -> dict[str, Document]:
         calendars={MAILBOX.kind: MAILBOX},
         believed=MAILBOX.kind,
         bookings={BOOKING.key: replace(BOOKING, calendar=MAILBOX.kind, entries={MAILBOX.kind: ENTRY})},
+        third_party={CEILING.id: CEILING},
         occupancy=SOMEBODY,
         occupancy_since=NINE,
     )

@@ -7,7 +7,7 @@ from agent.core.events import UseRefused, UseTold
 from agent.core.facts import TellUse
 from agent.core.model import DeviceId
 from device_adapters.xapi.carrying_out import CarryingOut
-from device_adapters.xapi.messages import PERMISSION_DENIED, Refusal
+from device_adapters.xapi.messages import PERMISSION_DENIED, CallId, Refusal
 from device_adapters.xapi.plans import USE_DENIED
 from device_adapters.xapi.requests import Makeup
 from device_adapters.xapi.schema import Firmware
@@ -56,6 +56,6 @@ def test_a_refusal_says_what_to_do_where_the_role_is_too_small():
     plan = now.calls[0][1]
     assert plan is not None
     answer = carrying_out.answered(
-        plan, Refusal(id=1, code=PERMISSION_DENIED, message="Permission denied"), given_up=False
+        plan, Refusal(id=CallId(1), code=PERMISSION_DENIED, message="Permission denied"), given_up=False
     )
     assert answer.events == [UseRefused(device=CODEC, in_use=True, why=USE_DENIED)]
