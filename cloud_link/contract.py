@@ -301,8 +301,8 @@ class BookingReleaseData(BookingData, frozen=True, kw_only=True):
         Meta(description="The room is free from then on (`booking.unclaimed`: it would be). Else null."),
     ]
     minutes_freed: Annotated[
-        float | None,
-        Meta(ge=0, description="From then to the end that the booking had. Null where nothing was freed."),
+        Minutes | None,
+        Meta(description="From then to the end that the booking had. Null where nothing was freed."),
     ]
     cause: Annotated[
         str | None,
