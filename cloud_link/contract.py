@@ -502,8 +502,8 @@ class RoomDayData(Struct, frozen=True, kw_only=True):
     released_min: Annotated[Minutes, Meta(description="What was left of these.")]
     unbooked: Annotated[Count, Meta(description="Uses without a booking.")]
     people_average: Annotated[
-        float | None,
-        Meta(ge=0, description="Of the time in which people were counted. Null: they never were."),
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="Of the time in which people were counted. Null: they never were."),
     ]
     people_peak: Annotated[Count | None, Meta(description="The most that were counted at once, or null.")]
     capacity: Annotated[Count | None, Meta(description="Seats, where the configuration says so.")]
