@@ -208,6 +208,7 @@ def _is_news(before: Room, after: Room, event: RoomEvent) -> bool:
         or after.sensors is not before.sensors
         or after.third_party is not before.third_party
         or after.attendances is not before.attendances
+        or after.watch is not before.watch
         or after.holds is not before.holds
         or after.commands is not before.commands
         or after.calendars is not before.calendars
@@ -667,6 +668,7 @@ def _move(
         step = _clear_screens(step, moved, now)
     if move.tells is None or booking is None:
         return step
+    attendance = step.room.attendances.get(attempt.booking)
     fact = ReleaseFact(
         kind=move.tells,
         at=now,
@@ -674,6 +676,7 @@ def _move(
         attempt=moved,
         freed_from=freed_from,
         witnesses=tuple(witnesses(step.room, now=now)),
+        evidence=() if attendance is None else attendance.evidence,
         cause=cause,
     )
     return replace(step, facts=(*step.facts, fact))

@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from agent.core.facts import BookingFact, CalendarFact, DeviceFact, Fact, FactKind, OccupancyFact
+from agent.core.facts import (
+    BookingFact,
+    CalendarFact,
+    DeviceFact,
+    Fact,
+    FactKind,
+    OccupancyFact,
+    ReleaseFact,
+)
 from agent.core.model import (
     AgentId,
     Booking,
@@ -21,9 +29,13 @@ from agent.core.model import (
     DevicePhase,
     DeviceState,
     EntryId,
+    Evidence,
+    EvidenceKind,
     Meeting,
     MeetingId,
     Occupancy,
+    ReleaseAttempt,
+    ReleasePhase,
     RequestId,
     Room,
     RoomId,
@@ -106,8 +118,41 @@ devices = st.builds(
 )
 
 
+OF_RELEASES = frozenset(
+    {
+        FactKind.BOOKING_RELEASED,
+        FactKind.BOOKING_UNCLAIMED,
+        FactKind.BOOKING_KEPT,
+        FactKind.BOOKING_RELEASE_FAILED,
+    }
+)
+
+
 def _kinds(noun: str) -> st.SearchStrategy[FactKind]:
-    return st.sampled_from([kind for kind in FactKind if kind.startswith(f"{noun}.")])
+    kinds = [kind for kind in FactKind if kind.startswith(f"{noun}.")]
+    return st.sampled_from([kind for kind in kinds if kind not in OF_RELEASES])
+
+
+noticed = st.builds(
+    Evidence,
+    kind=st.sampled_from(EvidenceKind),
+    by=maybe_words,
+    first_at=times,
+    last_at=times,
+    lasted=st.timedeltas(min_value=timedelta(), max_value=timedelta(days=1)),
+    since=st.none() | times,
+)
+attempts = st.builds(
+    ReleaseAttempt,
+    booking=words.map(BookingKey),
+    phase=st.sampled_from(ReleasePhase),
+    since=times,
+    starts_at=times,
+    ends_at=times,
+    due_at=times,
+    empty_since=st.none() | times,
+    warned_at=st.none() | times,
+)
 
 
 facts: st.SearchStrategy[Fact] = st.one_of(
@@ -119,6 +164,17 @@ facts: st.SearchStrategy[Fact] = st.one_of(
         previous=st.none() | bookings,
         cause=maybe_words,
         recovered=st.booleans(),
+    ),
+    st.builds(
+        ReleaseFact,
+        kind=st.sampled_from(sorted(OF_RELEASES)),
+        at=times,
+        booking=bookings,
+        attempt=attempts,
+        freed_from=st.none() | times,
+        witnesses=st.lists(words, max_size=2).map(tuple),
+        evidence=st.lists(noticed, max_size=2).map(tuple),
+        cause=maybe_words,
     ),
     st.builds(
         OccupancyFact,

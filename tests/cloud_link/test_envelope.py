@@ -10,10 +10,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from agent.core.facts import BookingFact, CalendarFact, DeviceFact, Fact, FactKind, OccupancyFact
+from agent.core.facts import (
+    BookingFact,
+    CalendarFact,
+    DeviceFact,
+    Fact,
+    FactKind,
+    OccupancyFact,
+    ReleaseFact,
+)
 from agent.core.model import (
     AgentId,
     Booking,
+    BookingKey,
     BookingPhase,
     CalendarKind,
     CalendarPhase,
@@ -21,8 +30,12 @@ from agent.core.model import (
     DeviceId,
     DevicePhase,
     EntryId,
+    Evidence,
+    EvidenceKind,
     Meeting,
     Occupancy,
+    ReleaseAttempt,
+    ReleasePhase,
     Room,
     RoomId,
     SiteId,
@@ -172,6 +185,43 @@ def test_an_answer_before_its_question_took_no_time():
 @pytest.mark.parametrize("kind", [FactKind.BOOKING_FAILED, FactKind.BOOKING_DELETED])
 def test_failure_and_deletion_say_why(kind: FactKind):
     assert said(became(kind, cause="declined"))["data"]["cause"] == "declined"
+
+
+def test_a_release_tells_what_it_freed_who_said_that_nobody_is_there_and_what_was_noticed():
+    attempt = ReleaseAttempt(
+        booking=BookingKey("k1"),
+        phase=ReleasePhase.RELEASED,
+        since=NINE + timedelta(minutes=12),
+        starts_at=NINE,
+        ends_at=NINE + timedelta(hours=1),
+        due_at=NINE + timedelta(minutes=10),
+        empty_since=NINE + timedelta(minutes=1),
+        warned_at=NINE + timedelta(minutes=10),
+    )
+    passed_by = Evidence(
+        kind=EvidenceKind.PRESENCE,
+        by="fjord-codec",
+        first_at=NINE,
+        last_at=NINE + timedelta(seconds=20),
+        lasted=timedelta(seconds=20),
+    )
+    fact = ReleaseFact(
+        kind=FactKind.BOOKING_RELEASED,
+        at=NINE + timedelta(minutes=12),
+        booking=booking(),
+        attempt=attempt,
+        freed_from=NINE + timedelta(minutes=12),
+        witnesses=(DeviceId("fjord-codec"),),
+        evidence=(passed_by,),
+    )
+    event = said(fact)
+    data = event["data"]
+    assert (event["type"], event["subject"]) == ("roomd.booking.released.v1", "k1")
+    assert (data["minutes_freed"], data["witnesses"], data["cause"]) == (48.0, ["fjord-codec"], None)
+    assert data["grace_over_at"] == data["warned_at"] == "2026-03-02T09:10:00.000Z"
+    assert data["evidence"][0]["seconds"] == 20.0
+    kept = said(replace(fact, kind=FactKind.BOOKING_KEPT, freed_from=None, cause="answered"))["data"]
+    assert (kept["minutes_freed"], kept["freed_from"], kept["cause"]) == (None, None, "answered")
 
 
 def test_a_move_says_the_times_before_and_nothing_else_of_before():
