@@ -253,10 +253,11 @@ class _Daemon:
         self._own = OwnFacts(configuration.site, database, clock=clock, offer=self._offer_own)
         self._calendars = None if calendars is None else self._open(calendars)
         self._trending = Trending(configuration.state_directory)
-        now = clock.now()
+        counted = partial(
+            begin, now=clock.now(), policy=configuration.policy, alive_at=self._trending.begin()
+        )
         rooms = [
-            begin(self._furnished(room, known.get(room.id), now), now=now, policy=configuration.policy)
-            for room in configuration.rooms
+            counted(self._furnished(room, known.get(room.id), clock.now())) for room in configuration.rooms
         ]
         self.broadcast = Broadcast()
         site = configuration.site

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 WAITS_S: Final = 1.0  # the road of the facts, so that an hour is on disk before what tells that it was told
 WAITING_AT_MOST: Final = 50_000  # hours that could not be written yet: two days of a thousand rooms
 LAST_WAIT_S: Final = 2.0  # at the end, for a write that runs
+ALIVE: Final = "roomd.alive"  # in the state directory: when this life was last seen alive
+BEATS_EVERY_S: Final = 60.0
 DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -47,6 +50,15 @@ class Trending:
         self._job: asyncio.Future[None] | None = None
         self._failing = False
         self._written = self._lost = self._failures = 0
+        self._ends = threading.Event()
+
+    def begin(self) -> datetime | None:
+        """Leave signs of life from now on. Returns the last of the life before; None if it left none."""
+        path = self._directory / ALIVE
+        last = _last_sign(path)
+        beat = partial(_beat, path, self._ends)
+        threading.Thread(target=beat, name="alive", daemon=True).start()
+        return last
 
     @property
     def vitals(self) -> Vitals:
@@ -74,7 +86,8 @@ class Trending:
             await asyncio.wait((self._job,), timeout=WAITS_S)
 
     async def close(self) -> None:
-        """Wait for the write that runs, but not for ever."""
+        """Wait for the write that runs, but not for ever; leave a last sign of life."""
+        self._ends.set()
         if self._job is not None:
             await asyncio.wait((self._job,), timeout=LAST_WAIT_S)
 
@@ -119,6 +132,23 @@ class Trending:
                 mend=_mend(error),
             )
         self._failing = True
+
+
+def _beat(path: Path, ends: threading.Event) -> None:
+    """Without a sync: an older sign, or none, after a cut of power says less than is true, and no more."""
+    over = False
+    while not over:
+        over = ends.wait(BEATS_EVERY_S)
+        with contextlib.suppress(OSError):
+            path.write_text(datetime.now(UTC).isoformat(timespec="seconds"), encoding="ascii")
+
+
+def _last_sign(path: Path) -> datetime | None:
+    try:
+        sign = datetime.fromisoformat(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return sign if sign.tzinfo is not None else None
 
 
 def _mend(error: Exception) -> str:

@@ -36,10 +36,11 @@ VALUES: Final = attrgetter(*NAMES)
 PEAK: Final = NAMES.index("people_peak")
 
 
-def begin(room: Room, *, now: datetime, policy: Policy) -> Room:
+def begin(room: Room, *, now: datetime, policy: Policy, alive_at: datetime | None = None) -> Room:
     """The room, counted from now on; what was counted in an earlier life of the agent goes on.
 
-    Of the time between nobody knows anything: nothing is counted of it but that.
+    That life counts up to `alive_at`, its last sign, if there was one. Of the time from then to now nobody
+    knows anything, and nothing is counted of it but that.
     """
     before = room.tally
     if before is None or now < before.starts_at:
@@ -47,9 +48,9 @@ def begin(room: Room, *, now: datetime, policy: Policy) -> Room:
         return replace(room, tally=replace(_opened(now, policy), told=told))
     if not before.watched:
         return room
-    alive_at = before.settled_at if room.watch.looked_at is None else room.watch.looked_at
-    alive_at = min(max(alive_at, before.settled_at), now, before.ends_at)
-    settled = replace(before, counted=_with_time(before, alive_at), settled_at=alive_at)
+    signs = (before.settled_at, alive_at, room.watch.looked_at)
+    until = min(max(sign for sign in signs if sign is not None), now, before.ends_at)
+    settled = replace(before, counted=_with_time(before, until), settled_at=until)
     return replace(room, tally=replace(settled, watched=False))
 
 
