@@ -128,9 +128,20 @@ OF_RELEASES = frozenset(
 )
 
 
+OF_ATTENDANCE = frozenset(
+    {
+        FactKind.BOOKING_ATTENDED,
+        FactKind.BOOKING_DESERTED,
+        FactKind.BOOKING_GHOST,
+        FactKind.BOOKING_LEFT_EARLY,
+        FactKind.BOOKING_JUDGED,
+    }
+)
+
+
 def _kinds(noun: str) -> st.SearchStrategy[FactKind]:
     kinds = [kind for kind in FactKind if kind.startswith(f"{noun}.")]
-    return st.sampled_from([kind for kind in kinds if kind not in OF_RELEASES])
+    return st.sampled_from([kind for kind in kinds if kind not in OF_RELEASES | OF_ATTENDANCE])
 
 
 noticed = st.builds(
