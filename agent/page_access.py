@@ -37,7 +37,7 @@ MOST_GUESSERS: Final = 1024  # addresses that are remembered
 FOR_SCRIPTS: Final = ("/api/", "/metrics", "/healthz", "/readyz")
 HOST: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:@]+))(?::[0-9]*)?")  # a name or address, and a port
 OWN_SITE: Final = frozenset({"same-origin", "none"})  # who sent a form, as browsers say it
-PAGES: Final = re.compile(r"/(room/[a-z0-9-]{1,63})?")
+PAGES: Final = re.compile(r"/(room/[a-z0-9-]{1,63}|trends)?")
 
 SHIELDS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (

@@ -22,6 +22,8 @@ from agent.local_api import Inside, Sight
 from agent.metrics import CONTENT_TYPE
 from agent.page_events import Teller
 from agent.page_views import free_shown, room_by_name, rooms_shown, site_shown
+from agent.report_choice import NotUnderstood
+from agent.trends_page import NotMade, TrendsPage, refused
 
 PAGE_FILES: Final = Path(__file__).parent / "page"
 CONTENT_TYPES: Final = {
@@ -114,6 +116,7 @@ class SitePage:
         """`inside` must have a `sight` and a `site`."""
         self._inside = inside
         self._files = files
+        self._trends = TrendsPage(self._sight)
         self.teller = Teller(inside.broadcast, sight=self._sight, site=self._site_now)
 
     def application(self) -> Starlette:
@@ -130,11 +133,14 @@ class SitePage:
                 Route("/api/rooms/free", self._free),
                 Route("/api/rooms/{room}", self._room),
                 Route("/api/events", self._events),
+                *self._trends.routes(),
                 Route("/{file:path}", self._file),
             ],
             exception_handlers={
                 HTTPException: self._refused,
                 BadQuestion: self._not_understood,
+                NotUnderstood: refused,
+                NotMade: refused,
                 Exception: self._failed,  # uvicorn logs it
             },
         )
