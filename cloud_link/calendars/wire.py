@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -140,8 +140,7 @@ class Wire:
                 self._all_answered.clear()
                 await self._all_answered.wait()
         finally:
-            for client in {self._client, *self._waiting}:
-                await client.aclose()
+            await _drop(self._client, *self._waiting)
 
     async def ask(  # noqa: PLR0913 - all that a request may have
         self,
@@ -279,6 +278,7 @@ class Wire:
     async def _hear(self, request: httpx.Request) -> Answer:
         client = self._client
         self._waiting[client] += 1
+        request.extensions["trace"] = _Unsecured().trace
         try:
             response = await client.send(request, stream=True)
             try:
@@ -298,7 +298,7 @@ class Wire:
             if not self._waiting[client]:
                 del self._waiting[client]
                 if client is not self._client:
-                    await client.aclose()
+                    await _drop(client)
         return Answer(
             status=response.status_code,
             headers={name.lower(): value for name, value in response.headers.items()},
@@ -316,6 +316,30 @@ class Wire:
             raise Transient(f"{self.origin} failed ({status})", retry_after_s=wait)
         if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
             raise Unreadable(f"{self.origin} sends us elsewhere ({status}), which is not followed")
+
+
+async def _drop(*clients: httpx.AsyncClient) -> None:
+    """Close all their lines, at once; if cancelled, too, as the library has forgotten them by then."""
+    await asyncio.shield(asyncio.gather(*(client.aclose() for client in clients)))
+
+
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+class _Unsecured:
+    """A line between TCP and TLS: the library leaves it open if the question is given up there."""
+
+    def __init__(self) -> None:
+        self._line: _Closable | None = None
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """What the library does, step by step."""
+        match event:
+            case "connection.connect_tcp.complete":
+                self._line = info["return_value"]
+            case "connection.start_tls.failed" if self._line is not None:
+                await self._line.aclose()
 
 
 def _numbered(answer: Answer) -> str:

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import logging
 import ssl
 import traceback
+import warnings
 from collections.abc import AsyncIterator
 
 import pytest
@@ -472,3 +474,24 @@ async def test_a_question_may_be_given_up_at_any_moment(service: Serving):
                     await asyncio.sleep(0)
                 question.cancel()
             assert (await wire.ask("GET", "/after")).status == 200
+
+
+@pytest.mark.parametrize("again", [0, 1, 2, 3])  # moments later
+async def test_questions_that_are_given_up_at_any_moment_leave_no_line_open(service: Serving, again: int):
+    """The library forgets a line, if it is given up between TCP and TLS, or while it is closed."""
+    context = service.client_context()
+    with warnings.catch_warnings(record=True) as left_open:
+        warnings.simplefilter("always", ResourceWarning)
+        for moments in range(30):  # all takes about twenty
+            async with Wire(service.url, context=context, pace=QUICK) as wire, asyncio.TaskGroup() as tasks:
+                asking = [tasks.create_task(wire.ask("GET", "/given-up")) for _ in range(2)]
+                for _ in range(moments):
+                    await asyncio.sleep(0)
+                for question in asking:
+                    question.cancel()
+                for _ in range(again):
+                    await asyncio.sleep(0)
+                for question in asking:
+                    question.cancel()
+        gc.collect()
+    assert [str(each.message) for each in left_open] == []
