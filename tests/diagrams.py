@@ -9,7 +9,8 @@ from pathlib import Path
 from agent.core.calendars import TELLS
 from agent.core.correlation import TRANSITIONS
 from agent.core.holds import HOLD_TRANSITIONS
-from agent.core.model import LIVE_HOLDS, LIVE_PHASES
+from agent.core.model import LIVE_HOLDS, LIVE_PHASES, UNDER_WAY
+from agent.core.releasing import RELEASE_TRANSITIONS
 from cloud_link.calendars.integration import INTEGRATION_TRANSITIONS, ROOM_TRANSITIONS, RoomPhase
 from device_adapters.lifecycle import MOVES
 
@@ -18,8 +19,8 @@ FILE = Path(__file__).parent.parent / "docs" / "states.md"
 HEAD = """# States and their moves
 
 Drawn by `make diagrams` from the tables in `agent/core/correlation.py`, `agent/core/holds.py`,
-`agent/core/calendars.py`, `cloud_link/calendars/integration.py` and `device_adapters/lifecycle.py`; a test
-fails when they and this page differ.
+`agent/core/releasing.py`, `agent/core/calendars.py`, `cloud_link/calendars/integration.py` and
+`device_adapters/lifecycle.py`; a test fails when they and this page differ.
 """
 
 
@@ -31,6 +32,8 @@ def document() -> str:
             *_booking(),
             "",
             *_hold(),
+            "",
+            *_release(),
             "",
             *_calendar(),
             "",
@@ -66,6 +69,19 @@ def _hold() -> Iterable[str]:
         told = f" / {', '.join(move.tells)}" if move.tells else ""
         yield f"    {phase or '[*]'} --> {move.to} : {turn}{told}"
     for phase in sorted({move.to for move in HOLD_TRANSITIONS.values()} - LIVE_HOLDS):
+        yield f"    {phase} --> [*]"
+    yield "```"
+
+
+def _release() -> Iterable[str]:
+    yield "## The release of a booking that nobody came to\n"
+    yield "Each arrow is a sign that was seen; behind the stroke stands the fact that the cloud is told.\n"
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    for (phase, sign), move in RELEASE_TRANSITIONS.items():
+        told = f" / {move.tells}" if move.tells else ""
+        yield f"    {phase or '[*]'} --> {move.to} : {sign}{told}"
+    for phase in sorted({move.to for move in RELEASE_TRANSITIONS.values()} - UNDER_WAY):
         yield f"    {phase} --> [*]"
     yield "```"
 
