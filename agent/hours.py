@@ -79,7 +79,7 @@ def _read(
 ) -> Hours:
     numbers = {RoomId(name): number for number, name in file.execute("SELECT id, name FROM rooms")}
     wanted = tuple(sorted(numbers)) if rooms is None else tuple(dict.fromkeys(rooms))
-    places = np.full(1 + max(numbers.values(), default=0), -1, dtype=np.int32)  # by number, among the wanted
+    places = np.full(trends.MOST + 1, -1, dtype=np.int32)  # by number, among the wanted
     for place, name in enumerate(wanted):
         if name in numbers:
             places[numbers[name]] = place

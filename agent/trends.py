@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import zlib
 from array import array
@@ -32,7 +33,7 @@ ROOM: Final = "room"  # the columns of a packed day beside the counts: of each h
 HOUR: Final = "hour"  # … and which it was
 THERE: Final = "there"  # the numbers of the rooms that the day tells of; what it does not tell of them is 0
 LENGTHS: Final = "lengths"  # of the day's 24 hours (s)
-NAMES: Final = "names"  # of the day's columns, by which one sees that none was lost
+NAMES: Final = "names"  # of the day's columns, and of its rooms as `there` has them
 MOST: Final = 0xFFFF  # that a column can hold of anything
 UNKNOWN: Final = COUNTS.index("unknown_s")
 UNWATCHED: Final = COUNTS.index("unwatched_s")
@@ -208,14 +209,15 @@ def _together(one: array[int], other: array[int]) -> array[int]:
 
 
 def save_day(tx: Connection, day: int, columns: Mapping[str, array[int]]) -> None:
-    """Keep a day as `packed` makes it."""
+    """Keep a day as `packed` makes it, with its columns and rooms by name, for who finds nothing else."""
     rows = [
         (day, name, zlib.compress(column.tobytes(), LEVEL)) for name, column in columns.items() if any(column)
     ]
-    names = " ".join(name for _, name, _ in rows)
+    rooms = dict(tx.execute("SELECT id, name FROM rooms").fetchall())
+    names = [[name for _, name, _ in rows], [rooms[number] for number in columns[THERE]]]
     tx.executemany(
         "INSERT INTO days (day, name, body) VALUES (?, ?, ?)",
-        [*rows, (day, NAMES, zlib.compress(names.encode()))],
+        [*rows, (day, NAMES, zlib.compress(json.dumps(names).encode()))],
     )
 
 
@@ -238,19 +240,24 @@ def salvage(directory: Path, damaged: Path) -> int:
     for day, name, body in _readable(damaged, "days"):
         days[day][name] = body
     with closing(open_to_write(directory)) as file, writing(file) as tx:
-        for table, marks in (("rooms", "?, ?"), ("hours", "?, ?, ?, ?, ?, ?, ?")):
-            for row in _readable(damaged, table):
-                with suppress(sqlite3.Error):  # what is there is no number, or no text
-                    tx.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
         for day, columns in days.items():
-            if _whole(columns):  # a column that was lost would count as nothing but 0
-                tx.executemany(
-                    "INSERT INTO days VALUES (?, ?, ?)", [(day, name, body) for name, body in columns.items()]
-                )
+            rooms = _rooms_of(columns)
+            if rooms is not None:
+                _copy(tx, "rooms", "?, ?", rooms)
+                _copy(tx, "days", "?, ?, ?", [(day, name, body) for name, body in columns.items()])
+        _copy(tx, "rooms", "?, ?", _readable(damaged, "rooms"))
+        _copy(tx, "hours", "?, ?, ?, ?, ?, ?, ?", _readable(damaged, "hours"))
+        tx.execute("DELETE FROM hours WHERE room NOT IN (SELECT id FROM rooms)")
         (saved,) = tx.execute(
             "SELECT count(*) FROM (SELECT day FROM days UNION SELECT day FROM hours)"
         ).fetchone()
     return int(saved)
+
+
+def _copy(tx: Connection, table: str, marks: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    for row in rows:
+        with suppress(sqlite3.Error):  # what should be a number is none
+            tx.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
 
 
 def _readable(damaged: Path, table: str) -> Iterator[tuple[Any, ...]]:
@@ -263,11 +270,12 @@ def _readable(damaged: Path, table: str) -> Iterator[tuple[Any, ...]]:
             yield from old.execute(f"SELECT * FROM {table} ORDER BY 1 {order}")  # noqa: S608
 
 
-def _whole(columns: Mapping[str, bytes]) -> bool:
+def _rooms_of(columns: Mapping[str, bytes]) -> list[tuple[int, str]] | None:
+    """The numbers and names of a day's rooms; None if something of the day is lost."""
     try:
-        for body in columns.values():
-            zlib.decompress(body)
-        names = zlib.decompress(columns[NAMES]).decode().split()
+        whole = {name: zlib.decompress(body) for name, body in columns.items()}
+        names, rooms = json.loads(whole[NAMES])
+        numbers = array("H", whole[THERE])
     except (KeyError, TypeError, ValueError, zlib.error):
-        return False
-    return {*names, NAMES} == columns.keys()
+        return None  # a column that is lost would count as nothing but 0
+    return list(zip(numbers, rooms, strict=True)) if {*names, NAMES} == columns.keys() else None
