@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -13,7 +13,16 @@ from typing import Any, Final, Literal, get_args
 from msgspec import Struct
 from msgspec.json import schema_components
 
-from agent.core.facts import BookingFact, CalendarFact, DeviceFact, Fact, FactKind, HoldFact, OccupancyFact
+from agent.core.facts import (
+    BookingFact,
+    CalendarFact,
+    DayFact,
+    DeviceFact,
+    Fact,
+    FactKind,
+    HoldFact,
+    OccupancyFact,
+)
 from agent.core.model import (
     AgentId,
     Booking,
@@ -23,6 +32,7 @@ from agent.core.model import (
     CalendarKind,
     CalendarPhase,
     CalendarState,
+    Counted,
     DeviceId,
     DevicePhase,
     DeviceState,
@@ -42,6 +52,7 @@ from agent.core.model import (
     SensorState,
     SiteId,
     Surface,
+    WorkingHours,
 )
 from agent.core.orders import Answer, AnswerStatus, CommandId
 from cloud_link import contract
@@ -400,6 +411,7 @@ MAILBOX: Final = CalendarState(
     listed_at=NINE - timedelta(minutes=4),
     recovering=False,
 )
+MIDNIGHT: Final = NINE.replace(day=2, hour=23, minute=0)  # in Oslo
 SOMEBODY: Final = Occupancy(people=3, presence=True, in_use=True, in_call=False, sharing=False)
 NOBODY: Final = Occupancy(people=0, presence=False, in_use=False, in_call=False, sharing=False)
 
@@ -443,6 +455,31 @@ def _example_facts() -> tuple[Fact, ...]:
         booking(FactKind.BOOKING_ENDED, BookingPhase.ENDED),
         booking(FactKind.BOOKING_DELETED, BookingPhase.DELETED, "no_show"),
         OccupancyFact(kind=FactKind.OCCUPANCY_CHANGED, at=NINE, occupancy=SOMEBODY, previous=NOBODY),
+        DayFact(
+            kind=FactKind.ROOM_DAY,
+            at=MIDNIGHT,
+            day=date(2026, 3, 2),
+            starts_at=MIDNIGHT - timedelta(days=1),
+            counted=Counted(
+                booked_s=21600,
+                attended_s=14400,
+                empty_s=5400,
+                in_use_s=16200,
+                unknown_s=3600,
+                people_min=720,
+                counted_s=14400,
+                people_peak=6,
+                bookings=6,
+                attended=3,
+                ghosts=1,
+                left_early=1,
+                unknown=1,
+                freed_min=25,
+                unbooked=1,
+            ),
+            working=WorkingHours(length_s=36000, booked_s=19800, in_use_s=14400, unknown_s=1800),
+            capacity=8,
+        ),
         HoldFact(kind=FactKind.HOLD_PLACED, at=NINE, hold=HOLD),
         HoldFact(kind=FactKind.HOLD_SHOWN, at=NINE, hold=HOLD, device=BOARD.id, surface=Surface.SCREEN),
         HoldFact(

@@ -30,6 +30,7 @@ from tests.cloud_link.made import SITE
 HOUSE = Path(__file__).parents[2]
 DOCUMENT = asyncapi_document()
 MESSAGES = DOCUMENT["components"]["messages"]
+NOUNS = ("booking", "room", "occupancy", "hold", "device", "calendar")
 
 
 def test_the_committed_documents_are_the_generated_ones():
@@ -90,7 +91,7 @@ def test_every_address_is_a_topic_that_is_built():
         SITE.health,
         SITE.availability(fjord),
         SITE.state(fjord),
-        *(SITE.room_events(fjord, noun) for noun in ("booking", "occupancy", "hold", "device", "calendar")),
+        *(SITE.room_events(fjord, noun) for noun in NOUNS),
         SITE.agent_events("outbox"),
         SITE.agent_events("calendar"),
         *(f"{SITE.base}/rooms/fjord/commands/{name}" for name in contract.ROOM_COMMANDS),
@@ -114,6 +115,7 @@ def test_only_what_is_the_latest_is_retained_and_all_is_at_least_once():
     assert {name for name, it in said.items() if not it["retain"]} == {
         "sendBookingEvents",
         "sendOccupancyEvents",
+        "sendRoomEvents",
         "sendHoldEvents",
         "sendDeviceEvents",
         "sendCalendarEvents",
