@@ -30,6 +30,7 @@ from agent.core.facts import (
     FactKind,
     ListBookings,
     PutAgenda,
+    TellUse,
     UseFact,
 )
 from agent.core.model import (
@@ -51,6 +52,7 @@ from agent.core.model import (
 )
 from agent.core.orders import Answer
 from agent.core.step import next_deadline, step
+from agent.core.third_party import install
 
 CODEC = DeviceId("fjord-codec")
 POLL_EVERY = timedelta(minutes=10)
@@ -149,6 +151,7 @@ class Story:
     given: list[tuple[datetime, PutAgenda]] = field(default_factory=list)
     holds: dict[DeviceId, PutAgenda] = field(default_factory=dict)  # and lists it back
     answers: list[Answer] = field(default_factory=list)
+    uses: list[tuple[datetime, TellUse]] = field(default_factory=list)  # that devices were to be told
     greeting: list[FactKind] = field(default_factory=list)  # what the last connection made known
     mute: bool = False  # the device does not answer when it is asked for its list
     polled: dict[CalendarKind, CalendarListed] = field(default_factory=dict)  # read again every ten minutes
@@ -195,7 +198,7 @@ class Story:
         return self
 
     def _furnished(self, kept: Room | None) -> Room:
-        return furnish(
+        furnished = furnish(
             kept,
             RoomId("fjord"),
             tuple(device(d) for d in self.devices),
@@ -204,6 +207,8 @@ class Story:
             puts=self.puts,
             now=self.now,
         )
+        sensors = self.policy.rules(furnished.id).sensors
+        return install(furnished, sensors, listening=False, now=self.now)
 
     def lists(
         self,
@@ -324,6 +329,7 @@ class Story:
         self.room = taken.room
         self.told += [f for f in taken.facts if self.judges or not isinstance(f, AttendanceFact | UseFact)]
         self.answers += taken.answers
+        self.uses += [(self.now, request) for request in taken.requests if isinstance(request, TellUse)]
         self.asked_calendars += [(self.now, request) for request in taken.calendar_requests]
         listings = [request for request in taken.requests if isinstance(request, ListBookings)]
         self.asked += [(self.now, request) for request in listings]
