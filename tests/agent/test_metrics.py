@@ -13,6 +13,7 @@ from typing import Any
 from cryptography import x509
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent import trending
 from agent.core.devices import furnish
 from agent.core.facts import DeviceFact, FactKind, Step
 from agent.core.model import (
@@ -226,6 +227,7 @@ async def everything(tmp_path: Path) -> Scraped:
             (fjord, room(VIDDA)),
             calendars=(a_calendar(),),
             certificates={"broker": authority.certificate_file, "feedback": tmp_path / "none.pem"},
+            trends=trending.Vitals(written=48, waiting=2, lost=0, failures=1, bytes=20480),
         )
     )
     metrics.at_door("feedback", Callers(strangers=3).counts)
@@ -278,6 +280,8 @@ async def test_what_is_counted_and_measured_is_told(tmp_path):
     assert expires_at == ours.not_valid_after_utc.timestamp()
     assert told("roomd_certificate_expiry_timestamp_seconds", use="feedback") is None
     assert told("process_resident_memory_bytes")
+    assert told("roomd_trends_hours_written_total") == 48
+    assert told("roomd_trends_hours_waiting") == 2
 
 
 async def test_prometheus_own_tool_likes_it(tmp_path):
