@@ -74,7 +74,7 @@ WI_ROOM_RELEASE: Final = Rule(
     longest_s=3 * 3600.0 - 1,
 )
 RIVALS: Final = (GHOST_MEETING, ROOM_RELEASE, WI_ROOM_RELEASE)
-PATIENCE: Final = (1, 2, 3, 4, 6, 8)  # times as long as described
+PATIENCE: Final = (1, 2, 4, 8)  # times as long as described
 
 
 def patient(rule: Rule, times: int) -> Rule:

@@ -78,7 +78,7 @@ def furnished(seed: int, number: int) -> Traits:
         posters={1: 1, 3: 2}.get(kind, 0),  # the second is in front of a device that never sleeps
         dims=number == 1,
         misses=luck.choice((0.02, 0.05, 0.1)),
-        glass=6.0 if kind in {7, 8} else 0.0,
+        glass=4.0 if kind in {7, 8} else 0.0,
         outages=20.0 if kind == 11 else luck.choice((0.5, 1.0, 3.0)),
         reboots=luck.choice((0.5, 1.0, 2.0)),
     )

@@ -96,7 +96,7 @@ def policy_of(traits: Traits, *, release: bool) -> Policy:
     )
     return Policy(
         timezone=ZONE,
-        relist_every=timedelta(hours=2),  # every hint is heard here, and a year has many of ten minutes
+        relist_every=timedelta(hours=12),  # every hint is heard here
         rooms={RoomId(traits.name): rules},
     )
 
