@@ -313,11 +313,11 @@ def _house(measured: Measured) -> Iterator[Metric]:
 def _trends(vitals: Vitals) -> Iterator[Metric]:
     yield _gauge("roomd_trends_bytes", "The file of what was counted of rooms, hour by hour.", vitals.bytes)
     yield _gauge(
-        "roomd_trends_hours_waiting", "Hours of rooms that could not be written yet.", vitals.waiting
+        "roomd_trends_waiting", "Hours of rooms that could not be written yet.", vitals.waiting
     )
-    yield _counter("roomd_trends_hours_written", "Hours of rooms that are in that file.", vitals.written)
+    yield _counter("roomd_trends_written", "Hours of rooms that are in that file.", vitals.written)
     yield _counter(
-        "roomd_trends_hours_lost", "Hours that were never written, as too many waited.", vitals.lost
+        "roomd_trends_lost", "Hours that were never written, as too many waited.", vitals.lost
     )
     yield _counter("roomd_trends_failures", "Times that the file could not be written.", vitals.failures)
 

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Final, assert_never
 from zlib import crc32
 
-from agent.core.attendance import anybody_there
+from agent.core.attendance import anybody_there, people_there
 from agent.core.events import ClockStepped, RoomEvent
 from agent.core.facts import AttendanceFact, BookingFact, DayFact, Fact, FactKind, ReleaseFact, Step, UseFact
 from agent.core.model import (
@@ -79,7 +79,7 @@ def tally(before: Room, taken: Step, event: RoomEvent, *, now: datetime, policy:
         count.close_early(now)
     booked = any(booking.phase is BookingPhase.STARTED for booking in room.bookings.values())
     there = anybody_there(room, now=now)
-    people = room.occupancy.people if there else None
+    people = people_there(room, now=now) if there else None
     same = old.watched and (booked, there, people) == (old.booked, old.there, old.people)
     if not same or now >= count.tally.ends_at or not count.tally.watched:
         count.settle(now)

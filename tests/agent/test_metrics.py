@@ -280,8 +280,8 @@ async def test_what_is_counted_and_measured_is_told(tmp_path):
     assert expires_at == ours.not_valid_after_utc.timestamp()
     assert told("roomd_certificate_expiry_timestamp_seconds", use="feedback") is None
     assert told("process_resident_memory_bytes")
-    assert told("roomd_trends_hours_written_total") == 48
-    assert told("roomd_trends_hours_waiting") == 2
+    assert told("roomd_trends_written_total") == 48
+    assert told("roomd_trends_waiting") == 2
 
 
 async def test_prometheus_own_tool_likes_it(tmp_path):

@@ -19,6 +19,9 @@ from agent.core.model import (
     Booking,
     BookingKey,
     BookingPhase,
+    DeviceId,
+    DevicePhase,
+    DeviceState,
     HourTally,
     Occupancy,
     Outcome,
@@ -34,7 +37,7 @@ from agent.core.model import (
 from agent.core.tally import MISSED_DAYS_TOLD, begin, next_tally, tally
 from agent.core.week import read_hours
 
-FJORD = RoomId("fjord")
+FJORD, CODEC = RoomId("fjord"), DeviceId("fjord-codec")
 OSLO = ZoneInfo("Europe/Oslo")
 HOUR_S = 3600
 BOOKING = Booking(
@@ -80,6 +83,8 @@ class Counting:
             self.room,
             bookings=bookings,
             watch=Watch(there=there),
+            devices={CODEC: DeviceState(id=CODEC, phase=DevicePhase.CONNECTED, since=self.now)},
+            sensors={CODEC: Occupancy(people=people)},
             occupancy=Occupancy(people=people),
         )
         return self.take(room)
