@@ -1226,6 +1226,20 @@ class AttendanceState(Struct, frozen=True, kw_only=True):
     ]
 
 
+class ReleaseState(Struct, frozen=True, kw_only=True):
+    """The booking that is about to be released, as nobody seems to be there."""
+
+    booking: BookingKeyText
+    dry_run: Annotated[bool, Meta(description="Whether it is only told what would be done.")]
+    warned_at: Annotated[
+        Time | None, Meta(description="When a screen first asked whether anybody is there. Null: none did.")
+    ]
+    acts_at: Annotated[
+        Time | None,
+        Meta(description="When all is looked at a last time, and acted. Null while nobody has been asked."),
+    ]
+
+
 class RoomState(Struct, frozen=True, kw_only=True):
     """The latest of everything: coalesced, and not an event. The same state is the same bytes."""
 
@@ -1249,6 +1263,10 @@ class RoomState(Struct, frozen=True, kw_only=True):
     ]
     hold: Annotated[
         HoldState | None, Meta(description="The hold that is on the room's screens. Null if there is none.")
+    ]
+    release: Annotated[
+        ReleaseState | None,
+        Meta(description="What is about to be released, as nobody seems to be there. Null if nothing is."),
     ]
     calendar: RoomCalendar
 

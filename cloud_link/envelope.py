@@ -40,6 +40,7 @@ from agent.core.model import (
     Hold,
     HoldPhase,
     Occupancy,
+    ReleasePhase,
     Room,
     RoomId,
     SensorPhase,
@@ -599,6 +600,18 @@ def _in_minutes(span: timedelta) -> float:
     return max(0.0, round(span / MINUTE, 1))
 
 
+def _release_state(room: Room) -> contract.ReleaseState | None:
+    for attempt in room.releases.values():
+        if attempt.under_way and attempt.phase is not ReleasePhase.WAITING:
+            return contract.ReleaseState(
+                booking=attempt.booking,
+                dry_run=attempt.dry_run,
+                warned_at=_time_or_none(attempt.warned_at),
+                acts_at=_time_or_none(attempt.acts_at),
+            )
+    return None
+
+
 def _release_data(fact: ReleaseFact, privacy: Privacy) -> contract.BookingReleaseData:
     attempt, freed_from = fact.attempt, fact.freed_from
     freed = None if freed_from is None else attempt.ends_at - freed_from
@@ -849,6 +862,7 @@ def room_state(room: Room, *, now: datetime, privacy: Privacy) -> bytes:
             ),
             attendance=_attendance_state(room, known.current),
             hold=_hold_state(room),
+            release=_release_state(room),
             calendar=contract.RoomCalendar(
                 believed=known.believed, listed_at=_time_or_none(known.as_of), fresh=known.fresh
             ),

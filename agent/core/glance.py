@@ -17,6 +17,8 @@ from agent.core.model import (
     DevicePhase,
     Hold,
     Occupancy,
+    ReleaseAttempt,
+    ReleasePhase,
     Room,
     RoomId,
     Transport,
@@ -77,9 +79,14 @@ def standing_hold(room: Room, *, now: datetime) -> Hold | None:
     )
 
 
-def warning_of(room: Room) -> Hold | None:
-    """The question whether anybody is there, while it stands on the room's screens; None: none does."""
-    return next((hold for hold in room.holds.values() if hold.warns_of is not None and hold.live), None)
+def warned_release(room: Room) -> ReleaseAttempt | None:
+    """What is about to be released while the room is asked whether anybody is there; None: nothing is."""
+    asked = (
+        each
+        for each in room.releases.values()
+        if each.phase is ReleasePhase.WARNED and each.prompt is not None and each.acts_at is not None
+    )
+    return next(asked, None)
 
 
 def somebody(occupancy: Occupancy) -> bool | None:
@@ -249,8 +256,10 @@ def _words(
             )
         case Condition.IN_USE:
             return "In use without booking" if bookings_known(known) else "In use, bookings not known"
-        case Condition.EMPTY if warning_of(room) is not None:
-            return "Nobody there, to be released"
+        case Condition.EMPTY | Condition.BOOKED if (
+            warned := warned_release(room)
+        ) is not None and warned.acts_at is not None:
+            return f"Nobody there, released at {times.told(warned.acts_at)}"
         case Condition.EMPTY:
             return "Booked, nobody there"
         case Condition.HELD:

@@ -620,6 +620,7 @@ class ReleaseAttempt:
     dry_run: bool = False
     prompt: FeedbackId | None = None  # by which the room is asked
     warned_at: datetime | None = None  # when that was first on a screen
+    acts_at: datetime | None = None  # if nobody is there until then
     counted_s: int | None = None  # how many seconds the countdown said last
     check_at: datetime | None = None  # when the last check began
     devices_left: tuple[DeviceId, ...] = ()  # whose values were asked for in it, and have not been read yet

@@ -55,13 +55,12 @@ AT_ONCE = datetime.min.replace(tzinfo=UTC)
 ROOMD = "roomd"  # who orders it
 
 CHECKS_IN = (
-    "The device itself deletes bookings that nobody checks in to, so that roomd releases none in this room: "
-    'set `xConfiguration Bookings CheckIn Enabled: False`, or leave it to the device with mode = "off" below '
-    "[rooms.release]."
+    "The device itself deletes bookings without check-in, so that roomd releases none in this room: "
+    "set `xConfiguration Bookings CheckIn Enabled: False`."
 )
 PERHAPS_CHECKS_IN = (
     "Whether the device itself deletes bookings cannot be read, so that roomd releases none in this room: "
-    "give its account a role that may read `Configuration Bookings CheckIn Enabled` (Admin)."
+    "give its account a role that may read `Configuration Bookings CheckIn`, such as Admin."
 )
 
 
@@ -195,6 +194,7 @@ def shifted(attempt: ReleaseAttempt, by: timedelta) -> ReleaseAttempt:
         due_at=attempt.due_at + by,
         empty_since=moved(attempt.empty_since),
         warned_at=moved(attempt.warned_at),
+        acts_at=moved(attempt.acts_at),
         check_at=moved(attempt.check_at),
     )
 
@@ -358,7 +358,9 @@ def _wait(step: Step, attempt: ReleaseAttempt, booking: Booking, now: datetime, 
     if not warned:
         step = _move(step, attempt, booking, Sign.UNWARNED, now)
         return _ask_anew(step, step.room.releases[booking.key], now)
-    if not attempt.dry_run:
+    if attempt.dry_run:
+        attempt = replace(attempt, acts_at=now + rules.warning)  # as if it had been shown
+    else:
         step, attempt = _warn(step, attempt, booking, now, policy)
     return _move(step, attempt, booking, Sign.EMPTY, now)
 
@@ -464,24 +466,20 @@ def _warn(
 def _stand(step: Step, attempt: ReleaseAttempt, booking: Booking, now: datetime, rules: Releasing) -> Step:
     """The warning stands: count down, and go on when its time is over."""
     seen_on = [device for device, _ in _shown_on(step.room, attempt)]
-    if attempt.prompt is not None and attempt.warned_at is None:
+    if attempt.acts_at is None:
         if not seen_on:
             if now < attempt.since + SHOWN_WITHIN:
                 return step
             return _move(step, attempt, booking, Sign.DOUBTFUL, now, cause=Cause.UNSEEN)
-        attempt = replace(attempt, warned_at=now)
+        attempt = replace(attempt, warned_at=now, acts_at=now + rules.warning)
         step = _keep(step, attempt)
-    over_at = _warned_until(attempt, rules)
+    over_at = attempt.acts_at or now
     if now >= over_at:
         if attempt.prompt is not None and not seen_on:
             return _move(step, attempt, booking, Sign.DOUBTFUL, now, cause=Cause.UNSEEN)
         step = _move(step, attempt, booking, Sign.ELAPSED, now)
         return _ask_anew(step, step.room.releases[booking.key], now)
     return _count_down(step, attempt, over_at, now, rules)
-
-
-def _warned_until(attempt: ReleaseAttempt, rules: Releasing) -> datetime:
-    return (attempt.warned_at or attempt.since) + rules.warning
 
 
 def _shown_on(room: Room, attempt: ReleaseAttempt) -> list[tuple[DeviceState, Surface]]:
@@ -725,10 +723,10 @@ def _next_of(room: Room, attempt: ReleaseAttempt, rules: Releasing) -> list[date
             return [] if due is None else [due]
         case ReleasePhase.WARNED | ReleasePhase.CHECKING if attempt.empty_since is None:
             return [attempt.since]
-        case ReleasePhase.WARNED if attempt.prompt is not None and attempt.warned_at is None:
-            return [attempt.since + SHOWN_WITHIN]
         case ReleasePhase.WARNED:
-            over_at = _warned_until(attempt, rules)
+            over_at = attempt.acts_at
+            if over_at is None:
+                return [attempt.since + SHOWN_WITHIN]
             counts = _counts(rules) if rules.countdown and attempt.prompt is not None else ()
             said = attempt.counted_s
             return [over_at, *(over_at - timedelta(seconds=s) for s in counts if said is None or s < said)]

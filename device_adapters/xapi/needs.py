@@ -124,8 +124,7 @@ LEAVES_BOOKINGS_ALONE = Need(
     path="Bookings CheckIn Enabled",
     wanted="False",
     bad=frozenset({"True"}),
-    why="The device itself deletes bookings that nobody checks in to, beside roomd",  # which is to do so
-    unless=', or leave it to the device with mode = "off" below [rooms.release]',
+    why="The device itself deletes bookings without check-in, so that roomd releases none in this room",
     life=SINCE_11_15,
     set_by=ADMIN,
 )

@@ -727,7 +727,7 @@ def test_a_calendar_that_is_not_read_again_spares_the_room():
 def test_a_room_that_is_being_asked_says_so_at_a_glance():
     day = vacant().begun().until("09:11")
     seen = glance(day.room, now=day.now, zone=ZoneInfo("Europe/Oslo"))
-    assert seen.words == "Nobody there, to be released"
+    assert seen.words == "Nobody there, released at 10:12"
 
 
 def test_an_attempt_is_kept_on_disk_with_neither_title_nor_organizer():
