@@ -55,6 +55,7 @@ from agent.core.noticing import (
 )
 
 ZERO = timedelta(0)
+BEFORE = timedelta(microseconds=1)  # the last moment before another
 LOOK_EVERY = timedelta(minutes=5)  # while somebody's booking runs: what a crash would leave unknown of it
 CLOCKS_DIFFER = timedelta(seconds=60)  # a device's from ours, or ours from itself when it is set right
 CHECKED_OUT, DUPLICATE = "checked_out", "duplicate"
@@ -213,10 +214,12 @@ class _Scene:
         """What the cloud is told of this booking in this very step."""
         return (f for f in self.taken.facts if isinstance(f, BookingFact) and f.booking.key == key)
 
-    def lasting(self, signs: Iterable[tuple[Sign, datetime]], starts_at: datetime) -> Iterator[datetime]:
-        """Since when somebody who is no passer-by is there, by each of these signs that has lasted."""
+    def lasting(
+        self, signs: Iterable[tuple[Sign, datetime]], starts_at: datetime, until: datetime
+    ) -> Iterator[datetime]:
+        """Since when somebody who is no passer-by is there, by each of these signs that had lasted by then."""
         for sign, since in signs:
-            if lasts_until(sign, since, starts_at, self.rules, self.room.devices) <= self.now:
+            if lasts_until(sign, since, starts_at, self.rules, self.room.devices) <= until:
                 yield max(since, starts_at)
 
 
@@ -306,15 +309,15 @@ def _opened(booking: Booking, scene: _Scene) -> Attendance:
 
 def _running(attendance: Attendance, booking: Booking, scene: _Scene) -> tuple[Attendance, _Facts]:
     """It runs; what is seen after its end and before anybody says that it has ended is not of it."""
-    if scene.now >= booking.ends_at:
-        return attendance, ()
-    after = _noticed(attendance, booking, scene)
+    over = scene.now >= booking.ends_at
+    after = attendance if over else _noticed(attendance, booking, scene)
     if booking.phase is not BookingPhase.STARTED:
         return after, ()
     facts: _Facts = ()
     if not after.begun:
         after = replace(after, begun=True)
-    sign, at = _sign(attendance, after, scene)
+    until = booking.ends_at - BEFORE if over else scene.now
+    sign, at = _sign(attendance, after, scene, until)
     if sign is not None and (move := ATTENDANCE_TRANSITIONS.get((after.phase, sign))) is not None:
         after = _moved(after, move.to, at, scene)
         if move.tells is not None:
@@ -381,22 +384,22 @@ def _settled(attendance: Attendance, until: datetime) -> Attendance:
 
 
 def _sign(
-    before: Attendance, attendance: Attendance, scene: _Scene
+    before: Attendance, attendance: Attendance, scene: _Scene, until: datetime
 ) -> tuple[AttendanceSign | None, datetime]:
-    """What is known by now, and since when. `before` is the attendance without what has just been noticed."""
+    """What is known by then, and since when; `before` lacks what has just been noticed."""
     if attendance.phase is not AttendancePhase.ATTENDED:
         touches = [
             each.last_at
             for each in attendance.evidence
             if each.kind in TOUCHES and (attendance.came_at is None or each not in before.evidence)
         ]
-        came = [*scene.lasting(scene.signs.items(), attendance.starts_at), *touches]
+        came = [*scene.lasting(scene.signs.items(), attendance.starts_at, until), *touches]
         if came:
             return AttendanceSign.SOMEBODY, max(min(came), attendance.starts_at)
     due = _deserted_at(attendance, scene.rules)
-    if due is not None and due <= scene.now:
+    if due is not None and due <= until:
         return AttendanceSign.NOBODY, _empty_since(attendance)
-    return None, scene.now
+    return None, until
 
 
 def _empty_since(attendance: Attendance) -> datetime:
@@ -503,7 +506,7 @@ def _verdict(
 
 
 def _of_nobody(attendance: Attendance, early: bool, cause: str | None, scene: _Scene) -> Outcome:  # noqa: FBT001
-    """The verdict on a booking to which nobody came, as far as is known: a ghost only if that is all."""
+    """The verdict on a booking to which nobody came, as far as is known."""
     in_time = early and attendance.phase is not AttendancePhase.DESERTED  # it was cancelled before it was one
     if attendance.unknown > ZERO or attendance.there is not False or in_time or cause == CHECKED_OUT:
         return Outcome.UNKNOWN
@@ -673,7 +676,7 @@ def _used(use: Use, scene: _Scene) -> Use:
         for each, after in zip(use.evidence, evidence, strict=False)
         if each.since is not None and after.since is None
     ]
-    lasting = use.lasting or any(scene.lasting(ended, use.since))
+    lasting = use.lasting or any(scene.lasting(ended, use.since, scene.now))
     peak = _peak(use.people_peak, scene.people)
     if (evidence, lasting, peak) == (use.evidence, use.lasting, use.people_peak):
         return use
@@ -683,7 +686,7 @@ def _used(use: Use, scene: _Scene) -> Use:
 def _told(use: Use, until: datetime, scene: _Scene) -> _Facts:
     """Told if it was long enough, and more than somebody who looked in."""
     running = [((e.kind, e.by or ""), e.since) for e in use.evidence if e.since is not None]
-    lasting = use.lasting or any(scene.lasting(running, use.since))
+    lasting = use.lasting or any(scene.lasting(running, use.since, until))
     if not lasting or until - use.since < scene.rules.judging.unbooked_for:
         return ()
     whole = replace(
