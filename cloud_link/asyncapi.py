@@ -22,6 +22,7 @@ from agent.core.facts import (
     FactKind,
     HoldFact,
     OccupancyFact,
+    ReleaseFact,
 )
 from agent.core.model import (
     AgentId,
@@ -44,6 +45,8 @@ from agent.core.model import (
     Meeting,
     MeetingId,
     Occupancy,
+    ReleaseAttempt,
+    ReleasePhase,
     RequestId,
     Room,
     RoomId,
@@ -398,6 +401,16 @@ HOLD: Final = Hold(
     surfaces=(Surface.SCREEN,),
     answers=("I'm here", "Release it"),
 )
+ATTEMPT: Final = ReleaseAttempt(
+    booking=BOOKING.key,
+    phase=ReleasePhase.RELEASED,
+    since=NINE + timedelta(minutes=12),
+    starts_at=BOOKING.starts_at,
+    ends_at=BOOKING.ends_at,
+    due_at=NINE + timedelta(minutes=10),
+    empty_since=NINE,
+    warned_at=NINE + timedelta(minutes=10),
+)
 CEILING: Final = SensorState(
     id=SensorId("fjord-sensor"),
     phase=SensorPhase.HEARD,
@@ -421,6 +434,24 @@ def _example_facts() -> tuple[Fact, ...]:
         source = ASKED if phase is BookingPhase.REQUESTED else BOOKING
         at = BOOKING.since if phase is BookingPhase.CONFIRMED else NINE
         return BookingFact(kind=kind, at=at, booking=replace(source, phase=phase), cause=cause)
+
+    def released(
+        kind: FactKind,
+        phase: BookingPhase,
+        *,
+        freed_from: datetime | None = None,
+        cause: str | None = None,
+    ) -> ReleaseFact:
+        told = replace(ATTEMPT, warned_at=None) if kind is FactKind.BOOKING_UNCLAIMED else ATTEMPT
+        return ReleaseFact(
+            kind=kind,
+            at=NINE + timedelta(minutes=12),
+            booking=replace(BOOKING, phase=phase),
+            attempt=told,
+            freed_from=freed_from,
+            witnesses=(BOARD.id,),
+            cause=cause,
+        )
 
     def device(kind: FactKind, phase: DevicePhase, cause: str | None = None) -> DeviceFact:
         return DeviceFact(kind=kind, at=NINE, device=replace(BOARD, phase=phase), cause=cause)
@@ -454,6 +485,14 @@ def _example_facts() -> tuple[Fact, ...]:
         booking(FactKind.BOOKING_CHECKED_IN, BookingPhase.STARTED),
         booking(FactKind.BOOKING_ENDED, BookingPhase.ENDED),
         booking(FactKind.BOOKING_DELETED, BookingPhase.DELETED, "no_show"),
+        released(FactKind.BOOKING_RELEASED, BookingPhase.DELETED, freed_from=NINE + timedelta(minutes=12)),
+        released(FactKind.BOOKING_UNCLAIMED, BookingPhase.STARTED, freed_from=NINE + timedelta(minutes=12)),
+        released(FactKind.BOOKING_KEPT, BookingPhase.STARTED, cause="answered"),
+        released(
+            FactKind.BOOKING_RELEASE_FAILED,
+            BookingPhase.STARTED,
+            cause="The account's role is too small to change bookings: give it User, or Admin.",
+        ),
         OccupancyFact(kind=FactKind.OCCUPANCY_CHANGED, at=NINE, occupancy=SOMEBODY, previous=NOBODY),
         DayFact(
             kind=FactKind.ROOM_DAY,
