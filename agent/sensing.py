@@ -81,8 +81,9 @@ class Sensing:
                 self._connection = None
             ending = judge_ending(lost.code)
             if version is Version.V5 and stood_at_s is None and (lost.unfit or ending is Ending.OLDER):
-                version = Version.V311  # and stays: a broker seldom becomes a newer one
+                version = Version.V311
                 continue
+            version = Version.V5  # whoever hung up at the first word need not be an older one
             await self._cut_off(lost, told=told)
             told = True
             line = line.ended(lived_s=None if stood_at_s is None else loop.time() - stood_at_s)
