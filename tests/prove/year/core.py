@@ -104,6 +104,7 @@ POLLED_EVERY_S: Final = 25 * MINUTE  # a linked calendar; it pushes what is new 
 PUSHED_AFTER_S: Final = 4.0
 LINKED: Final = CalendarKind.MICROSOFT
 THIRD: Final = SensorId("third")
+ENDS_LATE_S: Final = 3600.0  # the last verdicts come after the last day
 STUCK: Final = 50  # strokes at one moment: a deadline that stands still
 
 
@@ -184,7 +185,7 @@ class Play:
 
     def run(self) -> None:
         """To the end of the year."""
-        ends_s = self.past.ends_s
+        ends_s = self.past.ends_s + ENDS_LATE_S
         struck, struck_s = 0, 0.0
         while True:
             due_s = self._later[0][0] if self._later else ends_s
