@@ -95,9 +95,24 @@ async def test_configuration_that_works_against_roomd_is_told_with_the_command_t
         assert mends == [
             "set `xConfiguration RoomAnalytics PeopleCountOutOfCall: On`.",
             "set `xConfiguration RoomAnalytics RoomInUse InCall: Enabled`.",
-            "set `xConfiguration Bookings CheckIn Enabled: False` if the calendar service is to decide.",
             "set `xConfiguration Security Session MaxSessionsPerUser: 20`.",
         ]
+
+
+async def test_a_device_that_releases_bookings_itself_is_told_where_roomd_is_to_release_them(tmp_path):
+    async with Site(2) as site:
+        for device in site.devices:
+            configure(device, "Bookings CheckIn Enabled", "True")
+        installation = furnished(tmp_path, site, described(site))
+        text = installation.config.read_text()
+        releasing, other = site.devices
+        line = f'id = "{releasing.room}"\n'
+        installation.config.write_text(text.replace(line, line + 'release = { mode = "dry-run" }\n'))
+        found = await examined(installation, Part.DEVICES, at=None)
+        finding = one(found, releasing.room)
+        assert "deletes bookings without check-in" in finding.seen
+        assert finding.mend == "set `xConfiguration Bookings CheckIn Enabled: False`."
+        assert "check-in" not in one(found, other.room).seen
 
 
 async def test_over_a_worse_line_the_switch_of_the_better_one_is_named(tmp_path):
