@@ -207,6 +207,8 @@ def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
                 line.append(f"  after {data['after_s']:.1f} s", style="dim")
         case "occupancy":
             line.append(_sensed(data))
+            if data.get("sensor"):
+                line.append(f"  {printable(data['sensor'])}", style="dim")
         case "hold":
             line.append(_held(data, zone))
         case "calendar" if past == "switched":
@@ -334,6 +336,16 @@ def _footline(picture: Json) -> Text:
         for number, each in enumerate(calendars):
             line.append(", " if number else "")
             line.append(f"{each['service']} {each['phase']}", style=_PHASES.get(each["phase"], "red"))
+    if sensors := picture.get("sensors"):
+        line.append("   Sensors ", style="bold")
+        if not sensors["connected"]:
+            line.append(f"away: {printable(str(sensors['why'] or 'connecting'))}", style="red")
+        else:
+            every = [each for room in picture.get("rooms", ()) for each in room["availability"]["sensors"]]
+            heard = sum(each["phase"] == "heard" for each in every)
+            line.append(f"{heard} of {len(every)} heard" if every else "connected")
+            if sensors["why"]:
+                line.append(f", {printable(sensors['why'])}", style="red")
     if why := picture.get("sealing_why"):
         line.append(f"   Sealed for the old key: {printable(why)}", style="red")
     return line
@@ -415,7 +427,7 @@ def _devices(reach: Json) -> Text:
             str(d["product"]).removeprefix("Cisco ")
             + ("" if d["transport"] == "websocket" else f" ({d['transport']})")
             for d in reach["devices"]
-        )
+        ) or ", ".join(str(each["sensor"]) for each in reach.get("sensors", ()))
         return Text(printable(products), style="dim")
     if reach["state"] == "degraded":
         return Text("see below", style="yellow")

@@ -31,6 +31,7 @@ from agent.machine_checks import (
     examine_permissions,
 )
 from agent.names import Answer
+from agent.sensor_checks import examine_sensors
 from agent.settings import Configuration, ConfigurationRefused
 from agent.telemetry import printable
 from agent.terminal import progress_line
@@ -299,4 +300,5 @@ _CHECKS: Final[Mapping[Part, Callable[[Visit], Awaitable[None]]]] = {
     Part.BROKER: examine_broker,
     Part.DEVICES: examine_devices,
     Part.CALENDARS: examine_calendars,
+    Part.SENSORS: examine_sensors,
 }

@@ -27,6 +27,7 @@ class Part(StrEnum):
     BROKER = "broker"
     DEVICES = "devices"
     CALENDARS = "calendars"
+    SENSORS = "sensors"
 
 
 TITLES: Mapping[Part, str] = {
@@ -39,6 +40,7 @@ TITLES: Mapping[Part, str] = {
     Part.BROKER: "Broker",
     Part.DEVICES: "Devices",
     Part.CALENDARS: "Calendars",
+    Part.SENSORS: "Sensors that are not Cisco's",
 }
 
 

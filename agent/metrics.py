@@ -35,8 +35,10 @@ from agent.core.model import (
     HoldPhase,
     Room,
     RoomId,
+    SensorPhase,
     Transport,
 )
+from agent.sensing import SensingVitals
 from agent.telemetry import memory_bytes
 from agent.trending import Vitals
 from cloud_link import forwarder, outbox
@@ -85,6 +87,7 @@ class Measured:
     devices: Mapping[DeviceId, Tally]
     calendars: Sequence[IntegrationView] = ()
     trends: Vitals | None = None
+    sensing: SensingVitals | None = None  # None: the site has no sensors but its devices' own
     certificates: Mapping[str, Path] = field(
         default_factory=dict
     )  # that we show others, by what they are for
@@ -169,6 +172,7 @@ class Metrics:
             told.add_metric((room, kind.value), count)
         yield told
         yield from _devices(measured)
+        yield from _sensors(measured)
         yield from _rooms(measured)
         if measured.calendars:
             yield from _calendars(measured)
@@ -312,13 +316,9 @@ def _house(measured: Measured) -> Iterator[Metric]:
 
 def _trends(vitals: Vitals) -> Iterator[Metric]:
     yield _gauge("roomd_trends_bytes", "The file of what was counted of rooms, hour by hour.", vitals.bytes)
-    yield _gauge(
-        "roomd_trends_waiting", "Hours of rooms that could not be written yet.", vitals.waiting
-    )
+    yield _gauge("roomd_trends_waiting", "Hours of rooms that could not be written yet.", vitals.waiting)
     yield _counter("roomd_trends_written", "Hours of rooms that are in that file.", vitals.written)
-    yield _counter(
-        "roomd_trends_lost", "Hours that were never written, as too many waited.", vitals.lost
-    )
+    yield _counter("roomd_trends_lost", "Hours that were never written, as too many waited.", vitals.lost)
     yield _counter("roomd_trends_failures", "Times that the file could not be written.", vitals.failures)
 
 
@@ -433,6 +433,27 @@ def _devices(measured: Measured) -> Iterator[Metric]:
     for kind in ODDITIES:
         odd.add_metric((kind,), sum(getattr(tally, kind) for tally in measured.devices.values()))
     yield odd
+
+
+def _sensors(measured: Measured) -> Iterator[Metric]:
+    phases = GaugeMetricFamily(
+        "roomd_sensor_phase",
+        "1 for the phase that the sensor is in; of those that are not Cisco's.",
+        labels=("sensor", "room", "phase"),
+    )
+    for room in measured.rooms.values():
+        for sensor in room.third_party.values():
+            for phase in SensorPhase:
+                phases.add_metric((sensor.id, room.id, phase.value), sensor.phase is phase)
+    yield phases
+    line = measured.sensing
+    if line is not None:
+        up = "1 while the broker of the sensors that are not Cisco's is connected."
+        yield GaugeMetricFamily("roomd_sensors_connected", up, value=line.connected)
+        messages = "What that broker brought."
+        yield CounterMetricFamily("roomd_sensors_messages", messages, value=line.messages)
+        unreadable = "What of it could not be understood."
+        yield CounterMetricFamily("roomd_sensors_unreadable", unreadable, value=line.unreadable)
 
 
 def _rooms(measured: Measured) -> Iterator[Metric]:

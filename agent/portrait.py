@@ -172,6 +172,7 @@ class Portrait:
             calendars=() if self.calendars is None else self.calendars.views(),
             stuck=bool(self.watchdog.stuck),
             trends=None if self.trending is None else self.trending.vitals,
+            sensing=None if self.sensing is None else self.sensing.vitals,
             certificates={use: file for use, file in shown.items() if file is not None},
         )
 

@@ -1,0 +1,174 @@
+"""Examines the sensors that are not Cisco's: whether their broker lets us hear them, and what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final
+
+from agent.core.events import SensorAway, SensorSaid
+from agent.core.model import SensorId
+from agent.findings import Visit, some
+from agent.line_words import in_words, mend_of
+from agent.sensor_table import Sensors
+from cloud_link import broker
+from cloud_link.broker import BrokerError, Connection, Version
+from cloud_link.delivery import Ending, judge_ending
+from device_adapters.sensors.ear import Ear
+
+BROKER_WITHIN_S: Final = 10.0
+KEPT_WITHIN_S: Final = 3.0  # what a broker has kept it sends at once
+TOPICS_AT_ONCE: Final = 64
+REFUSED_FROM: Final = 0x80  # MQTT's reason codes: a refusal
+SHOWS_ALL: Final = "`mosquitto_sub -v -t '#'`, or the like, at that broker shows what really comes"
+
+Json = Mapping[str, Any]
+
+
+async def examine_sensors(visit: Visit) -> None:
+    """By the running daemon's word where it hears them, else by listening for a moment."""
+    sensors = visit.configuration.sensors
+    if sensors is None:
+        visit.ok("sensors", "the site has none but its devices' own")
+        return
+    said = None if visit.picture is None else visit.picture.get("sensors")
+    if visit.picture is not None and said is not None and said["connected"]:
+        _by_its_word(visit, sensors, said, visit.picture["rooms"])
+        return
+    await _from_here(visit, sensors)
+    if said is not None:
+        why = said["why"] or "it is being dialled"
+        mend = "see sensors.lost in the log of roomd; what they see is unknown meanwhile"
+        visit.wrong(sensors.broker.url, f"roomd is not connected: {why}", mend)
+
+
+def _by_its_word(visit: Visit, sensors: Sensors, said: Json, rooms: Sequence[Json]) -> None:
+    url = sensors.broker.url
+    if said["why"]:
+        visit.wrong(url, f"connected, and not all may be heard: {said['why']}", None, code=os.EX_NOPERM)
+    else:
+        visit.ok(url, f"roomd is connected; {said['messages']} messages came, since it started")
+    good: list[str] = []
+    for room in rooms:
+        for each in room["availability"].get("sensors", ()):
+            what = f"{each['sensor']} ({room['room']})"
+            if each["why"] is None:
+                good.append(each["sensor"])
+            elif each["said_at"] is None:
+                mend = f"check its name in the file; {SHOWS_ALL}"
+                visit.advise(what, each["why"], mend)
+            else:
+                mend = "look at its battery, its radio and what it speaks through"
+                visit.advise(what, f"{each['phase']}: {each['why']}", mend)
+    if good:
+        visit.ok("sensors", f"{some(good)}: heard, or heard before and waited for")
+
+
+# ── without the daemon ────────────────────────────────────────────────────────────────────────────
+
+
+async def _from_here(visit: Visit, sensors: Sensors) -> None:
+    """Listen for a moment under another client id."""
+    address = replace(sensors.broker, client_id=f"{sensors.broker.client_id}-doctor"[:200])
+    for version in (Version.V5, Version.V311):
+        try:
+            async with broker.connect(
+                replace(address, version=version), within_s=BROKER_WITHIN_S, lasting=False
+            ) as connection:
+                await _listen(visit, sensors, connection)
+                await connection.disconnect()
+        except BrokerError as error:
+            older = error.lost.unfit or judge_ending(error.lost.code) is Ending.OLDER
+            if older and version is Version.V5:
+                continue
+            _refused(visit, sensors, error)
+        return
+
+
+def _refused(visit: Visit, sensors: Sensors, error: BrokerError) -> None:
+    lost = error.lost
+    table = "[sensors]" if sensors.own_broker else "[mqtt], or [sensors] if theirs is another broker,"
+    why = in_words(lost.why.removeprefix("CONNACK: "))
+    if lost.person:
+        code = os.EX_CONFIG
+    elif lost.code is not None and judge_ending(lost.code) is Ending.REFUSED:
+        code = os.EX_NOPERM
+    else:
+        code = os.EX_UNAVAILABLE
+    mend = mend_of(lost.why) or f"mend {table} in the configuration, or the way to the broker"
+    visit.wrong(sensors.broker.url, why, mend, code=code)
+
+
+async def _listen(visit: Visit, sensors: Sensors, connection: Connection) -> None:
+    ear = Ear(sensors.sensors)
+    heard: dict[SensorId, str] = {}
+    odd: dict[SensorId, str] = {}
+    refused: set[str] = set()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(KEPT_WITHIN_S):
+            asked: Sequence[str] = ear.topics
+            while True:
+                for first in range(0, len(asked), TOPICS_AT_ONCE):
+                    some_topics = asked[first : first + TOPICS_AT_ONCE]
+                    codes = await connection.subscribe(some_topics, retained=True)
+                    granted = zip(some_topics, codes, strict=False)
+                    refused |= {topic for topic, code in granted if code >= REFUSED_FROM}
+                asked = _take(ear, connection, heard, odd)
+                if len(heard) == len(ear.sensors) and not asked:
+                    break
+                await asyncio.sleep(0.1)
+    visit.ok(sensors.broker.url, f"let us in, to hear {len(ear.sensors)} sensors")
+    if refused:
+        mend = "grant the user the right to subscribe to them"
+        visit.wrong("topics", f"the broker refuses {some(refused)}", mend, code=os.EX_NOPERM)
+    for sensor in ear.sensors.values():
+        what = f"{sensor.id} ({sensor.room})"
+        if sensor.id in odd:
+            mend = f"mend what [[rooms.sensors]] says of its values; {SHOWS_ALL}"
+            visit.wrong(what, f"says what cannot be understood: {odd[sensor.id]}", mend, code=os.EX_DATAERR)
+        elif sensor.id in heard:
+            visit.ok(what, heard[sensor.id])
+        elif not refused.intersection(ear.topics_of(sensor.id)):
+            seen = f"nothing is kept at {ear.topics_of(sensor.id)[0]}: it is unknown until it speaks"
+            mend = (
+                "have what publishes for it retain its messages (zigbee2mqtt: retain: true for the device), "
+                f"and check its name; {SHOWS_ALL}"
+            )
+            visit.advise(what, seen, mend)
+
+
+def _take(
+    ear: Ear, connection: Connection, heard: dict[SensorId, str], odd: dict[SensorId, str]
+) -> Sequence[str]:
+    """What has come by now; topics that it told of."""
+    more: list[str] = []
+    while connection.incoming:
+        message = connection.incoming.popleft()
+        connection.acknowledge(message)
+        came = ear.hear(message.topic, message.payload, kept=message.retained)
+        more += came.subscribe
+        odd |= dict(came.unreadable)
+        for _, event in came.events:
+            if isinstance(event, SensorAway):
+                heard[event.sensor] = f"is offline: {event.why}"
+            elif isinstance(event, SensorSaid) and not heard.get(event.sensor, "").startswith("is offline"):
+                heard[event.sensor] = _in_words(event)
+    return more
+
+
+def _in_words(said: SensorSaid) -> str:
+    if not said.values:
+        return "speaks, and says nothing of people in it: check where its values stand"
+    words = ", ".join(
+        f"{sense.value.replace('_', ' ')} {_value(value)}" for sense, value in said.values.items()
+    )
+    return f"says {words}{' (as the broker kept it)' if said.kept else ''}"
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "unknown"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
