@@ -123,7 +123,7 @@ def test_a_poster_is_counted_and_speaks_for_nobody():
     said = truth.seen[0].asleep.at(NOON)
     assert said.people == 2
     assert said.presence
-    assert not said.somebody(posters=2)
+    assert not truth.seen[0].spoke(truth.seen[0].asleep, NOON, NOON + HOUR)
 
 
 def test_the_same_seed_makes_the_same_year_and_another_another():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, NamedTuple
@@ -26,11 +26,10 @@ class Said(NamedTuple):
     calls: int = 0
     sharing: bool = False
 
-    def somebody(self, posters: int) -> bool:
-        """Whether anything of it speaks for people, and not only for the posters in its view."""
-        if self.calls or self.sharing or (self.people or 0) > posters:
-            return True
-        return not posters and bool(self.presence or self.in_use)
+    @property
+    def somebody(self) -> bool:
+        """Whether anything of it speaks for people."""
+        return bool(self.people or self.presence or self.in_use or self.calls or self.sharing)
 
 
 class Timeline(NamedTuple):
@@ -43,12 +42,12 @@ class Timeline(NamedTuple):
         """What it is then; before the first change, what it is at first."""
         return self.values[max(0, bisect_right(self.times, t) - 1)]
 
-    def spoke(self, from_s: float, to_s: float, posters: int) -> bool:
-        """Whether it spoke for people at any moment from then to then."""
+    def during(self, from_s: float, to_s: float) -> Sequence[Said]:
+        """All that it was from then to then."""
         if from_s >= to_s:
-            return False
+            return ()
         first, last = bisect_right(self.times, from_s) - 1, bisect_left(self.times, to_s)
-        return any(said.somebody(posters) for said in self.values[max(0, first) : last])
+        return self.values[max(0, first) : last]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,8 +57,22 @@ class Seen:
     eye: Eye
     asleep: Timeline  # as it went to standby and woke by itself
     awake: Timeline  # as it would say if it were kept awake
+    faces: list[Span]  # when there was somebody in its view whom it could see, from the first on
     outages: list[Span] = field(default_factory=list)  # it cannot be reached
     reboots: list[Span] = field(default_factory=list)
+
+    def spoke(self, line: Timeline, from_s: float, to_s: float) -> bool:
+        """Whether it spoke for people of whom it could know: not only for a poster, or for who passes by."""
+        said = line.during(from_s, to_s)
+        if any(each.calls or each.sharing or (self.eye.ultrasound and each.presence) for each in said):
+            return True
+        first = bisect_right(self.faces, from_s, key=lambda span: span.to_s)
+        last = bisect_left(self.faces, to_s, key=lambda span: span.from_s)
+        return any(
+            each.somebody
+            for span in self.faces[first:last]
+            for each in line.during(max(from_s, span.from_s), min(to_s, span.to_s))
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,7 +102,8 @@ def watched(past: Past, number: int, *, seed: int) -> Seen:
     first = number == 0  # calls and sharing are its own
     calls = _steps((span.from_s, span.to_s) for span in past.calls) if first else []
     shares = _steps((span.from_s, span.to_s) for span in past.shares) if first else []
-    heads = list(_heads(past, eye, luck))
+    seen = list(_heads(past, eye, luck))
+    heads = [*seen, *_passing(past, eye, luck)]
     shutters = past.shutters if first else []
     bodies = _steps((v.from_s, v.to_s) for v in past.visits) if eye.ultrasound else []
     touched = [*past.calls, *past.shares] if first else []
@@ -110,7 +124,8 @@ def watched(past: Past, number: int, *, seed: int) -> Seen:
     awake = _told(changes, eye, past.begins_s, Random(f"{luck.random()}"), awake=True)
     outages = list(_gaps(past, luck, eye.outages, (2 * MINUTE, 180 * MINUTE)))
     reboots = list(_gaps(past, luck, eye.reboots, (90.0, 200.0)))
-    return Seen(eye=eye, asleep=asleep, awake=awake, outages=outages, reboots=reboots)
+    faces = _together(seen)
+    return Seen(eye=eye, asleep=asleep, awake=awake, faces=faces, outages=outages, reboots=reboots)
 
 
 def _steps(spans: Iterable[tuple[float, float]]) -> list[tuple[float, int]]:
@@ -122,12 +137,15 @@ def _heads(past: Past, eye: Eye, luck: Random) -> Iterator[tuple[float, int]]:
     """How many more or fewer heads it sees, and when: they turn, they bend, they are looked for anew."""
     for visit in past.visits:
         yield from _counted(visit, eye, luck)
-    if eye.glass:
-        t = past.begins_s
-        while (t := t + luck.expovariate(eye.glass / 3600.0)) < past.ends_s:
-            if 7 <= t % 86400 / 3600 < 17 and (t // 86400 + 3) % 7 < 5:  # 1 January 1970 was a Thursday
-                yield (t, 1)
-                yield (t + luck.uniform(3, 20), -1)
+
+
+def _passing(past: Past, eye: Eye, luck: Random) -> Iterator[tuple[float, int]]:
+    """People behind a glass wall, in working hours."""
+    t = past.begins_s
+    while eye.glass and (t := t + luck.expovariate(eye.glass / 3600.0)) < past.ends_s:
+        if 7 <= t % 86400 / 3600 < 17 and (t // 86400 + 3) % 7 < 5:  # 1 January 1970 was a Thursday
+            yield (t, 1)
+            yield (t + luck.uniform(3, 20), -1)
 
 
 def _counted(visit: Visit, eye: Eye, luck: Random) -> Iterator[tuple[float, int]]:

@@ -81,7 +81,7 @@ class Truth:
             since_s, over_s = max(from_s, booked.starts_s), min(to_s + CLEARS_S, until_s)
             for number, each in enumerate(self.seen):
                 lines = (each.asleep, *heard[number : number + 1])
-                if any(line.spoke(since_s, over_s, each.eye.posters) for line in lines):
+                if any(each.spoke(line, since_s, over_s) for line in lines):
                     return True
             if self.third is not None and self.third.spoke(since_s, over_s):
                 return True
