@@ -11,6 +11,7 @@ from agent.core.correlation import TRANSITIONS
 from agent.core.holds import HOLD_TRANSITIONS
 from agent.core.model import LIVE_HOLDS, LIVE_PHASES, UNDER_WAY
 from agent.core.releasing import RELEASE_TRANSITIONS
+from agent.core.third_party import SENSOR_TRANSITIONS
 from cloud_link.calendars.integration import INTEGRATION_TRANSITIONS, ROOM_TRANSITIONS, RoomPhase
 from device_adapters.lifecycle import MOVES
 
@@ -19,8 +20,9 @@ FILE = Path(__file__).parent.parent / "docs" / "states.md"
 HEAD = """# States and their moves
 
 Drawn by `make diagrams` from the tables in `agent/core/correlation.py`, `agent/core/holds.py`,
-`agent/core/releasing.py`, `agent/core/calendars.py`, `cloud_link/calendars/integration.py` and
-`device_adapters/lifecycle.py`; a test fails when they and this page differ.
+`agent/core/releasing.py`, `agent/core/third_party.py`, `agent/core/calendars.py`,
+`cloud_link/calendars/integration.py` and `device_adapters/lifecycle.py`; a test fails when they and this page
+differ.
 """
 
 
@@ -42,6 +44,8 @@ def document() -> str:
             *_access(),
             "",
             *_link(),
+            "",
+            *_sensor(),
             "",
         )
     )
@@ -131,6 +135,18 @@ def _link() -> Iterable[str]:
     for phase, following in MOVES.items():
         for to in sorted(following):
             yield f"    {phase} --> {to}"
+    yield "```"
+
+
+def _sensor() -> Iterable[str]:
+    yield "## A sensor that is not Cisco's\n"
+    yield "What it says counts only while it is heard, and for two minutes after it is heard no more.\n"
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    yield f"    [*] --> {next(iter(SENSOR_TRANSITIONS))[0]}"
+    for (phase, sign), to in SENSOR_TRANSITIONS.items():
+        if phase is not to:
+            yield f"    {phase} --> {to} : {sign}"
     yield "```"
 
 
