@@ -36,9 +36,11 @@ from agent.core.model import (
     ReleasePhase,
     Releasing,
     Room,
+    SensorId,
     ShowingPhase,
     Surface,
 )
+from agent.core.noticing import CLEARS_LATE
 from agent.core.occupancy import witnesses
 from agent.core.orders import ReleaseBooking
 from agent.core.writing import believed_calendar, read_soon
@@ -336,9 +338,7 @@ def _go_on(step: Step, attempt: ReleaseAttempt, now: datetime, policy: Policy) -
 def _wait(step: Step, attempt: ReleaseAttempt, booking: Booking, now: datetime, policy: Policy) -> Step:
     """Nobody has come yet: wait for somebody, or for the end of its grace."""
     rules = policy.rules(step.room.id).releasing
-    attendance = step.room.attendances.get(booking.key)
-    came = attendance is not None and attendance.came_at is not None
-    if came or booking.checked_in_at is not None:
+    if _somebody_came(step.room, booking, now, policy):
         return _move(step, attempt, booking, Sign.SEEN, now)
     empty = anybody_there(step.room, now=now) is False
     since = (attempt.empty_since or now) if empty else None
@@ -363,6 +363,26 @@ def _wait(step: Step, attempt: ReleaseAttempt, booking: Booking, now: datetime, 
     else:
         step, attempt = _warn(step, attempt, booking, now, policy)
     return _move(step, attempt, booking, Sign.EMPTY, now)
+
+
+def _somebody_came(room: Room, booking: Booking, now: datetime, policy: Policy) -> bool:
+    """Whether anything at all was noticed of people since its start, but for those who were leaving then.
+
+    Whoever was seen for a moment may sit where no camera looks: a passer-by keeps a room nobody uses, and
+    nobody loses one that he uses.
+    """
+    attendance = room.attendances.get(booking.key)
+    if booking.checked_in_at is not None or attendance is None:
+        return booking.checked_in_at is not None
+    if attendance.came_at is not None:
+        return True
+    late = {sensor.id: sensor.clears_after for sensor in policy.rules(room.id).sensors}
+    for each in attendance.evidence:
+        left_by = booking.starts_at + max(late.get(SensorId(each.by or ""), CLEARS_LATE), CLEARS_LATE)
+        last_at = now if each.since is not None else each.last_at
+        if each.first_at > booking.starts_at or last_at > left_by:
+            return True
+    return False
 
 
 def _begins_at(room: Room, attempt: ReleaseAttempt, rules: Releasing) -> datetime | None:

@@ -393,12 +393,26 @@ def test_people_who_come_within_the_grace_are_never_asked():
     assert day.asked_for(ShowOn) == []
 
 
-def test_a_room_that_was_just_passed_through_has_to_be_empty_for_a_while_first():
+def test_whoever_was_seen_for_a_moment_may_sit_where_nobody_looks():
     day = vacant().begun().senses("09:08", presence=True, in_use=True)
-    day.senses("09:08:20", presence=False, in_use=False).until("09:13:19")
+    day.senses("09:08:20", presence=False, in_use=False).until("10:30")
+    assert day.asked_for(ShowOn, Release) == []
+    assert day.phase is ReleasePhase.KEPT
+
+
+def test_those_who_were_just_leaving_keep_nothing_and_the_room_is_empty_for_a_while_first():
+    day = vacant(replace(ON, grace=timedelta(minutes=5))).begun(until="08:59")
+    day.senses("08:59", people=2, presence=True, in_use=True).senses("09:00:30", people=0)
+    day.senses("09:01:50", presence=False, in_use=False).until("09:06:49")
     assert day.asked_for(ShowOn) == []
-    day.until("09:13:21")
-    assert day.asked_for(ShowOn) == ["09:13:20"]
+    day.until("09:06:51")
+    assert day.asked_for(ShowOn) == ["09:06:50"]
+
+
+def test_people_of_the_meeting_before_who_stay_on_keep_the_room():
+    day = vacant().begun(until="08:59").senses("08:59", people=2, presence=True, in_use=True)
+    day.senses("09:04", people=0, presence=False, in_use=False).until("10:30")
+    assert day.asked_for(ShowOn) == []
 
 
 # ── what nobody knows ─────────────────────────────────────────────────────────────────────────────
