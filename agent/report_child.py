@@ -49,9 +49,6 @@ def main() -> None:
 def make(asked: Asked) -> Made:
     """The report, in every form that the page has."""
     from agent.report import read_report  # noqa: PLC0415 - after what numpy reads of the environment is set
-    from agent.report_html import fragment  # noqa: PLC0415
-    from agent.report_plots import alone, draw_all  # noqa: PLC0415
-    from agent.report_words import as_csv, told  # noqa: PLC0415
     from agent.trends import FILE  # noqa: PLC0415
 
     try:
@@ -61,6 +58,10 @@ def make(asked: Asked) -> Made:
         return Made(trouble="absent" if absent else str(error))
     except (sqlite3.DatabaseError, zlib.error, ValueError) as error:
         return Made(trouble=str(error))
+    from agent.report_html import fragment  # noqa: PLC0415 - only where there is something to be drawn
+    from agent.report_plots import alone, draw_all  # noqa: PLC0415
+    from agent.report_words import as_csv, told  # noqa: PLC0415
+
     plots: Mapping[str, str] = draw_all(report)
     return Made(
         page=fragment(report, asked=asked.link),

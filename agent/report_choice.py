@@ -48,25 +48,28 @@ def days_asked(*, since: str = "", last_day: str = "", last: str = "", today: da
     `since` and `last_day` are days such as 2026-03-01, `last` a number of days (30d) or weeks (4w) up to the
     last day. Without a word, the last 30 days with today.
     """
-    until = _day(last_day, "--to") if last_day else today
+    until = _day(last_day) if last_day else today
     if until > today:
         raise NotUnderstood(f"{until} is still to come", f"name a day up to today, {today}")
+    oldest = today - timedelta(days=KEPT_DAYS - 1)
+    if until < oldest:
+        raise NotUnderstood(f"of {until} nothing is kept any more", f"name a day from {oldest} on")
     if since and last:
         raise NotUnderstood("a first day and a number of days contradict each other", "name one of them")
     if since:
-        first = _day(since, "--from")
+        first = _day(since)
         if first > until:
             raise NotUnderstood(f"{first} is after {until}", "name the earlier day first")
     else:
         first = until - timedelta(days=_length(last) - 1)
-    return max(first, today - timedelta(days=KEPT_DAYS - 1)) if first <= until else first, until
+    return max(first, oldest), until
 
 
-def _day(text: str, option: str) -> date:
+def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise NotUnderstood(f"{text[:40]!r} is no day", f"write {option} like 2026-03-01") from None
+        raise NotUnderstood(f"{text[:40]!r} is no day", "write it like 2026-03-01") from None
 
 
 def _length(text: str) -> int:

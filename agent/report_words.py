@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final
 
 from agent.core.week import DAYS, WeekHours
@@ -111,11 +111,14 @@ def recorded(report: Report) -> str:
     """Of which of these days something is known at all."""
     if report.recorded_since is None or report.recorded_last is None:
         return "Nothing is recorded of these rooms and days."
+    missing = []
     if report.recorded_since > report.since:
-        return (
-            f"Nothing was recorded before {day_of(report.recorded_since)}: what follows is of the days since."
-        )
-    return ""
+        missing.append(f"before {day_of(report.recorded_since)}")
+    if report.recorded_last < report.last - timedelta(days=1):  # today's hours may still be to come
+        missing.append(f"after {day_of(report.recorded_last)}")
+    return (
+        f"Nothing was recorded {' and '.join(missing)}: what follows is of the other days." if missing else ""
+    )
 
 
 def figures(report: Report) -> tuple[Figure, ...]:
