@@ -15,7 +15,7 @@ from tests.prove.year.score import Score
 
 TOGETHER: Final = 5  # rooms in one process
 AT_A_TIME: Final = 2
-OVER_WITHIN_S: Final = 1500.0
+OVER_WITHIN_S: Final = 2400.0  # it takes minutes where nothing else runs
 
 
 async def judged(result: Result, seed: int) -> None:
@@ -56,7 +56,7 @@ async def _played(first: int, seed: int) -> Score:
 
 GHOSTS: Final = (
     Trial(
-        name="ghosts: a year of 50 rooms",
+        name="ghosts: 50 rooms, a year",
         tells="no one put out who was seen, unknown instead of a guess, more ghosts found than by others",
         run=judged,
         lasts_at_most_s=OVER_WITHIN_S,
