@@ -159,6 +159,7 @@ class Play:
             for number, each in enumerate(truth.seen)
         }
         self.third, self._third_said = truth.third, 0
+        self._third_sent: int | None = None
         self.told: list[Told] = []
         self.steps = 0
         self.ignored = 0
@@ -510,14 +511,23 @@ class Play:
         self._speak()
         self._at(self._now_s + SIGN_OF_LIFE_S, self._live)
 
-    def _speak(self, *, kept: bool = False) -> None:
+    def _speak(self) -> None:
         third = self.third
         if third is None or any(span.from_s <= self._now_s < span.to_s for span in third.away):
             return
-        counts = third.kind is Third.COUNTER
-        value = self._third_said if counts else bool(self._third_said)
+        self._third_sent = self._third_said
+        self._hear_third(self._third_said, kept=False)
+
+    def _hear_third(self, value: int, *, kept: bool) -> None:
+        counts = self.third is not None and self.third.kind is Third.COUNTER
         sense = Sense.PEOPLE if counts else Sense.PRESENCE
-        self._happen(SensorSaid(sensor=THIRD, values={sense: value}, kept=kept))
+        said = value if counts else bool(value)
+        self._happen(SensorSaid(sensor=THIRD, values={sense: said}, kept=kept))
+
+    def _repeat(self) -> None:
+        """The broker has kept the sensor's last word, however old."""
+        if self._third_sent is not None:
+            self._hear_third(self._third_sent, kept=True)
 
     def _cut(self, line: Line) -> None:
         line.reachable = False
@@ -555,7 +565,7 @@ class Play:
         self._up = True
         self.room = self._furnished(snapshots.read_body(kept))
         self._look_ahead()
-        self._at(self._now_s + 1.5, lambda: self._speak(kept=True))  # the broker has kept its last word
+        self._at(self._now_s + 1.5, self._repeat)
         if self.past.traits.linked:
             self._at(self._now_s + 2.0, self._link)
         for line in self.lines.values():
