@@ -1,4 +1,4 @@
-"""Sensors that are not Cisco's, from what a bridge publishes to what the cloud and the room's device learn."""
+"""Sensors that are not Cisco's, from what a bridge publishes to what the cloud and a device learn."""
 
 from __future__ import annotations
 
