@@ -541,9 +541,6 @@ class Counted:
     unbooked: int = 0  # uses without a booking
 
 
-NOTHING_COUNTED = Counted()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HourTally:
     """What was counted in one hour of a room's own clock; half of it where a clock change falls inside."""
@@ -582,8 +579,8 @@ class Tally:
     booked: bool = False
     there: bool | None = None  # whether anybody is; None: nobody can tell
     people: int | None = None
-    counted: Counted = NOTHING_COUNTED  # in this hour
-    today: Counted = NOTHING_COUNTED  # in the hours of this day before it
+    counted: tuple[float, ...] = ()  # in this hour, in the order of `Counted`; the rest is 0
+    today: tuple[float, ...] = ()  # in the hours of this day before it
     working: WorkingHours = NO_WORKING_HOURS  # the same
     told: date | None = None  # the last day that the cloud was told of
 
