@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from agent import trends
 from agent.core.model import RoomId
-from agent.trends import COUNTS, HOUR, LENGTHS, ROOM, THERE
+from agent.trends import COUNTS, HOUR, LENGTHS, PEAK, ROOM, THERE, UNKNOWN, UNWATCHED
 
 HOUR_S: Final = 3600
 
 Column = NDArray[np.uint16]
+Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,21 +114,51 @@ def _packed_days(
 
 
 def _loose_days(file: Connection, first: int, last: int) -> dict[int, dict[str, Column]]:
-    days = [
-        day
-        for (day,) in file.execute(
-            "SELECT DISTINCT day FROM hours WHERE day >= ? AND day < ? AND day NOT IN (SELECT day FROM days)",
-            (first, last),
+    """What `trends.packed` makes of a day, made of all rows at once."""
+    width = 2 * len(COUNTS)
+    found: dict[int, dict[str, Column]] = {}
+    packed = {day for (day,) in file.execute("SELECT DISTINCT day FROM days").fetchall()}
+    for (day,) in file.execute(
+        "SELECT DISTINCT day FROM hours WHERE day >= ? AND day < ?", (first, last)
+    ).fetchall():
+        if day in packed:
+            continue
+        rows = file.execute(
+            "SELECT starts_s, room, hour, length_s, counts FROM hours WHERE day = ?", (day,)
         ).fetchall()
-    ]
-    return {
-        day: _whole(
-            {
-                name: np.frombuffer(column, dtype=np.uint16)
-                for name, column in trends.packed(file, day).items()
-            }
+        starts_s, numbers, hour, length_s = np.array([row[:4] for row in rows], dtype=np.int64).T
+        body = b"".join(row[4].ljust(width, b"\0") for row in rows)
+        found[day] = _loose_day(
+            starts_s, numbers, hour, length_s, np.frombuffer(body, dtype=np.uint16).reshape(-1, len(COUNTS))
         )
-        for day in days
+    return found
+
+
+def _loose_day(
+    starts_s: Numbers, numbers: Numbers, hour: Numbers, length_s: Numbers, counts: Column
+) -> dict[str, Column]:
+    there, room = np.unique(numbers, return_inverse=True)
+    lengths = np.zeros(24, dtype=np.int64)
+    _, first = np.unique(starts_s, return_index=True)  # the doubled hour of autumn has two
+    np.add.at(lengths, hour[first], length_s[first])
+    told = np.zeros((len(there), 24, len(COUNTS)), dtype=np.int64)
+    known_s = np.zeros((len(there), 24), dtype=np.int64)
+    peak = np.zeros((len(there), 24), dtype=np.int64)
+    np.add.at(told, (room, hour), counts)
+    np.add.at(known_s, (room, hour), length_s)
+    np.maximum.at(peak, (room, hour), counts[:, PEAK])
+    told[:, :, PEAK] = peak
+    missing = np.maximum(0, lengths[None, :] - known_s)  # others were recorded then
+    told[:, :, UNKNOWN] += missing
+    told[:, :, UNWATCHED] += missing
+    rows, hours = np.nonzero(np.any(told > 0, axis=2))
+    lines = np.minimum(told[rows, hours], trends.MOST).astype(np.uint16)
+    return {
+        ROOM: there[rows].astype(np.uint16),
+        HOUR: hours.astype(np.uint16),
+        **{name: lines[:, place] for place, name in enumerate(COUNTS)},
+        THERE: there.astype(np.uint16),
+        LENGTHS: lengths.astype(np.uint16),
     }
 
 

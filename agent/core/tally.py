@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from operator import attrgetter
-from typing import Final, assert_never
+from typing import Any, Final
 from zlib import crc32
 
 from agent.core.attendance import anybody_there, people_there
@@ -13,7 +13,6 @@ from agent.core.events import ClockStepped, RoomEvent
 from agent.core.facts import AttendanceFact, BookingFact, DayFact, Fact, FactKind, ReleaseFact, Step, UseFact
 from agent.core.model import (
     NO_WORKING_HOURS,
-    NOTHING_COUNTED,
     BookingPhase,
     Counted,
     HourTally,
@@ -32,8 +31,12 @@ SPREAD_S: Final = 8  # over which the rooms of a site end their hour: all at onc
 MISSED_DAYS_TOLD: Final = 31  # at most, each for every room: who was away for longer knows it
 
 NAMES: Final = tuple(each.name for each in fields(Counted))
-VALUES: Final = attrgetter(*NAMES)
-PEAK: Final = NAMES.index("people_peak")
+WHOLE: Final = frozenset(each.name for each in fields(Counted) if isinstance(each.default, int))
+PLACES: Final = {name: place for place, name in enumerate(NAMES)}
+PEAK: Final = PLACES["people_peak"]
+NOTHING: Final = (0.0,) * len(NAMES)
+
+Values = tuple[float, ...]  # in the order of `Counted`, which costs more than all else where it is made often
 
 
 def begin(room: Room, *, now: datetime, policy: Policy, alive_at: datetime | None = None) -> Room:
@@ -50,8 +53,8 @@ def begin(room: Room, *, now: datetime, policy: Policy, alive_at: datetime | Non
         return room
     signs = (before.settled_at, alive_at, room.watch.looked_at)
     until = min(max(sign for sign in signs if sign is not None), now, before.ends_at)
-    settled = replace(before, counted=_with_time(before, until), settled_at=until)
-    return replace(room, tally=replace(settled, watched=False))
+    settled = replace(before, counted=_with_time(before, until), settled_at=until, watched=False)
+    return replace(room, tally=settled)
 
 
 def tally(before: Room, taken: Step, event: RoomEvent, *, now: datetime, policy: Policy) -> Step:
@@ -71,29 +74,45 @@ def tally(before: Room, taken: Step, event: RoomEvent, *, now: datetime, policy:
         and not isinstance(event, ClockStepped)
     ):
         return taken
-    count = _Count(room=room.id, policy=policy, tally=old)
-    if isinstance(event, ClockStepped) and (event.by > timedelta(0) or now < old.starts_at):
-        count.settle(now - event.by)
-        count.tally = replace(count.tally, watched=False)  # so much of the day never was, or we slept
-    if now < count.tally.starts_at:  # the clock was set back
-        count.close_early(now)
     booked = any(booking.phase is BookingPhase.STARTED for booking in room.bookings.values())
     there = anybody_there(room, now=now)
     people = people_there(room, now=now) if there else None
-    same = old.watched and (booked, there, people) == (old.booked, old.there, old.people)
-    if not same or now >= count.tally.ends_at or not count.tally.watched:
-        count.settle(now)
-        count.tally = replace(count.tally, booked=booked, there=there, people=people, watched=True)
-    if taken.facts:
-        count.note(taken.facts)
-    if count.tally is old:
+    days: tuple[DayFact, ...] = ()
+    hours: tuple[HourTally, ...] = ()
+    if old.watched and old.settled_at <= now < old.ends_at and not isinstance(event, ClockStepped):
+        tallied = _within_the_hour(old, taken.facts, now, (booked, there, people))
+    else:
+        count = _Count(room=room.id, policy=policy, tally=old)
+        count.pass_time(event, now)
+        standing = replace(count.tally, booked=booked, there=there, people=people, watched=True)
+        tallied, days, hours = _noted(standing, taken.facts), tuple(count.facts), tuple(count.hours)
+    if tallied is old:
         return taken
     return replace(
-        taken,
-        room=replace(room, tally=count.tally),
-        facts=taken.facts + tuple(count.facts),
-        hours=taken.hours + tuple(count.hours),
+        taken, room=replace(room, tally=tallied), facts=taken.facts + days, hours=taken.hours + hours
     )
+
+
+def _within_the_hour(
+    old: Tally, facts: tuple[Fact, ...], now: datetime, stands: tuple[bool, bool | None, int | None]
+) -> Tally:
+    noted = _noted(old, facts) if facts else old
+    if stands == (old.booked, old.there, old.people):
+        return noted
+    booked, there, people = stands
+    counted = _with_time(noted, now)
+    return replace(noted, counted=counted, settled_at=now, booked=booked, there=there, people=people)
+
+
+def _noted(tally: Tally, facts: tuple[Fact, ...]) -> Tally:
+    """With what was told."""
+    told = [count for fact in facts for count in _counts(fact)]
+    if not told:
+        return tally
+    counted = list(_whole(tally.counted))
+    for name, value in told:
+        counted[PLACES[name]] += value
+    return replace(tally, counted=tuple(counted))
 
 
 def next_tally(room: Room) -> datetime | None:
@@ -115,7 +134,19 @@ class _Count:
     hours: list[HourTally] = field(default_factory=list)
     facts: list[DayFact] = field(default_factory=list)
 
-    def settle(self, until: datetime) -> None:
+    def pass_time(self, event: RoomEvent, now: datetime) -> None:
+        """Up to now, whatever the clock did meanwhile."""
+        if isinstance(event, ClockStepped) and (event.by > timedelta(0) or now < self.tally.starts_at):
+            self._settle(now - event.by)
+            self.tally = replace(self.tally, watched=False)  # so much of the day never was, or we slept
+        if now < self.tally.starts_at:  # the clock was set back
+            told = self.tally.told
+            self.tally = replace(self.tally, watched=False)
+            self._end_hour()
+            self.tally = replace(_opened(now, self.policy), told=told)
+        self._settle(now)
+
+    def _settle(self, until: datetime) -> None:
         """Count all up to then as the room stands; hours and days end on the way."""
         zone = self.policy.timezone
         while until >= self.tally.ends_at:
@@ -123,31 +154,16 @@ class _Count:
             self._end_hour()
             next_hour = _opened_at(ends_at, self.tally, zone)
             if next_hour.day != self.tally.day:
-                self._tell(self.tally.day, self.tally.today, self.tally.working)
+                self._tell(self.tally.day, _counted(self.tally.today), self.tally.working)
                 next_hour = self._after_days(next_hour, until)
             self.tally = next_hour
         if until > self.tally.settled_at:
             self.tally = replace(self.tally, counted=_with_time(self.tally, until), settled_at=until)
 
-    def close_early(self, now: datetime) -> None:
-        """The clock says less than when the hour began: what was counted of it is told as it is."""
-        told = self.tally.told
-        self.tally = replace(self.tally, watched=False)
-        self._end_hour()
-        self.tally = replace(_opened(now, self.policy), told=told)
-
-    def note(self, facts: tuple[Fact, ...]) -> None:
-        """Count what was told."""
-        more = [value for fact in facts if (value := _counts(fact))]
-        if more:
-            counted = self.tally.counted
-            for each in more:
-                counted = _sum(counted, each)
-            self.tally = replace(self.tally, counted=counted)
-
     def _end_hour(self) -> None:
         ended = self.tally
-        counted = _with_time(ended, ended.ends_at)
+        values = _with_time(ended, ended.ends_at)
+        counted = _counted(values)
         length_s = (ended.ends_at - ended.starts_at).total_seconds()
         self.hours.append(
             HourTally(
@@ -168,7 +184,7 @@ class _Count:
                 in_use_s=working.in_use_s + share * counted.in_use_s,
                 unknown_s=working.unknown_s + share * counted.unknown_s,
             )
-        self.tally = replace(ended, today=_sum(ended.today, counted), working=working)
+        self.tally = replace(ended, today=_sum(_whole(ended.today), values), working=working)
 
     def _after_days(self, morning: Tally, until: datetime) -> Tally:
         """The first hour of the day that runs; the whole days before it are told as missed."""
@@ -222,8 +238,8 @@ def _opened(now: datetime, policy: Policy) -> Tally:
         day=local.date(),
         hour=local.hour,
         settled_at=now,
-        counted=Counted(unknown_s=missed_s, unwatched_s=missed_s),
-        today=Counted(unknown_s=earlier_s, unwatched_s=earlier_s),
+        counted=_unwatched(missed_s),
+        today=_unwatched(earlier_s),
         working=WorkingHours(length_s=working_s, unknown_s=working_s),
     )
 
@@ -240,8 +256,8 @@ def _opened_at(starts_at: datetime, before: Tally, zone: tzinfo) -> Tally:
         day=local.date(),
         hour=local.hour,
         settled_at=starts_at,
-        counted=NOTHING_COUNTED,
-        today=before.today if same_day else NOTHING_COUNTED,
+        counted=NOTHING,
+        today=before.today if same_day else NOTHING,
         working=before.working if same_day else NO_WORKING_HOURS,
     )
 
@@ -268,66 +284,82 @@ def _missed_hours(working: tuple[WeekHours, ...], day: date) -> WorkingHours:
 # ── counts ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _with_time(tally: Tally, until: datetime) -> Counted:
+def _with_time(tally: Tally, until: datetime) -> Values:
     """What was counted, with the time up to then as the room stands."""
+    counted = _whole(tally.counted)
     seconds = (until - tally.settled_at).total_seconds()
     if seconds <= 0.0:
-        return tally.counted
+        return counted
     if not tally.watched:
-        return _sum(tally.counted, Counted(unknown_s=seconds, unwatched_s=seconds))
-    booked_s = seconds if tally.booked else 0.0
-    in_use_s = seconds if tally.there else 0.0
-    people = tally.people or 0
-    running = Counted(
-        booked_s=booked_s,
-        attended_s=min(booked_s, in_use_s),
-        empty_s=booked_s if tally.there is False else 0.0,
-        in_use_s=in_use_s,
-        unknown_s=seconds if tally.there is None else 0.0,
-        people_min=people * in_use_s / 60,
-        counted_s=in_use_s if people else 0.0,
-        people_peak=people,
+        return _sum(counted, _unwatched(seconds))
+    booked_s, attended_s, empty_s, in_use_s, unknown_s, unwatched_s, people_min, counted_s, peak, *rest = (
+        counted
     )
-    return _sum(tally.counted, running)
+    if tally.booked:
+        booked_s += seconds
+    if tally.there is None:
+        unknown_s += seconds
+    elif tally.there:
+        in_use_s += seconds
+        if tally.booked:
+            attended_s += seconds
+        if tally.people:
+            people_min += seconds / 60 * tally.people
+            counted_s += seconds
+            peak = max(peak, tally.people)
+    elif tally.booked:
+        empty_s += seconds
+    time = (booked_s, attended_s, empty_s, in_use_s, unknown_s, unwatched_s, people_min, counted_s, peak)
+    return (*time, *rest)
 
 
-def _sum(one: Counted, other: Counted) -> Counted:
-    values = [a + b for a, b in zip(VALUES(one), VALUES(other), strict=True)]
-    values[PEAK] = max(one.people_peak, other.people_peak)
-    return Counted(**dict(zip(NAMES, values, strict=True)))
+def _whole(values: Values) -> Values:
+    """As many as there are: none are kept of a room that is new, and fewer by an older roomd."""
+    return values if len(values) == len(NOTHING) else (*values, *NOTHING[len(values) :])
 
 
-def _counts(fact: Fact) -> Counted | None:
+def _sum(one: Values, other: Values) -> Values:
+    values = [a + b for a, b in zip(one, other, strict=True)]
+    values[PEAK] = max(one[PEAK], other[PEAK])
+    return tuple(values)
+
+
+def _unwatched(seconds: float) -> Values:
+    values = list(NOTHING)
+    values[PLACES["unknown_s"]] = values[PLACES["unwatched_s"]] = seconds
+    return tuple(values)
+
+
+def _counted(values: Values) -> Counted:
+    named: dict[str, Any] = dict(zip(NAMES, _whole(values), strict=True))
+    return Counted(**named | {name: round(named[name]) for name in WHOLE})
+
+
+def _counts(fact: Fact) -> Iterator[tuple[str, float]]:
     match fact:
         case BookingFact(kind=FactKind.BOOKING_STARTED):
-            return Counted(bookings=1)
+            yield "bookings", 1
         case ReleaseFact(kind=FactKind.BOOKING_RELEASED, freed_from=freed_from, attempt=attempt):
-            freed = timedelta(0) if freed_from is None else max(timedelta(0), attempt.ends_at - freed_from)
-            return Counted(released=1, released_min=freed.total_seconds() / 60)
+            freed = timedelta(0) if freed_from is None else attempt.ends_at - freed_from
+            yield "released", 1
+            yield "released_min", max(0.0, freed.total_seconds() / 60)
         case UseFact():
-            return Counted(unbooked=1)
+            yield "unbooked", 1
         case AttendanceFact(
             kind=FactKind.BOOKING_GHOST | FactKind.BOOKING_LEFT_EARLY | FactKind.BOOKING_JUDGED
         ):
-            return _verdict(fact)
+            if fact.attendance.outcome is not None:
+                yield VERDICTS[fact.attendance.outcome], 1
+            if fact.kind is FactKind.BOOKING_LEFT_EARLY and fact.freed is not None:
+                yield "freed_min", fact.freed.total_seconds() / 60
         case _:
-            return None
+            return
 
 
-def _verdict(fact: AttendanceFact) -> Counted | None:
-    match fact.attendance.outcome:
-        case None:
-            return None
-        case Outcome.ATTENDED:
-            return Counted(attended=1)
-        case Outcome.GHOST:
-            return Counted(ghosts=1)
-        case Outcome.LEFT_EARLY:
-            freed = timedelta(0) if fact.freed is None else fact.freed
-            return Counted(left_early=1, freed_min=freed.total_seconds() / 60)
-        case Outcome.OVERRUN:
-            return Counted(overran=1)
-        case Outcome.UNKNOWN:
-            return Counted(unknown=1)
-        case _:
-            assert_never(fact.attendance.outcome)
+VERDICTS: Final = {
+    Outcome.ATTENDED: "attended",
+    Outcome.GHOST: "ghosts",
+    Outcome.LEFT_EARLY: "left_early",
+    Outcome.OVERRUN: "overran",
+    Outcome.UNKNOWN: "unknown",
+}

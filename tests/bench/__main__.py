@@ -19,7 +19,7 @@ from typing import Final, get_args
 
 import uvloop
 
-from tests.bench import calendars
+from tests.bench import calendars, rollups
 from tests.bench.contenders import CONTENDERS, Contender, LineName
 from tests.bench.processes import ROOT, cores, sync_ms
 from tests.bench.report import machine, plain, sizing, table_of, text
@@ -33,6 +33,7 @@ OTHER_SIZES: Final = (200,)  # over SSH and HTTP
 QUICK_SIZES: Final = (50,)
 SIZING: Final = (50, 200, 1000)  # of docs/operations.md
 CALENDARS: Final = "calendars"
+ROLLUPS: Final = "rollups"
 ON_DISK: Final = Path("/var/tmp")  # /tmp may be memory, where durability costs nothing
 
 
@@ -65,13 +66,20 @@ async def measure(options: argparse.Namespace) -> int:
         listings: list[calendars.Listing] = []
         if CALENDARS in options.only:
             listings = await calendars.measure(directory, apart, quick=options.quick, say=_say)
+        rollup: rollups.Rollup | None = None
+        if ROLLUPS in options.only:
+            rollup = rollups.measure(directory, quick=options.quick, say=_say)
     if listings:
         print(calendars.text(listings), calendars.HOW, sep="\n\n", end="\n\n")
+    if rollup is not None:
+        print(rollups.text(rollup), rollups.HOW, sep="\n\n", end="\n\n")
     print(sizing(outcomes, about) if options.sizing else text(outcomes, about, versions))
     if options.json:
         numbers = {**plain(outcomes, about, versions), "calendars": calendars.plain(listings)}
+        numbers["rollups"] = None if rollup is None else rollups.plain(rollup)
         options.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-    return int(any(outcome.error for outcome in outcomes))
+    over = rollup is not None and rollup.share > rollups.AT_MOST
+    return int(over or any(outcome.error for outcome in outcomes))
 
 
 def _rounds(chosen: Sequence[Contender], options: argparse.Namespace) -> Iterator[tuple[int, Contender]]:
@@ -121,7 +129,7 @@ BEGAN: Final = time.monotonic()
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    names = [*(contender.name for contender in CONTENDERS), CALENDARS]
+    names = [*(contender.name for contender in CONTENDERS), CALENDARS, ROLLUPS]
     lines = list(get_args(LineName))
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
