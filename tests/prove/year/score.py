@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from agent.core.facts import AttendanceFact, Fact, FactKind, ReleaseFact, UseFact
-from agent.core.model import Judging, Policy, ReleaseMode, Releasing, RoomId, Rules, SensorRules
+from agent.core.model import Judging, Outcome, Policy, ReleaseMode, Releasing, RoomId, Rules, SensorRules
 from tests.prove.year.core import THIRD, Play, facts_by_booking
 from tests.prove.year.people import DAYS, GHOSTS, MINUTE, NEVER, ZONE, Booked, Kind, Past, Purpose, lived
 from tests.prove.year.rivals import PATIENCE, RIVALS, patient, released_at
@@ -19,6 +19,7 @@ from tests.prove.year.truth import Release, Truth
 
 ROOMD: Final = "roomd"
 NO_VERDICT: Final = "no verdict"
+BLIND_AT_MOST_S: Final = 150.0  # what a device said last counts so long when it is away
 VERDICTS: Final = frozenset({FactKind.BOOKING_GHOST, FactKind.BOOKING_LEFT_EARLY, FactKind.BOOKING_JUDGED})
 
 
@@ -143,6 +144,12 @@ def _judge(score: Score, truth: Truth, *, seed: int) -> None:
         verdict = str(finals[-1].attendance.outcome) if finals else NO_VERDICT
         signs = "signs" if truth.signs(booked, booked.ends_s) else "none"
         score.verdicts[f"{booked.kind}|{verdict}|{signs}"] += 1
+        if verdict == Outcome.GHOST and past.traits.third is None:
+            blind_s = truth.blind_s(booked, play.restarted)
+            if blind_s > BLIND_AT_MOST_S:
+                score.wrongs.append(
+                    f"{where} {_when(booked)}: judged a ghost, and nobody could tell for {blind_s:.0f} s"
+                )
         score.sample(f"{booked.kind}|{verdict}|{signs}", f"{where} {_when(booked)}")
     _unbooked(score, past, [each.fact for each in play.told])
 

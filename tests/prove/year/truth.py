@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 from tests.prove.year.people import GHOSTS, Booked, Kind, Past, Span, Visit
@@ -97,3 +98,26 @@ class Truth:
         if not any(from_s < at_s for from_s, _ in uses):
             return Release.TOO_SOON
         return Release.SEEN if self.signs(booked, at_s, heard) else Release.UNSEEN
+
+    def blind_s(self, booked: Booked, down: Sequence[tuple[float, float]]) -> float:
+        """For how long of a booking nothing that roomd could hear would have told of anybody (s).
+
+        `down` is when roomd did not run.
+        """
+        from_s, to_s = booked.starts_s, min(booked.ends_s, booked.deleted_s)
+        edges = {from_s, to_s}
+        for each in self.seen:
+            times = each.asleep.times
+            edges.update(times[bisect_right(times, from_s) : bisect_left(times, to_s)])
+        gaps = [(span.from_s, span.to_s) for each in self.seen for span in (*each.outages, *each.reboots)]
+        edges.update(t for gap in (*gaps, *down) for t in gap if from_s < t < to_s)
+        return sum(b - a for a, b in pairwise(sorted(edges)) if self._nobody_tells((a + b) / 2, down))
+
+    def _nobody_tells(self, t: float, down: Sequence[tuple[float, float]]) -> bool:
+        if any(a <= t < b for a, b in down):
+            return True
+        return not any(
+            each.asleep.at(t).presence is not None
+            and not any(span.from_s <= t < span.to_s for span in (*each.outages, *each.reboots))
+            for each in self.seen
+        )
