@@ -184,6 +184,19 @@ class Vacant(Story):
     def lines(self) -> list[str]:
         return [request.text for _, request in self.requests if isinstance(request, ShowLine)]
 
+    def happens(self, event: RoomEvent) -> None:
+        self._happen(event)
+
+    def passes(self, instant: datetime) -> None:
+        self._run_to(instant)
+
+    def values(self, device: DeviceId) -> CurrentValuesRead:
+        return self._values(device)
+
+    def ordered_release(self) -> datetime | None:
+        """When a device was told to give a booking back; None: none was."""
+        return next((when for when, each in self.requests if isinstance(each, Release)), None)
+
     # ── what the devices do ──
 
     def _happen(self, event: RoomEvent) -> None:
