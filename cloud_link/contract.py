@@ -308,10 +308,11 @@ class BookingReleaseData(BookingData, frozen=True, kw_only=True):
         str | None,
         Meta(
             description=(
-                "Of `booking.kept`, why nothing was given away: answered (on a screen), dismissed (the prompt "
-                "was taken off a screen), seen (somebody was), checked_in, unknown (whether anybody is there "
-                "is not known), unseen (the question could not be shown), unchecked (the last check was not "
-                "answered), excluded, held (a hold stands), interrupted (roomd was restarted). Of "
+                "Of `booking.kept`, why: answered (on a screen), dismissed (the question was taken off a "
+                "screen), seen (somebody was), checked_in, extended, unknown (whether anybody is there is "
+                "not known), unseen (no screen showed the question), unchecked (the last check was not "
+                "answered), excluded, held (a hold stands), interrupted (who would have heard an answer was "
+                "away). Of "
                 "`booking.release_failed`: why, in words that a technician can act on. Else null."
             ),
             examples=["answered", "dismissed", "seen", "checked_in", "unknown", "unseen", "unchecked"],

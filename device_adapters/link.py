@@ -470,6 +470,7 @@ class Talk:
             lacks=self._lacks(),
             surfaces=screens.surfaces(self._makeup),
             checks_in=self._checks_in(),
+            hears_answers=all(path != requests.PROMPTS.path for _, path, _ in self._refusals),
         )
         self._greeting = False
         self._lacked = connected.lacks

@@ -221,6 +221,7 @@ def _connected(room: Room, before: DeviceState, event: DeviceConnected, now: dat
         lacks=event.lacks,
         surfaces=event.surfaces,
         checks_in=event.checks_in,
+        hears_answers=event.hears_answers,
         others_until=_perhaps_still(before.others_until, now),
         recovering=books,
         asked_at=now if books else None,  # whoever connects lists: the listing is on its way

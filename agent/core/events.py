@@ -45,6 +45,7 @@ class DeviceConnected:
     lacks: Mapping[Ability, str] = field(default_factory=dict)  # by its nature, in words
     surfaces: tuple[Surface, ...] | None = None  # on which it can show something; None: not known
     checks_in: bool | None = None  # it deletes bookings by itself that nobody checks in to; None: not known
+    hears_answers: bool = True  # it tells of answers to what its screens ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -510,6 +510,7 @@ class DeviceState:
     put_why: str | None = None  # it is not given the room's agenda, in words with what to do about it
     hybrid_at: datetime | None = None  # when it last listed what Webex Hybrid Calendar gave it
     checks_in: bool | None = None  # it deletes bookings by itself that nobody checks in to; None: not known
+    hears_answers: bool = True  # it tells of answers to what its screens ask
     release_why: str | None = (
         None  # nothing of the room is released for it, in words with what to do about it
     )
@@ -682,6 +683,7 @@ class Attendance:
     since: datetime  # when it entered this phase
     starts_at: datetime  # from when on it is watched
     begun: bool = False  # the cloud was told that it has begun
+    follows: bool = False  # people of another booking may still have been there
     outcome: Outcome | None = None  # once it is over, and nothing more is waited for
     evidence: tuple[Evidence, ...] = ()
     came_at: datetime | None = None  # when somebody was there for long enough, first

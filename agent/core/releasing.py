@@ -16,7 +16,7 @@ from agent.core.devices import misconfigured
 from agent.core.events import ClockStruck, CommandGiven, CurrentValuesRead, RoomEvent
 from agent.core.facts import FactKind, ListBookings, ReadValues, ReleaseFact, Request, ShowLine, Step
 from agent.core.glance import standing_hold
-from agent.core.holds import MAY_BE_THERE, Turn, name_message, turn
+from agent.core.holds import MAY_BE_THERE, Turn, name_message, surfaces_on, turn
 from agent.core.model import (
     UNDER_WAY,
     Ability,
@@ -50,6 +50,7 @@ SHOWN_WITHIN = timedelta(seconds=60)  # a screen that is free and awake has the 
 CHECKED_WITHIN = timedelta(seconds=30)  # bookings and sensors are read in seconds
 LOOKS_AFTER = (timedelta(seconds=20), timedelta(seconds=45), timedelta(seconds=80))  # within an order's time
 WORTH_IT = timedelta(minutes=5)  # a room that is free for less is of no use to anybody
+ASKED_ON = (Surface.SCREEN, Surface.CONTROLLER)  # where those look who are in the room
 COUNTS_AT_S = (60, 30, 10)  # the countdown says so much and no more: nobody is there to watch it
 LINES_OVERLAP = timedelta(seconds=2)  # a line stays until the next has come
 REMEMBER = timedelta(hours=1)  # after its end a booking that was taken back is listed no more
@@ -59,6 +60,10 @@ ROOMD = "roomd"  # who orders it
 CHECKS_IN = (
     "The device itself deletes bookings without check-in, so that roomd releases none in this room: "
     "set `xConfiguration Bookings CheckIn Enabled: False`."
+)
+ANSWERS_UNHEARD = (
+    "Answers to a question on its screens are not heard, so that roomd releases none in this room: "
+    "let it be heard over WebSocket or SSH, or ask nobody with `warning_s = 0` in [release]."
 )
 PERHAPS_CHECKS_IN = (
     "Whether the device itself deletes bookings cannot be read, so that roomd releases none in this room: "
@@ -244,15 +249,26 @@ def _why_not(state: DeviceState, rules: Releasing) -> str | None:
         return None
     if state.checks_in:
         return CHECKS_IN
-    heard = state.phase is DevicePhase.CONNECTED
-    return PERHAPS_CHECKS_IN if heard and state.checks_in is None else None
+    if state.phase is not DevicePhase.CONNECTED:
+        return None
+    if state.checks_in is None:
+        return PERHAPS_CHECKS_IN
+    return None if rules.warning <= timedelta() or _can_answer(state) else ANSWERS_UNHEARD
 
 
-def _another_releases(room: Room) -> bool:
-    """Whether a device of the room deletes bookings by itself, or may: two would work against each other."""
+def _can_answer(state: DeviceState) -> bool:
+    """Whether nobody can say "We are here" to a screen of this device in vain."""
+    return state.hears_answers or not surfaces_on(state, ASKED_ON)
+
+
+def _is_barred(room: Room, rules: Releasing) -> bool:
+    """Whether a device of the room deletes bookings by itself, or may, or has screens that answer nobody.
+
+    Two that release would work against each other; and whoever answers and is not heard would lose his room.
+    """
     return any(
         state.checks_in is not False for state in room.devices.values() if Ability.BOOKINGS not in state.lacks
-    )
+    ) or (rules.warning > timedelta() and not all(_can_answer(state) for state in room.devices.values()))
 
 
 # ── taking up ─────────────────────────────────────────────────────────────────────────────────────
@@ -387,7 +403,7 @@ def _somebody_came(room: Room, booking: Booking, now: datetime, policy: Policy) 
 
 def _begins_at(room: Room, attempt: ReleaseAttempt, rules: Releasing) -> datetime | None:
     """When its warning is due, if nothing changes; None: something else has to change first."""
-    if attempt.empty_since is None or _another_releases(room):
+    if attempt.empty_since is None or _is_barred(room, rules):
         return None
     for other in room.releases.values():
         if other.phase in UNDER_WAY and other.phase is not ReleasePhase.WAITING:
@@ -439,17 +455,25 @@ def _objection(
         return Sign.SEEN, Cause.EXTENDED
     if rules.mode is ReleaseMode.OFF or _is_excluded(booking, rules, now, policy):
         return Sign.DOUBTFUL, Cause.EXCLUDED
-    if _another_releases(room):
+    if _is_barred(room, rules):
         return Sign.DOUBTFUL, Cause.EXCLUDED
     if standing_hold(room, now=now) is not None:
         return Sign.DOUBTFUL, Cause.HELD
-    if attempt.empty_since is None:
+    if attempt.empty_since is None or (hold is not None and _was_deaf(room, hold)):
         return Sign.DOUBTFUL, Cause.INTERRUPTED
     if there is None:
         return Sign.DOUBTFUL, Cause.UNKNOWN
     if attempt.prompt is not None and (hold is None or not hold.live):
         return Sign.DOUBTFUL, Cause.UNSEEN
     return None, None
+
+
+def _was_deaf(room: Room, hold: Hold) -> bool:
+    """Whether a device that shows the question was away meanwhile: an answer to it may have been lost."""
+    return any(
+        device is None or device.phase is not DevicePhase.CONNECTED or device.since > hold.since
+        for device in (room.devices.get(showing.device) for showing in hold.showings)
+    )
 
 
 # ── the warning ───────────────────────────────────────────────────────────────────────────────────
@@ -474,7 +498,7 @@ def _warn(
         title=rules.title or None,
         starts_at=now,
         ends_at=min(booking.ends_at, released_at + SHOWN_WITHIN + CHECKED_WITHIN),
-        surfaces=(Surface.SCREEN, Surface.CONTROLLER),
+        surfaces=ASKED_ON,
         answers=(rules.answer,),
         wake=True,
     )

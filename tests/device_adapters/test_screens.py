@@ -248,7 +248,9 @@ async def test_answers_of_a_device_that_is_polled_are_not_heard_and_it_says_so(t
     async with Site() as site:
         found = configured(site.devices[0], tmp_path)
         async with hearing(found, dial=Http()) as (_, ear):
-            assert ANSWERS_UNHEARD in (await ear.until_heard(DeviceConnected)).shortcomings
+            connected = await ear.until_heard(DeviceConnected)
+            assert ANSWERS_UNHEARD in connected.shortcomings
+            assert not connected.hears_answers
 
 
 async def test_what_is_asked_for_in_a_row_is_done_in_that_order(tmp_path):

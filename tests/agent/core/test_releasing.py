@@ -68,7 +68,7 @@ from agent.core.model import (
     Surface,
 )
 from agent.core.orders import ClearMessage, ExtendBooking, PlaceHold, ShowMessage
-from agent.core.releasing import CHECKS_IN, PERHAPS_CHECKS_IN
+from agent.core.releasing import ANSWERS_UNHEARD, CHECKS_IN, PERHAPS_CHECKS_IN
 from agent.core.step import step
 from agent.core.week import read_hours
 from tests.agent.core.story import CODEC, DAY, M1, M2, Story, at, entry, listed
@@ -104,14 +104,14 @@ class Vacant(Story):
         self,
         *,
         checks_in: bool | None = False,
-        surfaces: tuple[Surface, ...] | None = None,
+        hears_answers: bool = True,
         until: str = "09:00",
     ) -> Vacant:
         """The device is there, nobody is in the room, and the booking begins at nine."""
         self.sensed = {"people": 0, "presence": False, "in_use": False, "calls": 0, "sharing": False}
         self._run_to(at("08:00"))
         for each in self.devices:
-            self.reached(each, checks_in=checks_in, surfaces=surfaces)
+            self.reached(each, checks_in=checks_in, hears_answers=hears_answers)
         return self.until(until)
 
     def reached(
@@ -119,7 +119,7 @@ class Vacant(Story):
         device: DeviceId = CODEC,
         *,
         checks_in: bool | None = False,
-        surfaces: tuple[Surface, ...] | None = None,
+        hears_answers: bool = True,
     ) -> Vacant:
         connected = DeviceConnected(
             device=device,
@@ -130,7 +130,8 @@ class Vacant(Story):
             uptime_s=86_400,
             answers_requests=True,
             checks_in=checks_in,
-            surfaces=surfaces or (Surface.SCREEN,),
+            hears_answers=hears_answers,
+            surfaces=(Surface.SCREEN,),
         )
         self._happen(connected)
         self._happen(self._values(device))
@@ -443,9 +444,16 @@ def test_what_becomes_unknown_during_the_warning_is_spared():
 
 
 def test_a_device_that_is_lost_during_the_warning_spares_the_room():
-    day = vacant().begun().then("09:11", DeviceLost(device=CODEC, why="cut"))
-    day.until("09:15", KEPT)
-    assert day.fact.cause in {"unseen", "unknown"}
+    day = vacant().begun().then("09:11", DeviceLost(device=CODEC, why="cut"), KEPT)
+    day.until("09:15")
+    assert day.fact.cause == "interrupted"
+
+
+def test_a_line_that_was_changed_during_the_warning_may_have_lost_an_answer():
+    day = vacant().begun().until("09:11")
+    day.reached().until("09:30")
+    assert day.fact.cause == "interrupted"
+    assert day.asked_for(ShowOn) == ["09:10:00"]
 
 
 def test_a_last_check_that_nobody_answers_spares_the_room():
@@ -667,6 +675,16 @@ def test_a_device_that_does_not_say_stands_in_the_way_as_well():
     day = vacant().begun(checks_in=None).until("10:30")
     assert day.asked_for(ShowOn, Release) == []
     assert day.room.devices[CODEC].shortcomings == (PERHAPS_CHECKS_IN,)
+
+
+def test_a_screen_that_cannot_answer_is_not_asked():
+    day = vacant().begun(hears_answers=False).until("10:30")
+    assert day.asked_for(ShowOn, Release) == []
+    assert day.room.devices[CODEC].shortcomings == (ANSWERS_UNHEARD,)
+
+
+def test_where_nobody_is_asked_no_answer_needs_to_be_heard():
+    vacant(replace(ON, warning=timedelta())).begun(hears_answers=False).until("10:30", RELEASED)
 
 
 def test_once_it_is_mended_the_room_is_released():
