@@ -155,17 +155,19 @@ def check(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
             print(*error.problems, sep="\n", file=sys.stderr)
         raise typer.Exit(os.EX_CONFIG) from None
     rooms, devices = len(configuration.rooms), len(configuration.devices)
+    sensors = 0 if configuration.sensors is None else len(configuration.sensors.sensors)
     if as_json:
         told = {"ok": True, "rooms": rooms, "devices": devices, "calendars": configuration.services}
+        told["sensors"] = sensors
         print(json.dumps({**told, "notes": configuration.notes}))
         return
     for note in configuration.notes:
         print(f"note: {note}", file=sys.stderr)
     site = configuration.site
     calendars = f", calendars of {' and '.join(configuration.services)}" if configuration.services else ""
-    print(
-        f"{config}: good. Site {site.site}, agent {site.agent}: {rooms} rooms, {devices} devices{calendars}"
-    )
+    others = f", {sensors} other sensors" if sensors else ""
+    there = f"{rooms} rooms, {devices} devices{others}{calendars}"
+    print(f"{config}: good. Site {site.site}, agent {site.agent}: {there}")
 
 
 @app.command()

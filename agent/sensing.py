@@ -84,7 +84,7 @@ class Sensing:
                 version = Version.V311
                 continue
             version = Version.V5  # whoever hung up at the first word need not be an older one
-            await self._cut_off(lost, told=told)
+            await self._cut_off(lost, told=told, stood=stood_at_s is not None)
             told = True
             line = line.ended(lived_s=None if stood_at_s is None else loop.time() - stood_at_s)
             await asyncio.sleep(rest_s(ending, line, self._luck(), rest=self._rest))
@@ -134,8 +134,9 @@ class Sensing:
             self.vitals.why = f"the broker refuses us {', '.join(sorted(refused)[:3])}; {GRANT_IT}"
             log.error("sensors.refused", topics=sorted(refused), mend=GRANT_IT)
 
-    async def _cut_off(self, lost: Lost, *, told: bool) -> None:
-        why, mend = in_words(lost.why.removeprefix("CONNACK: ")), mend_of(lost.why)
+    async def _cut_off(self, lost: Lost, *, told: bool, stood: bool) -> None:
+        why = in_words(lost.why.removeprefix("CONNACK: "))
+        mend = None if stood else mend_of(lost.why)  # what worked a moment ago needs none
         self.vitals.connected = False
         self.vitals.why = f"{why}; {mend}" if mend else why
         if told:

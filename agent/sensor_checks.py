@@ -57,7 +57,7 @@ def _by_its_word(visit: Visit, sensors: Sensors, said: Json, rooms: Sequence[Jso
             what = f"{each['sensor']} ({room['room']})"
             if each["why"] is None:
                 good.append(each["sensor"])
-            elif each["said_at"] is None:
+            elif each["phase"] == "unheard" and each["said_at"] is None:
                 mend = f"check its name in the file; {SHOWS_ALL}"
                 visit.advise(what, each["why"], mend)
             else:
