@@ -78,6 +78,11 @@ class Sums:
         return max(0.0, self.booked_s - self.attended_s - self.empty_s)
 
     @property
+    def empty_share(self) -> float | None:
+        """Of the booked time that is known: with nobody there."""
+        return _share(self.empty_s, self.attended_s + self.empty_s)
+
+    @property
     def unbooked_s(self) -> float:
         """In use while nothing was booked."""
         return max(0.0, self.in_use_s - self.attended_s)

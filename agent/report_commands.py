@@ -244,6 +244,8 @@ def _show(made: Report, console: Console) -> None:
         tables = [each for each in section.tables if each.rows]
         if section.name == "rooms" or not (tables or section.says):
             continue
+        if section.name == "empty":
+            tables = []  # its grid is wider than a terminal
         console.print()
         console.print(Text(section.title, style="bold"))
         for says in section.says:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
@@ -34,7 +36,8 @@ BELOW_IN: Final = 0.5  # the axis and what it is
 RIGHT_IN: Final = 0.08
 SIGN_IN: Final = 0.086  # of a name, on average
 DARKER: Final = (0.45, 0.12, 0.28, 0.48, 0.88)  # so that the number on it can be read, by day and by night
-DOUBTFUL: Final = 0.5  # of the bookings could not be judged: the number of ghosts says little
+DOUBTFUL: Final = 0.5  # of it is not known: what is known says little
+ENOUGH_BOOKED_S: Final = 2 * 3600  # of a weekday's hour, for a share of it
 
 INK, LOW, HAIR, EDGE = "#1b1f1d", "#59615d", "#dfe1dc", "#84908a"
 CARD, IN_USE, GHOST, UNKNOWN = "#fefefe", "#835000", "#a5302a", "#565d5a"
@@ -88,19 +91,49 @@ _STYLE: Final[Any] = {
 
 def ghosts(report: Report) -> str:
     """Bookings to which nobody came, by weekday and hour: numbers on a ground as dark as they are high."""
+
+    def cell(sums: Sums) -> _Cell | None:
+        if not sums.judged and not sums.unknown:
+            return None
+        doubtful = (sums.unjudged_share or 0.0) > DOUBTFUL
+        return _Cell(value=sums.ghosts, words=str(sums.ghosts), doubtful=doubtful)
+
+    return _by_hour(report, "ghosts", cell, "the darker, the more bookings nobody came to")
+
+
+def empty(report: Report) -> str:
+    """Of the time that was booked, the share in which nobody was there, by weekday and hour."""
+
+    def cell(sums: Sums) -> _Cell | None:
+        if sums.booked_s < ENOUGH_BOOKED_S:
+            return None
+        share = sums.empty_share or 0.0
+        doubtful = sums.booked_unknown_s > sums.booked_s * DOUBTFUL
+        return _Cell(value=share, words="?" if doubtful else f"{share:.0%}", doubtful=doubtful)
+
+    return _by_hour(report, "empty", cell, "the darker, the more of the booked time nobody was there")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cell:
+    """An hour of a weekday, as it is shown."""
+
+    value: float
+    words: str
+    doubtful: bool  # mostly, nobody knows
+
+
+def _by_hour(report: Report, name: str, cell: Callable[[Sums], _Cell | None], darker: str) -> str:
     hours = report.shown_hours
-    rows = [
-        weekday
-        for weekday, day in enumerate(report.grid)
-        if weekday < WORKDAYS or any(_told(each) for each in day)
-    ]
-    most = max((sums.ghosts for day in report.grid for sums in day), default=0)
+    days = [[cell(sums) for sums in day] for day in report.grid]
+    rows = [weekday for weekday, day in enumerate(days) if weekday < WORKDAYS or any(day)]
+    most = max((each.value for day in days for each in day if each is not None), default=0.0)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         for row, weekday in enumerate(rows):
             for hour in hours:
-                _cell(axes, hour, row, report.grid[weekday][hour], most)
+                _draw_cell(axes, hour, row, days[weekday][hour], most)
         axes.set_xlim(hours.start - 0.5, hours.stop - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xticks(hours, [f"{hour:02}" for hour in hours])
@@ -112,39 +145,30 @@ def ghosts(report: Report) -> str:
         _legend(
             figure,
             [
-                Patch(
-                    facecolor=GHOST, edgecolor="none", label="the darker, the more bookings nobody came to"
-                ),
+                Patch(facecolor=GHOST, edgecolor="none", label=darker),
                 Patch(facecolor="none", edgecolor=UNKNOWN, hatch="////", label="mostly not known"),
             ],
         )
 
-    return _svg(draw, "ghosts", ABOVE_IN + BELOW_IN + ROW_IN * len(rows), left_in=0.45)
+    return _svg(draw, name, ABOVE_IN + BELOW_IN + ROW_IN * len(rows), left_in=0.45)
 
 
-def _told(sums: Sums) -> int:
-    return sums.judged + sums.unknown
-
-
-def _cell(axes: Axes, hour: int, row: int, sums: Sums, most: int) -> None:
-    level = -(-sums.ghosts * (len(DARKER) - 1) // most) if most else 0
-    doubtful = (sums.unjudged_share or 0.0) > DOUBTFUL
+def _draw_cell(axes: Axes, hour: int, row: int, cell: _Cell | None, most: float) -> None:
     place, size = (hour - 0.47, row - 0.45), (0.94, 0.9)
-    if doubtful:
+    if cell is None or not cell.doubtful:
+        level = 0 if cell is None or not most else math.ceil(cell.value / most * (len(DARKER) - 1))
+        tone = GHOST if level else HAIR
+        axes.add_patch(Rectangle(place, *size, facecolor=tone, edgecolor="none", alpha=DARKER[level]))
+    else:
+        level = 0
         axes.add_patch(
             Rectangle(place, *size, facecolor="none", edgecolor=UNKNOWN, hatch="////", linewidth=0.5)
         )
-    else:
-        axes.add_patch(
-            Rectangle(place, *size, facecolor=GHOST if level else HAIR, edgecolor="none", alpha=DARKER[level])
-        )
-    if not _told(sums):
+    if cell is None:
         return
-    light = level == len(DARKER) - 1 and not doubtful
-    words = axes.text(
-        hour, row, str(sums.ghosts), ha="center", va="center", fontsize=9, color=CARD if light else INK
-    )
-    if doubtful:
+    colour = CARD if level == len(DARKER) - 1 else INK
+    words = axes.text(hour, row, cell.words, ha="center", va="center", fontsize=9, color=colour)
+    if cell.doubtful:
         words.set_bbox({"facecolor": CARD, "edgecolor": "none", "pad": 1.5})
 
 
@@ -260,6 +284,7 @@ def weeks(report: Report) -> str:
 
 PLOTS: Final[Mapping[str, Callable[[Report], str]]] = {
     "ghosts": ghosts,
+    "empty": empty,
     "too-big": too_big,
     "busiest": busiest,
     "weeks": weeks,
@@ -274,8 +299,8 @@ def draw_all(report: Report) -> Mapping[str, str]:
 
 
 def _without(report: Report) -> frozenset[str]:
-    empty = {"too-big": not report.too_big, "busiest": not report.ranked, "weeks": not report.weeks}
-    return frozenset(name for name, nothing in empty.items() if nothing)
+    nothing = {"too-big": not report.too_big, "busiest": not report.ranked, "weeks": not report.weeks}
+    return frozenset(name for name, there_is_none in nothing.items() if there_is_none)
 
 
 # ── how it is drawn ───────────────────────────────────────────────────────────────────────────────

@@ -162,7 +162,14 @@ def figures(report: Report) -> tuple[Figure, ...]:
 
 def sections(report: Report) -> tuple[Section, ...]:
     """All that is told below the numbers of all rooms."""
-    return (_ghosts(report), _too_big(report), _busiest(report), _weeks(report), _rooms(report))
+    return (
+        _ghosts(report),
+        _empty(report),
+        _too_big(report),
+        _busiest(report),
+        _weeks(report),
+        _rooms(report),
+    )
 
 
 def _of(part: float, whole: float) -> float | None:
@@ -227,6 +234,43 @@ def _ghost_cell(sums: Sums) -> str:
     if sums.judged:
         return f"{sums.ghosts}/{sums.judged}"
     return "?" if sums.unknown else ""
+
+
+def _empty(report: Report) -> Section:
+    total = report.total
+    hours = report.shown_hours
+    return Section(
+        name="empty",
+        title="Booked and empty",
+        says=(
+            (
+                f"For {percent(total.empty_share)} of the booked time that is known, nobody was there: "
+                f"{hours_long(total.empty_s)}, with those who came late or left early."
+            ),
+            (
+                f"Of {hours_long(total.booked_unknown_s)} "
+                f"({percent(_of(total.booked_unknown_s, total.booked_s))} of the booked time) nobody knows."
+            ),
+        ),
+        plot="A grid of weekdays and hours: in what share of the booked time nobody was there; the darker, "
+        "the more. Hatched where that is mostly not known. The table has the same numbers.",
+        tables=(
+            Rows(
+                title="Share of the booked time in which nobody was there, by weekday and hour",
+                head=("", *(f"{hour:02}" for hour in hours)),
+                rows=tuple(
+                    (DAYS[day], *(_empty_cell(report.grid[day][hour]) for hour in hours))
+                    for day in range(WEEK_DAYS)
+                ),
+            ),
+        ),
+    )
+
+
+def _empty_cell(sums: Sums) -> str:
+    if sums.empty_share is None:
+        return "?" if sums.booked_s else ""
+    return percent(sums.empty_share)
 
 
 def _worst(report: Report) -> str:
@@ -505,7 +549,15 @@ _COUNTS: Final = (
     "released",
     "unbooked",
 )
-_SHARES: Final = ("ghost_share", "unjudged_share", "use", "idle", "unknown_share", "use_of_known")
+_SHARES: Final = (
+    "ghost_share",
+    "unjudged_share",
+    "empty_share",
+    "use",
+    "idle",
+    "unknown_share",
+    "use_of_known",
+)
 
 
 def sums_told(sums: Sums) -> dict[str, Any]:
