@@ -42,6 +42,7 @@ from agent.core.model import (
     Watch,
 )
 from agent.core.noticing import (
+    CLEARS_LATE,
     DELIBERATE,
     Sign,
     believed_until,
@@ -59,8 +60,8 @@ BEFORE = timedelta(microseconds=1)  # the last moment before another
 LOOK_EVERY = timedelta(minutes=5)  # while somebody's booking runs: what a crash would leave unknown of it
 CLOCKS_DIFFER = timedelta(seconds=60)  # a device's from ours, or ours from itself when it is set right
 CHECKED_OUT, DUPLICATE = "checked_out", "duplicate"
+USE_CLEARS_WITHIN = timedelta(seconds=5)  # after presence, by the same device
 EARLY = timedelta(minutes=10)  # before its start, people wait in a room that nobody else came to
-PASSERS_BY = 3  # as often as that somebody may look in, and nobody came all the same
 UNBOOKED_AT_MOST = timedelta(hours=4)  # then it is told, and counted anew
 
 OPEN = frozenset({AttendancePhase.AWAITED, AttendancePhase.ATTENDED, AttendancePhase.DESERTED})
@@ -217,10 +218,19 @@ class _Scene:
     def lasting(
         self, signs: Iterable[tuple[Sign, datetime]], starts_at: datetime, until: datetime
     ) -> Iterator[datetime]:
-        """Since when somebody who is no passer-by is there, by each of these signs that had lasted by then."""
+        """Since when somebody who is no passer-by is there, by each of these signs that had lasted then."""
         for sign, since in signs:
             if lasts_until(sign, since, starts_at, self.rules, self.room.devices) <= until:
                 yield max(since, starts_at)
+
+    def came(self, attendance: Attendance, until: datetime) -> Iterator[datetime]:
+        """The same for whoever came to this booking."""
+        signs = (
+            (sign, since)
+            for sign, since in self.signs.items()
+            if _theirs_until(attendance, since, self.rules) <= until
+        )
+        return self.lasting(signs, attendance.starts_at, until)
 
 
 _Facts = tuple[AttendanceFact | UseFact, ...]
@@ -298,9 +308,21 @@ def _opened(booking: Booking, scene: _Scene) -> Attendance:
         phase=move.to,
         since=starts_at,
         starts_at=starts_at,
+        follows=_follows(booking, scene.room),
         there=scene.watch.there,
         there_since=known_from,
         unknown=known_from - starts_at,
+    )
+
+
+def _follows(booking: Booking, room: Room) -> bool:
+    """Whether people of another booking may still be there when this one begins."""
+    return any(
+        key != booking.key
+        and each.came_at is not None
+        and (other := room.bookings.get(key)) is not None
+        and abs(booking.starts_at - min(other.ends_at, each.ends_at or other.ends_at)) <= EARLY
+        for key, each in room.attendances.items()
     )
 
 
@@ -366,6 +388,11 @@ def _stopped(evidence: Evidence, at: datetime) -> Evidence:
     return replace(evidence, last_at=at, lasted=evidence.lasted + (at - evidence.since), since=None)
 
 
+def _worth_telling(evidence: Iterable[Evidence]) -> Iterator[Evidence]:
+    """Without what is only the order in which a device tells that the last has left: presence, then use."""
+    return (e for e in evidence if e.kind is not EvidenceKind.IN_USE or e.lasted > USE_CLEARS_WITHIN)
+
+
 def _touched(evidence: tuple[Evidence, ...], touch: Evidence) -> tuple[Evidence, ...]:
     for nth, each in enumerate(evidence):
         if each.kind is touch.kind and (each.by == touch.by or each.kind is EvidenceKind.CHECK_IN):
@@ -393,13 +420,19 @@ def _sign(
             for each in attendance.evidence
             if each.kind in TOUCHES and (attendance.came_at is None or each not in before.evidence)
         ]
-        came = [*scene.lasting(scene.signs.items(), attendance.starts_at, until), *touches]
+        came = [*scene.came(attendance, until), *touches]
         if came:
             return AttendanceSign.SOMEBODY, max(min(came), attendance.starts_at)
     due = _deserted_at(attendance, scene.rules)
     if due is not None and due <= until:
         return AttendanceSign.NOBODY, _empty_since(attendance)
     return None, until
+
+
+def _theirs_until(attendance: Attendance, since: datetime, rules: Rules) -> datetime:
+    """Until when a sign that stands since then may be of the people whose booking ended as this one began."""
+    before_it = attendance.follows and since < attendance.starts_at
+    return attendance.starts_at + rules.judging.grace + CLEARS_LATE if before_it else since
 
 
 def _empty_since(attendance: Attendance) -> datetime:
@@ -464,7 +497,7 @@ def _closed(attendance: Attendance, booking: Booking, scene: _Scene) -> tuple[At
         attendance,
         phase=ATTENDANCE_TRANSITIONS[attendance.phase, AttendanceSign.ENDED].to,
         since=scene.now,
-        evidence=tuple(_stopped(each, ends_at) for each in attendance.evidence),
+        evidence=tuple(_worth_telling(_stopped(each, ends_at) for each in attendance.evidence)),
         seen_at=ends_at if attendance.there else attendance.seen_at,
         ends_at=ends_at,
     )
@@ -508,14 +541,13 @@ def _verdict(
 def _of_nobody(attendance: Attendance, early: bool, cause: str | None, scene: _Scene) -> Outcome:  # noqa: FBT001
     """The verdict on a booking to which nobody came, as far as is known."""
     in_time = early and attendance.phase is not AttendancePhase.DESERTED  # it was cancelled before it was one
-    if attendance.unknown > ZERO or attendance.there is not False or in_time or cause == CHECKED_OUT:
+    if attendance.unknown > ZERO or attendance.there is None or in_time or cause == CHECKED_OUT:
         return Outcome.UNKNOWN
     for each in attendance.evidence:
         if each.kind in TOUCHES or (each.kind in DELIBERATE and each.first_at > attendance.starts_at):
             return Outcome.UNKNOWN
-        passes = lasts_after((each.kind, each.by or ""), scene.rules, scene.room.devices)
-        if each.lasted > PASSERS_BY * passes:
-            return Outcome.UNKNOWN
+        if each.lasted > lasts_after((each.kind, each.by or ""), scene.rules, scene.room.devices):
+            return Outcome.UNKNOWN  # somebody looked in more than once, or sat where they were hardly seen
     return Outcome.GHOST
 
 
@@ -690,7 +722,10 @@ def _told(use: Use, until: datetime, scene: _Scene) -> _Facts:
     if not lasting or until - use.since < scene.rules.judging.unbooked_for:
         return ()
     whole = replace(
-        use, evidence=tuple(_stopped(each, until) for each in use.evidence), lasting=True, seen_at=until
+        use,
+        evidence=tuple(_worth_telling(_stopped(each, until) for each in use.evidence)),
+        lasting=True,
+        seen_at=until,
     )
     return (UseFact(kind=FactKind.ROOM_USED_UNBOOKED, at=scene.now, use=whole, until=until),)
 
@@ -724,7 +759,10 @@ def _deadlines(room: Room, rules: Rules) -> Iterator[datetime]:
 def _next_moves(attendance: Attendance, room: Room, rules: Rules) -> Iterator[datetime]:
     if attendance.phase is not AttendancePhase.ATTENDED:
         for sign, since, until in believed_until(room.watch):
-            at = lasts_until(sign, since, attendance.starts_at, rules, room.devices)
+            at = max(
+                lasts_until(sign, since, attendance.starts_at, rules, room.devices),
+                _theirs_until(attendance, since, rules),
+            )
             if at < until:
                 yield at
     due = _deserted_at(attendance, rules)
