@@ -33,6 +33,8 @@ _COLOURS = {
     "failed": "red",
     "expired": "red",
     "deleted": "magenta",
+    "released": "green",
+    "release_failed": "red",
     "lost": "red",
     "refused": "bold red",
     "connected": "green",
@@ -200,6 +202,9 @@ def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
         case "booking":
             line.append(_title(data, zone))
             line.append(_change(data, zone), style="cyan")
+            if data.get("minutes_freed"):
+                line.append(f"  {data['minutes_freed']:.0f} min freed", style="green")
+            _append_cause(line, data, past)  # before ids: a terminal may be too narrow for both
             for what in ("booking", "meeting"):
                 if data[f"{what}_id"]:
                     line.append(f"  {what} {printable(data[f'{what}_id'])}", style="dim")
@@ -219,11 +224,16 @@ def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
             line.append(printable(" ".join(str(data[k]) for k in ("product", "firmware") if data.get(k))))
         case _:
             line.append(printable(str(data.get("reason", ""))))
-    if data.get("cause") and data["cause"] != past:
-        line.append(f"  {printable(str(data['cause']))}", style="yellow")
+    if noun != "booking":
+        _append_cause(line, data, past)
     if event.get("recovered"):
         line.append("  recovered", style="dim italic")
     return line
+
+
+def _append_cause(line: Text, data: Json, past: str) -> None:
+    if data.get("cause") and data["cause"] != past:
+        line.append(f"  {printable(str(data['cause']))}", style="yellow")
 
 
 def _held(data: Json, zone: tzinfo | None) -> str:
