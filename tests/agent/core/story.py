@@ -278,6 +278,13 @@ class Story:
         assert kinds == list(tells), f"until {clock}: told {kinds}, expected {list(tells)}"
         return self
 
+    def hears(self, clock: str, *events: RoomEvent) -> Story:
+        """At this time this happens; whatever the cloud is told of it, and was until then."""
+        self._run_to(at(clock))
+        for event in events:
+            self._happen(event)
+        return self
+
     def steps(self, by: timedelta) -> Story:
         """The wall clock jumps."""
         self.now += by
