@@ -33,9 +33,11 @@ def backup(
     """Copy the daemon's state into one file, for its owner alone. The daemon may run.
 
     The state is what waits for the broker, what is kept of it, and what is known of rooms, holds, commands
-    and calendars. The configuration and its secrets are not in it: keep /etc/roomd with the machine's own
-    backup. The copy has been read in whole when this ends well.
+    and calendars. What was counted of rooms, for reports, goes into a second file beside it, FILE.trends. The
+    configuration and its secrets are in neither: keep /etc/roomd with the machine's own backup. The copies
+    have been read in whole when this ends well.
     """
+    from agent import trends
     from cloud_link.copies import NoBackup, Origin, back_up, look
     from cloud_link.database import SchemaTooNew
 
@@ -68,12 +70,23 @@ def backup(
             "Run with sudo, and see that the disk has room",
             os.EX_IOERR,
         )
+    beside = trends.beside(file)
+    try:
+        days = trends.back_up(directory, beside)
+    except (sqlite3.Error, OSError) as error:
+        fail(
+            f"{file} is written, and the trends beside it are not: {error}. "
+            f"See that {directory / trends.FILE} is sound, and that the disk has room",
+            os.EX_IOERR,
+        )
     if as_json:
-        print(json.dumps(asdict(made)))
+        print(json.dumps({**asdict(made), "trends_days": days}))
         return
     print(
         f"{file}: {size(made.bytes)}, {made.rooms} rooms, {made.waiting} envelopes that wait; read and sound"
     )
+    if days is not None:
+        print(f"{beside}: {size(beside.stat().st_size)}, {_days(days)} of trends; read and sound")
 
 
 @app.command()
@@ -92,8 +105,10 @@ def restore(
     """Put a backup in the place of the daemon's state. The daemon must be stopped.
 
     What was there is kept beside it. Numbers begin anew with the next start, and `outbox.reset` tells the
-    cloud; what waited in the backup is sent with its old ids, also if it has been delivered since.
+    cloud; what waited in the backup is sent with its old ids, also if it has been delivered since. What lies
+    beside the backup as FILE.trends is put back, too.
     """
+    from agent import trends
     from cloud_link.copies import NoBackup, WouldLose, is_begun, look
     from cloud_link.copies import restore as put_back
     from cloud_link.database import AlreadyRunning, SchemaTooNew
@@ -141,14 +156,40 @@ def restore(
             f"See that its disk has room, and can be written{begun}",
             os.EX_IOERR,
         )
+    days = _restore_trends(trends.beside(file), directory)
     copied = done.copied
     if as_json:
         replaced = None if done.replaced is None else str(done.replaced)
-        print(json.dumps({"restored": asdict(copied), "replaced": replaced, "left_behind": done.undelivered}))
+        told = {"restored": asdict(copied), "replaced": replaced, "left_behind": done.undelivered}
+        print(json.dumps({**told, "trends_days": days}))
         return
     when = f" of {copied.origin.at}" if copied.origin is not None else ""
     print(f"restored the backup{when}: {copied.rooms} rooms, {copied.waiting} envelopes that wait")
+    if days is not None:
+        print(f"and {_days(days)} of trends")
     if done.replaced is not None:
         left = f", with {done.undelivered} envelopes that were never delivered" if done.undelivered else ""
         print(f"what was there is kept as {done.replaced}{left}")
     print("start roomd: numbers begin anew, and the cloud is told (outbox.reset)")
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
+
+
+def _restore_trends(file: Path, directory: Path) -> int | None:
+    """Of how many days they are; None where there are none, or they cannot be put back, which is said."""
+    from agent import trends
+    from cloud_link.copies import give_all
+    from cloud_link.database import AlreadyRunning, alone
+
+    if not file.exists():
+        return None
+    try:
+        with alone(directory):
+            days = trends.restore(file, directory)
+    except (AlreadyRunning, sqlite3.Error, OSError) as error:
+        print(f"note: the trends in {file} were not put back: {error}", file=sys.stderr)
+        return None
+    give_all(directory)
+    return days

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
 import zlib
 from array import array
@@ -219,6 +221,66 @@ def save_day(tx: Connection, day: int, columns: Mapping[str, array[int]]) -> Non
         "INSERT INTO days (day, name, body) VALUES (?, ?, ?)",
         [*rows, (day, NAMES, zlib.compress(json.dumps(names).encode()))],
     )
+
+
+# ── copies ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def beside(backup: Path) -> Path:
+    """Where the trends of a backup are."""
+    return backup.with_name(f"{backup.name}.trends")
+
+
+def back_up(directory: Path, file: Path) -> int | None:
+    """Write all of it as of now into this file, for its owner alone. Returns its days; None: there is none.
+
+    Raises sqlite3.Error, where it is damaged, and OSError; then what was there before is there still.
+    """
+    if not (directory / FILE).exists():
+        return None
+    new = file.with_name(f"{file.name}.new")
+    new.unlink(missing_ok=True)
+    try:
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with closing(open_to_read(directory)) as own:
+            own.execute("VACUUM INTO ?", (str(new),))
+        days = look(new)
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
+    return days
+
+
+def look(file: Path) -> int:
+    """Of how many days a copy tells; sqlite3.Error if it is damaged, or no such file."""
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as copy:
+        (made_by,) = copy.execute("PRAGMA application_id").fetchone()
+        (sound,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+        if made_by != APPLICATION or sound != "ok":
+            raise sqlite3.DatabaseError(f"{file} is no file of trends, or it is damaged: {sound}")
+        (days,) = copy.execute(
+            "SELECT count(*) FROM (SELECT day FROM days UNION SELECT day FROM hours)"
+        ).fetchone()
+    return int(days)
+
+
+def restore(file: Path, directory: Path) -> int:
+    """Put a copy in the place of the file, which is kept as `trends.db.replaced`. Returns its days.
+
+    Nobody may write meanwhile. Raises sqlite3.Error where the copy is damaged, and OSError.
+    """
+    days = look(file)
+    new = directory / f"{FILE}.new"
+    try:
+        shutil.copyfile(file, new)
+        new.chmod(0o640)
+        if (directory / FILE).exists():
+            (directory / FILE).replace(directory / f"{FILE}.replaced")
+        (directory / f"{FILE}-journal").unlink(missing_ok=True)
+        new.replace(directory / FILE)
+    finally:
+        new.unlink(missing_ok=True)
+    return days
 
 
 # ── damage ────────────────────────────────────────────────────────────────────────────────────────

@@ -264,6 +264,32 @@ async def test_a_file_of_a_newer_roomd_is_left_as_it_is(tmp_path: Path):
     assert (tmp_path / trends.FILE).read_bytes() == before
 
 
+def test_a_backup_is_put_back_and_what_was_there_is_kept(tmp_path: Path):
+    state, file = tmp_path / "state", tmp_path / "backup.trends"
+    state.mkdir()
+    assert trends.back_up(state, file) is None
+    make(state, rooms=3, days=10, first=MONDAY)
+    keep(state, *whole_day(MONDAY + timedelta(days=10), busy=[9]))
+    before = lines(read(state, days=11))
+    assert trends.back_up(state, file) == 11
+    assert file.stat().st_mode & 0o777 == 0o600
+    keep(state, *whole_day(MONDAY + timedelta(days=11)))
+    assert trends.restore(file, state) == 11
+    assert lines(read(state, days=11)) == before
+    assert trends.look(state / "trends.db.replaced") == 12
+    assert sorted(path.name for path in state.iterdir()) == ["trends.db", "trends.db.replaced"]
+
+
+def test_a_backup_that_is_damaged_is_not_put_back(tmp_path: Path):
+    keep(tmp_path, *whole_day(MONDAY, busy=[9]))
+    file = tmp_path / "backup.trends"
+    for body in (b"", b"\x5a" * 9000, (tmp_path / trends.FILE).read_bytes()[:5000]):
+        file.write_bytes(body)
+        with pytest.raises(sqlite3.DatabaseError):
+            trends.restore(file, tmp_path)
+    assert read(tmp_path)["booked_s"].tolist() == [3000]
+
+
 def test_the_next_life_knows_when_the_last_one_was_alive(tmp_path: Path):
     async def live() -> datetime | None:
         trending = Trending(tmp_path)

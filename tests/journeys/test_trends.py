@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -77,4 +78,15 @@ async def test_days_that_roomd_missed_are_told_when_it_is_back(tmp_path: Path):
             h, text(h).replace("[site]", '[site]\nworking_hours = ["Mon-Sun 00:00-24:00"]', 1)
         )
         assert "site.working_hours" in said
+
+        backup = tmp_path / "backup"
+        code, out, err = await h.ask("backup", str(backup))
+        assert (code, err) == (0, "")
+        assert re.search("[12] days? of trends; read and sound", out)
         assert await h.roomd.stop() == 0
+        (state / "trends.db").unlink()
+        code, out, err = await h.ask("restore", str(backup), "--force")
+        assert (code, err) == (0, "")
+        assert re.search("^and [12] days? of trends$", out, flags=re.MULTILINE)
+        again = hours.read(state, since=day, until=day + timedelta(days=1), rooms=[RoomId(device.room)])
+        assert again["unwatched_s"].tolist() == found["unwatched_s"].tolist()
