@@ -19,6 +19,7 @@ from agent.core.model import (
     HoldPhase,
     Room,
     RoomId,
+    SensorPhase,
 )
 from agent.local_api import Sight
 from agent.settings import RoomSettings
@@ -255,6 +256,13 @@ def _own_troubles(picture: Mapping[str, Any]) -> Iterable[Trouble]:
             f"{outbox['depth']} wait, the oldest for {minutes:.0f} minutes",
             "ask `roomd outbox stats` and the broker's log why it does not acknowledge them",
         )
+    sensors = picture.get("sensors")
+    if sensors is not None and sensors["why"]:
+        yield (
+            "Not all sensors can be heard" if sensors["connected"] else "The sensors' broker is not reached",
+            sensors["why"],
+            "see `roomd doctor --only sensors`; what they see is unknown until then",
+        )
     if outbox["dropped"]:
         yield (
             "Facts were dropped",
@@ -287,6 +295,7 @@ def _troubles_of_rooms(sight: Sight, picture: Mapping[str, Any]) -> Iterable[Tro
     yield from _in_short(_unheard(sight, DevicePhase.REFUSED, "turns roomd away", "turn roomd away"))
     yield from _in_short(_unheard(sight, DevicePhase.LOST, "is not reached", "are not reached"))
     yield from _in_short(_misconfigured(sight))
+    yield from _in_short(_sensors(sight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +329,19 @@ def _misconfigured(sight: Sight) -> Iterable[tuple[str, _Told]]:
             why = f"{first.removesuffix('.')}; and {more} more" if more else first
             mend = "change the setting on the device; its room's page and `roomd doctor` tell more"
             yield where, _Told("is heard in part", "are heard in part", why, mend)
+
+
+def _sensors(sight: Sight) -> Iterable[tuple[str, _Told]]:
+    """Those that are not Cisco's, and offline or silent; if nobody brings their word, that is told once."""
+    mend = "look at its battery, its radio and what it speaks through; `roomd doctor --only sensors`"
+    for settings in _configured(sight):
+        for sensor in sight.rooms[settings.id].third_party.values():
+            where = f"{settings.name} ({sensor.id})"
+            if sensor.phase is SensorPhase.AWAY:
+                yield where, _Told("is offline", "are offline", sensor.why, mend)
+            elif sensor.phase is SensorPhase.STALE:
+                why = "its last word is too old to count"
+                yield where, _Told("has fallen silent", "have fallen silent", why, mend)
 
 
 def _devices(sight: Sight) -> Iterable[tuple[str, DeviceState]]:

@@ -56,7 +56,14 @@ SHORTEST_SECRET: Final = 4
 Json = Mapping[str, Any]
 
 # Of the configuration: under these keys, our own words stay as they are; every other text gets a word.
-KEPT_KEYS: Final = frozenset({"timezone", "privacy", "transport", "light", "cloud", "writes"})
+KEPT_KEYS: Final = frozenset(
+    {
+        *("timezone", "privacy", "transport", "light", "cloud", "writes"),
+        # Where a sensor's values stand, and its words: like those that we speak ourselves.
+        *("says", "presence", "people", "in_use", "seen_at", "availability_path", "component", "yes", "no"),
+        *("zigbee2mqtt_base", "home_assistant_base"),
+    }
+)
 KINDS: Final[Mapping[str, Kind]] = {
     "site.id": Kind.SITE,
     "agent.id": Kind.AGENT,
@@ -85,6 +92,7 @@ NAMED: Final[Mapping[str, Kind]] = {
     "agent": Kind.AGENT,
     "room": Kind.ROOM,
     "device": Kind.DEVICE,
+    "sensor": Kind.DEVICE,
     "host": Kind.HOST,
     "client_id": Kind.ID,
     "requested_by": Kind.PERSON,
@@ -289,7 +297,9 @@ def _meet(tables: Json, text: str, disguise: Disguise) -> None:
             disguise.know(Kind.DEVICE, *_texts(device.get("id")))
             for host in _texts(device.get("host")):
                 disguise.know(Kind.HOST, host, host.rpartition(":")[0] or host)
-    for url in _texts(mqtt.get("url")):
+        for sensor in _list(room.get("sensors")):
+            disguise.know(Kind.DEVICE, *_texts(sensor.get("id")))
+    for url in (*_texts(mqtt.get("url")), *_texts(_table(tables, "sensors").get("url"))):
         with contextlib.suppress(ValueError):
             disguise.know(Kind.HOST, urlsplit(url).hostname or "")
     ours = known_keys()
@@ -448,6 +458,12 @@ def _pictured(picture: Json, disguise: Disguise) -> Json:
             name: picture.get(name)
             for name in ("version", "at", "broker", "outbox", "devices", "sealing_why")
         },
+        "sensors": None
+        if not (sensors := picture.get("sensors"))
+        else {
+            **{name: sensors.get(name) for name in ("connected", "messages", "unreadable")},
+            "why": _said(sensors.get("why"), disguise),
+        },
         "calendars": [
             {
                 **{name: each.get(name) for name in ("service", "phase", "since")},
@@ -477,6 +493,14 @@ def _room(room: Json, disguise: Disguise) -> Json:
                 "firmware": f"firmware {each.get('firmware')}",
             }
             for each in reach.get("devices", ())
+        ],
+        "sensors": [
+            {
+                "sensor": disguise.word(Kind.DEVICE, str(each.get("sensor", ""))),
+                **{name: each.get(name) for name in ("phase", "since", "said_at")},
+                "why": _said(each.get("why"), disguise),
+            }
+            for each in reach.get("sensors", ())
         ],
         "calendar": state.get("calendar"),
         "occupancy": state.get("occupancy"),

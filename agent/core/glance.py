@@ -158,6 +158,8 @@ def _taken_at(room: Room, known: Agenda, now: datetime) -> datetime | None:
 
 def _condition(room: Room, known: Agenda, current: Booking | None, hold: Hold | None) -> Condition:
     heard = any(device.phase is DevicePhase.CONNECTED for device in room.devices.values())
+    if room.third_party and not room.devices and not room.calendars:
+        heard = somebody(room.occupancy) is not None  # it is there to be used, and nobody books it
     if not heard and not known.fresh:
         return Condition.UNKNOWN
     there = somebody(room.occupancy)
@@ -296,6 +298,11 @@ def _why_unheard(room: Room) -> str:
     for calendar in room.calendars.values():
         if calendar.phase is not CalendarPhase.ACTIVE and calendar.why is not None:
             return calendar.why
+    for sensor in room.third_party.values():
+        if sensor.why is not None:
+            return reason_and_mend(sensor.why)[0]
     if room.devices:
         return "no device has been reached yet"
+    if room.third_party and not room.calendars:
+        return "its sensors have said nothing yet"
     return "its calendar has not been read yet" if room.calendars else "it has neither device nor calendar"

@@ -38,6 +38,9 @@ from agent.core.model import (
     Occupancy,
     Room,
     RoomId,
+    SensorId,
+    SensorPhase,
+    SensorState,
     Surface,
 )
 from agent.listening import Bounds, Pace
@@ -409,6 +412,20 @@ async def test_devices_with_the_same_trouble_are_told_as_one_in_few_words(house)
     ]
     assert shown["words"] == "Not heard: nobody listens there"
     assert shown["devices"][0]["why"] == lost
+
+
+async def test_sensors_that_are_offline_or_cannot_be_heard_are_told(house):
+    ceiling = SensorState(
+        id=SensorId("ceiling"), phase=SensorPhase.AWAY, since=NOW, why="the bridge is offline"
+    )
+    house.put(replace(room("fjord"), third_party={ceiling.id: ceiling}))
+    house.picture["sensors"] = {"connected": False, "why": "it hung up"}
+    async with opened(house) as client:
+        troubles = (await client.get("/api/site")).json()["troubles"]
+    assert [(each["what"], each["why"]) for each in troubles] == [
+        ("The sensors' broker is not reached", "it hung up"),
+        ("Fjord (ceiling) is offline", "the bridge is offline"),
+    ]
 
 
 DIAL = "check its power and its network; roomd dials again by itself"

@@ -53,6 +53,10 @@ password_file = "mqtt-password"
 [devices]
 username = "kanariuser"
 password_file = "device-password"
+[sensors]
+url = "mqtts://kanaribuilding.contoso.com:8883"
+username = "kanarisensoruser"
+password_file = "mqtt-password"
 [microsoft]
 tenant = "kanaritenant.onmicrosoft.com"
 client_id = "{NAMES[12]}"
@@ -64,6 +68,14 @@ calendar = {{ microsoft = "kanarimail@contoso.com" }}
 [[rooms.devices]]
 host = "10.77.4.21:8443"
 fingerprint = "sha256:{NAMES[-1]}"
+[[rooms.sensors]]
+zigbee2mqtt = "kanarifloor/kanariceiling"
+presence = "kanarikey.occupancy"
+[[rooms.sensors]]
+id = "kanarisensor"
+topic = "kanaritopic"
+yes = ["kanariyes"]
+no = ["off"]
 [[rooms]]
 id = "kanarilake"
 [[rooms.devices]]
@@ -87,6 +99,11 @@ LOG = (
     },
     {"event": "x", "title": "kanarititle", "text": "kanarititle", "why": "mailbox kanarimail@contoso.com"},
     {"event": "calendars.doubt", "why": "Kanarilofoten could be the calendar of two rooms"},
+    {
+        "event": "sensor.unreadable",
+        "sensor": "kanarisensor",
+        "why": "'kanaripayload' means neither yes nor no",
+    },
     {"event": "broker.lost", "why": "kanaribroker.contoso.com: refused", "connection": 7},
 )
 
@@ -182,9 +199,10 @@ async def test_what_is_left_says_how_it_stands(installation: Installation, monke
     assert journal[0]["why"] == "<host-1> does not answer"
     assert journal[1]["rest_s"] == 1.5
     assert journal[4]["why"] == "… could be the calendar of two rooms"
-    assert journal[5]["why"] == "<host-3>: refused"
-    assert journal[8]["frames"] == ["agent/daemon.py:7 live"]
-    assert journal[8]["raised"] == ["ValueError"]
+    assert journal[5]["why"] == "'…' means neither yes nor no"
+    assert journal[6]["why"] == "<host-3>: refused"
+    assert journal[9]["frames"] == ["agent/daemon.py:7 live"]
+    assert journal[9]["raised"] == ["ValueError"]
     assert json.loads(files["service.json"])["NRestarts"] == "3"
     manifest = bundle.manifest()
     assert manifest["replaced"]["room"] >= 3

@@ -1,7 +1,7 @@
 """Sensors that are not Cisco's: when their word counts, when it runs out, and what devices are told of it."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from itertools import product
 
 import pytest
@@ -21,6 +21,7 @@ from agent.core.events import (
     UseTold,
 )
 from agent.core.facts import FactKind, OccupancyFact
+from agent.core.glance import Condition, glance
 from agent.core.model import (
     Occupancy,
     Policy,
@@ -211,6 +212,19 @@ def test_a_sensor_that_is_configured_no_more_says_nothing_more():
     told.restarts("09:01").until("09:01:01", CHANGED)
     assert known(told) == Occupancy()
     assert install(told.room, (), listening=True, now=told.now) is told.room
+
+
+def test_a_room_with_nothing_but_a_sensor_looks_as_it_is_used():
+    def look(told: Story) -> tuple[Condition, str]:
+        seen = glance(told.room, now=told.now, zone=UTC)
+        return seen.condition, seen.words
+
+    told = story(PROMPT)
+    assert look(told) == (Condition.UNKNOWN, "Not heard: its sensors have said nothing yet")
+    assert look(told.then("09:00", said(presence=True), CHANGED))[0] is Condition.IN_USE
+    assert look(told.then("09:10", said(presence=False), CHANGED))[0] is Condition.FREE
+    told.then("09:20", SensorAway(sensor=CEILING, why="zigbee2mqtt is offline"), CHANGED)
+    assert look(told) == (Condition.UNKNOWN, "Not heard: zigbee2mqtt is offline")
 
 
 # ── beside others ──
