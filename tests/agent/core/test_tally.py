@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import snapshots
-from agent.core.events import ClockStepped, ClockStruck, RoomEvent
+from agent.core.events import ClockStepped, ClockStruck, PeopleCounted, PresenceSensed, RoomEvent
 from agent.core.facts import AttendanceFact, BookingFact, DayFact, Fact, FactKind, ReleaseFact, Step, UseFact
 from agent.core.model import (
     Attendance,
@@ -36,6 +36,8 @@ from agent.core.model import (
 )
 from agent.core.tally import MISSED_DAYS_TOLD, begin, next_tally, tally
 from agent.core.week import read_hours
+from tests.agent.core.story import CODEC as STORIED
+from tests.agent.core.story import Story, at, listed
 
 FJORD, CODEC = RoomId("fjord"), DeviceId("fjord-codec")
 OSLO = ZoneInfo("Europe/Oslo")
@@ -410,3 +412,43 @@ def test_whatever_happens_no_hour_holds_more_than_it_is_long(moves):
         assert counted.unwatched_s <= counted.unknown_s + 1e-6
     told = [day.day for day in counting.days]
     assert told == sorted(set(told))
+
+
+# ── all of the core ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_day_of_the_whole_core_is_counted_as_it_was():
+    story = Story()
+    story.room = begin(story.room, now=story.now, policy=story.policy)
+    story.connected("08:00")
+    story.lists(
+        "08:00:01",
+        listed("1", "m1", "09:00", "10:00"),
+        listed("2", "m2", "11:00", "12:00"),
+        tells=(FactKind.BOOKING_CONFIRMED, FactKind.BOOKING_CONFIRMED),
+    )
+    senses = [
+        ("08:00:02", 0, False),
+        ("09:02", 3, True),
+        ("10:02", 0, False),
+        ("14:00", 1, True),
+        ("14:30", 0, False),
+    ]
+    for clock, people, presence in senses:
+        story._run_to(at(clock))  # noqa: SLF001 - what else is told is told by other tests
+        for event in (
+            PresenceSensed(device=STORIED, presence=presence),
+            PeopleCounted(device=STORIED, people=people),
+        ):
+            story._happen(event)  # noqa: SLF001
+    story._run_to(at("+1 00:01"))  # noqa: SLF001
+    (day,) = [fact for fact in story.told if isinstance(fact, DayFact)]
+    counted = day.counted
+    assert (counted.bookings, counted.attended, counted.ghosts, counted.unbooked) == (2, 1, 1, 1)
+    late = 15  # the device is given so long to say itself that a booking begins, and ends
+    assert (counted.booked_s, counted.attended_s) == (2 * HOUR_S, 58 * 60 + late)
+    assert counted.empty_s == HOUR_S + 2 * 60 - late
+    assert (counted.in_use_s, counted.people_min) == (90 * 60, 3 * 60 + 30)
+    assert counted.unwatched_s == 7 * HOUR_S
+    assert 8 * HOUR_S <= counted.unknown_s < 8 * HOUR_S + 10
+    assert story.room.tally is not None
