@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import given
 from agent.core.facts import (
     BookingFact,
     CalendarFact,
+    DayFact,
     DeviceFact,
     Fact,
     FactKind,
@@ -27,6 +28,7 @@ from agent.core.model import (
     CalendarKind,
     CalendarPhase,
     CalendarState,
+    Counted,
     DeviceId,
     DevicePhase,
     EntryId,
@@ -39,6 +41,7 @@ from agent.core.model import (
     Room,
     RoomId,
     SiteId,
+    WorkingHours,
 )
 from cloud_link.contract import AgentState, ClockState, RoomReach
 from cloud_link.envelope import (
@@ -579,3 +582,35 @@ def test_the_state_says_which_calendar_is_believed_as_of_when_and_what_waits_for
         "fresh": True,
     }
     assert [(b["entry_id"], b["join_pending"]) for b in told["agenda"]] == [("e1", True)]
+
+
+# ── days ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def a_day(**counted: float) -> DayFact:
+    return DayFact(
+        kind=FactKind.ROOM_DAY,
+        at=NINE,
+        day=date(2026, 3, 29),
+        starts_at=NINE - timedelta(hours=23),
+        counted=Counted(**counted),  # type: ignore[arg-type]
+        working=WorkingHours(length_s=36_000, in_use_s=90),
+        capacity=None,
+    )
+
+
+def test_a_day_is_told_of_its_room_in_minutes_and_is_as_long_as_it_was():
+    event = said(
+        a_day(in_use_s=5400, attended_s=3600, people_min=100, counted_s=3000, people_peak=3, ghosts=2)
+    )
+    data = event["data"]
+    assert (event["subject"], event["time"]) == ("fjord", "2026-03-02T09:00:00.000Z")
+    assert (data["day"], data["length_min"]) == ("2026-03-29", 1380)
+    assert (data["in_use_min"], data["attended_min"], data["unbooked_min"]) == (90, 60, 30)
+    assert (data["people_average"], data["people_peak"], data["ghosts"]) == (2.0, 3, 2)
+    assert data["working"] == {"length_min": 600, "booked_min": 0, "in_use_min": 1.5, "unknown_min": 0}
+
+
+def test_people_who_were_never_counted_are_null_and_not_none():
+    data = said(a_day(in_use_s=5400))["data"]
+    assert (data["people_average"], data["people_peak"], data["capacity"]) == (None, None, None)
