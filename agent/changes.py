@@ -31,7 +31,8 @@ class Part(StrEnum):
     PAGE = "page"
     CALENDARS = "calendars"  # Microsoft's, Google's and [pushes], and which rooms are linked with them
     WEBEX = "webex"
-    SENSORS = "sensors"  # and those of the rooms
+    SENSORS = "sensors"  # where they are heard
+    SENSES = "rooms.sensors"  # what is made of what they say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +173,10 @@ def _parts(old: Configuration, new: Configuration, touched: Collection[Path]) ->
         if room in new.policy.rooms
     ):
         yield Part.RULES
-    if other(old.sensors, new.sensors) or _senses(old) != _senses(new):
+    if other(old.sensors, new.sensors):
         yield Part.SENSORS
+    if _senses(old) != _senses(new):
+        yield Part.SENSES
     if old.privacy is not new.privacy:
         yield Part.PRIVACY
     if old.broker != new.broker:

@@ -650,8 +650,9 @@ class _Daemon:
             if Part.CALENDARS in changes.parts:
                 kinds, writes = self._links_of(room.id)
                 room = link_anew(room, CalendarsLinked(calendars=kinds, writes=writes), now=now).room
-            if Part.SENSORS in changes.parts:
-                room = install(room, sensors, listening=False, now=now)
+            if changes.parts & {Part.SENSORS, Part.SENSES}:
+                listening = Part.SENSORS not in changes.parts
+                room = install(room, sensors, listening=listening, now=now)
             rooms[wanted.id] = room
         return rooms
 

@@ -177,15 +177,16 @@ def test_what_stands_beside_no_url_is_refused(directory):
 
 
 @pytest.mark.parametrize(
-    ("line", "table"),
+    ("line", "table", "part"),
     [
-        ('topic = "other"', ""),
-        ('topic = "a"\nclears_after_s = 5', ""),
-        ('topic = "a"', "[sensors]\ntell_devices = false\n"),
-        ('topic = "a"', '[sensors]\nurl = "mqtts://building"\n'),
+        ('topic = "other"', "", Part.SENSORS),
+        ('topic = "a"\nclears_after_s = 5', "", Part.SENSES),
+        ('topic = "a"', "[sensors]\ntell_devices = false\n", Part.SENSES),
+        ('topic = "a"', '[sensors]\nurl = "mqtts://building"\n', Part.SENSORS),
     ],
     ids=["topic", "time", "telling", "broker"],
 )
-def test_what_changes_of_sensors_touches_nothing_else(directory, line, table):
+def test_what_changes_of_sensors_touches_nothing_else(directory, line, table, part):
+    """What is only made otherwise of their words closes no line."""
     old = reads(directory, 'topic = "a"')
-    assert difference(old, reads(directory, line, table=table)).parts == {Part.SENSORS}
+    assert difference(old, reads(directory, line, table=table)).parts == {part}
