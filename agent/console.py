@@ -370,7 +370,7 @@ def _word(state: Json, reach: Json) -> Text:
     if state["hold"] is not None and state["hold"]["shown"] and state["current"] is None:
         return Text("held", style="cyan")
     if state["current"] is not None:
-        if (release := state["release"]) is not None and release["warned_at"] is not None:
+        if (release := state.get("release")) is not None and release["warned_at"] is not None:
             return Text("asked if in use", style="yellow")
         if occupancy["in_use"] is False:
             return Text("booked, empty", style="yellow")

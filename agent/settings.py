@@ -29,6 +29,7 @@ from agent.core.model import (
     DeviceId,
     ListedRoom,
     Policy,
+    ReleaseMode,
     RoomId,
     Rules,
     SiteId,
@@ -515,6 +516,7 @@ class _Reader:
         self._page_apart(page, feedback, accounts)
         self._unique()
         self._handed_over()
+        self._releasing(policy)
         if site is None or policy is None or privacy is None or self.problems:
             raise ConfigurationRefused(self.problems)
         agent = self.content.agent
@@ -608,6 +610,23 @@ class _Reader:
             releasing=releasing(self.content.release, room.release),
             sensors=rules_of(RoomId(room.id), room.sensors, defaults),
         )
+
+    def _releasing(self, policy: Policy | None) -> None:
+        """Where a room is never released, or without a word, although the file says that it is to be."""
+        for room in self.content.rooms:
+            rules = Rules() if policy is None else policy.rules(RoomId(room.id))
+            if rules.releasing.mode is ReleaseMode.OFF:
+                continue
+            for name in ("microsoft", "google"):
+                table = getattr(self._tables, name)
+                linked = table is not None and getattr(room.calendar, name) is not False
+                if linked and rules.releasing.organizers and not table.organizers:
+                    note = (
+                        f"release.spare_organizers: {name.title()} is not asked for organizers, so nothing "
+                        f"that it has is released: organizers = true in [{name}]"
+                    )
+                    if note not in self.notes:  # one for all rooms
+                        self.notes.append(note)
 
     def _privacy(self) -> Privacy | None:
         site = self.content.site

@@ -442,7 +442,8 @@ def _example_facts() -> tuple[Fact, ...]:
         freed_from: datetime | None = None,
         cause: str | None = None,
     ) -> ReleaseFact:
-        told = replace(ATTEMPT, warned_at=None) if kind is FactKind.BOOKING_UNCLAIMED else ATTEMPT
+        rehearsed = kind is FactKind.BOOKING_UNCLAIMED
+        told = replace(ATTEMPT, warned_at=None, dry_run=True) if rehearsed else ATTEMPT
         return ReleaseFact(
             kind=kind,
             at=NINE + timedelta(minutes=12),

@@ -277,6 +277,7 @@ class EvidenceData(Struct, frozen=True, kw_only=True):
 class BookingReleaseData(BookingData, frozen=True, kw_only=True):
     """The booking, and what became of the one attempt to give its room to others."""
 
+    dry_run: Annotated[bool, Meta(description="Whether it was only rehearsed: nothing was shown or done.")]
     grace_over_at: Annotated[
         Time, Meta(description="When it was long enough since its start that the room might be released.")
     ]

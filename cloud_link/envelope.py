@@ -619,6 +619,7 @@ def _release_data(fact: ReleaseFact, privacy: Privacy) -> contract.BookingReleas
         contract.BookingReleaseData,
         fact.booking,
         privacy,
+        dry_run=attempt.dry_run,
         grace_over_at=_time(attempt.due_at),
         empty_since=_time_or_none(attempt.empty_since),
         warned_at=_time_or_none(attempt.warned_at),

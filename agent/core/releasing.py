@@ -367,10 +367,10 @@ def _wait(step: Step, attempt: ReleaseAttempt, booking: Booking, now: datetime, 
     warned = rules.warning > timedelta()
     if booking.ends_at - now < rules.warning + WORTH_IT or _is_excluded(booking, rules, now, policy):
         return _move(step, attempt, booking, Sign.DOUBTFUL, now, cause=Cause.EXCLUDED)
+    attempt = replace(attempt, dry_run=rules.mode is ReleaseMode.DRY_RUN)
     why = why_not_released(step.room, booking)
     if why is not None:
         return _move(step, attempt, booking, Sign.NO_MEANS, now, cause=why)
-    attempt = replace(attempt, dry_run=rules.mode is ReleaseMode.DRY_RUN)
     if not warned:
         step = _move(step, attempt, booking, Sign.UNWARNED, now)
         return _ask_anew(step, step.room.releases[booking.key], now)

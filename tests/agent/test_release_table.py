@@ -95,6 +95,14 @@ countdown = ""
     assert said(tmp_path, "[release]\nspare_longer_than_min = 90")[FJORD].longest == timedelta(minutes=90)
 
 
+def test_organizers_that_are_not_read_are_worth_a_note(tmp_path):
+    microsoft = '[microsoft]\ntenant = "contoso.com"\nclient_id = "{id}"\nsecret_file = "device-password"\n'
+    microsoft = microsoft.format(id="0f0e0d0c-0b0a-0908-0706-050403020100")
+    said(tmp_path, microsoft + '[release]\nmode = "on"\nspare_organizers = ["Eva"]\n')
+    (note,) = [note for note in read(tmp_path / "roomd.toml").notes if "release" in note]
+    assert note.endswith("organizers = true in [microsoft]")
+
+
 @pytest.mark.parametrize(
     ("table", "key", "mend"),
     [
