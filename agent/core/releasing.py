@@ -288,8 +288,9 @@ def _is_new(room: Room, booking: Booking, rules: Releasing) -> bool:
 
 
 def _names(booking: Booking) -> frozenset[str]:
-    lasting = (booking.meeting_id, booking.meeting.ical_uid, *booking.entries.values())
-    return frozenset(name for name in lasting if name)
+    """All by which it may come again; taken with its start, as ids come to mean others."""
+    ids = (*booking.booking_ids.values(), *booking.entries.values())
+    return frozenset(name for name in (booking.meeting_id, booking.meeting.ical_uid, *ids) if name)
 
 
 def _take_up(step: Step, booking: Booking, rules: Releasing, now: datetime) -> Step:

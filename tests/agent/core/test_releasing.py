@@ -493,11 +493,22 @@ def test_a_booking_that_is_listed_again_is_not_released_again():
     assert day.asked_for(ShowOn) == ["09:10:00"]
 
 
-def test_a_booking_that_comes_back_under_another_id_after_it_was_forgotten_is_not_released_again():
-    day = vacant().begun().until("09:30", RELEASED)
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (PLANNING, replace(PLANNING, booking_id=BookingId("webex-9"))),
+        (listed("tms-1", None, "09:00", "10:00"), listed("tms-1", None, "09:00", "10:00")),
+    ],
+    ids=["another-booking-id", "pushed"],
+)
+def test_a_booking_that_comes_back_after_it_was_forgotten_is_not_released_again(
+    first: ListedBooking, again: ListedBooking
+):
+    day = vacant(bookings=(first,)).begun().until("09:30", RELEASED)
     assert day.room.bookings == {}
-    day.bookings = (replace(PLANNING, booking_id=BookingId("webex-9")),)
-    day.lists("09:31", *day.bookings).until("09:59")
+    day.bookings = (again,)
+    day.lists("09:31", again).until("09:59")
+    assert day.room.bookings
     assert day.asked_for(Release) == ["09:12:00"]
 
 
