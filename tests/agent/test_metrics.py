@@ -29,9 +29,13 @@ from agent.core.model import (
     Occupancy,
     Room,
     RoomId,
+    SensorId,
+    SensorPhase,
+    SensorState,
     Trust,
 )
 from agent.metrics import Measured, Metrics
+from agent.sensing import SensingVitals
 from cloud_link import outbox
 from cloud_link.calendars.integration import Service
 from cloud_link.calendars.matching import Ground
@@ -211,6 +215,9 @@ def a_calendar() -> IntegrationView:
     )
 
 
+CEILING = SensorId("fjord-ceiling")
+
+
 async def everything(tmp_path: Path) -> Scraped:
     """An exposition in which every family has a sample."""
     authority = Authority(tmp_path)
@@ -219,6 +226,7 @@ async def everything(tmp_path: Path) -> Scraped:
             FJORD,
             bookings={BookingKey("b1"): booking()},
             occupancy=Occupancy(people=3, presence=True, in_use=True),
+            third_party={CEILING: SensorState(id=CEILING, phase=SensorPhase.STALE, since=NOON)},
         ),
         shortcomings=("PeopleCountOutOfCall is off",),
     )
@@ -227,6 +235,7 @@ async def everything(tmp_path: Path) -> Scraped:
             (fjord, room(VIDDA)),
             calendars=(a_calendar(),),
             certificates={"broker": authority.certificate_file, "feedback": tmp_path / "none.pem"},
+            sensing=SensingVitals(connected=True, messages=31, unreadable=2),
             trends=trending.Vitals(written=48, waiting=2, lost=0, failures=1, bytes=20480),
         )
     )
