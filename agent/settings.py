@@ -21,6 +21,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringCo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from agent.attendance_table import AttendanceTable, judging
 from agent.core.model import (
     SSH_PORT,
     AgentId,
@@ -318,6 +319,7 @@ class _Room(Table):
     capacity: Count | None = None
     groups: Annotated[tuple[Group, ...], AfterValidator(_different), Field(max_length=MOST_GROUPS)] = ()
     calendar: CalendarTable = CalendarTable()
+    attendance: AttendanceTable = AttendanceTable()
     release: ReleaseTable = ReleaseTable()
     devices: tuple[_Device, ...] = ()
     sensors: tuple[SensorTable, ...] = ()
@@ -338,6 +340,7 @@ class _File(BaseSettings):
     feedback: _Feedback = _Feedback()
     page: _Page = _Page()
     holds: _Holds = _Holds()
+    attendance: AttendanceTable = AttendanceTable()
     release: ReleaseTable = ReleaseTable()
     microsoft: MicrosoftTable | None = None
     google: GoogleTable | None = None
@@ -607,6 +610,7 @@ class _Reader:
         defaults = self.content.sensors or SensorsTable()
         return Rules(
             capacity=room.capacity,
+            judging=judging(self.content.attendance, room.attendance),
             releasing=releasing(self.content.release, room.release),
             sensors=rules_of(RoomId(room.id), room.sensors, defaults),
         )
