@@ -27,6 +27,7 @@ from agent.core.model import (
     CommandId,
     DevicePhase,
     DeviceState,
+    EvidenceKind,
     Hold,
     HoldId,
     HoldPhase,
@@ -49,6 +50,7 @@ KNOWN_WITHIN = timedelta(minutes=3)  # of its start a booking is known to have b
 SHOWN_WITHIN = timedelta(seconds=60)  # a screen that is free and awake has the warning by then
 CHECKED_WITHIN = timedelta(seconds=30)  # bookings and sensors are read in seconds
 LOOKS_AFTER = (timedelta(seconds=20), timedelta(seconds=45), timedelta(seconds=80))  # within an order's time
+FRAMES_APART = timedelta(seconds=5)  # what a device says of one change comes in several
 WORTH_IT = timedelta(minutes=5)  # a room that is free for less is of no use to anybody
 ASKED_ON = (Surface.SCREEN, Surface.CONTROLLER)  # where those look who are in the room
 COUNTS_AT_S = (60, 30, 10)  # the countdown says so much and no more: nobody is there to watch it
@@ -397,6 +399,8 @@ def _somebody_came(room: Room, booking: Booking, now: datetime, policy: Policy) 
     for each in attendance.evidence:
         left_by = booking.starts_at + max(late.get(SensorId(each.by or ""), CLEARS_LATE), CLEARS_LATE)
         last_at = now if each.since is not None else each.last_at
+        if each.kind is EvidenceKind.IN_USE and last_at - each.first_at < FRAMES_APART:
+            continue  # presence cleared a frame before use did
         if each.first_at > booking.starts_at or last_at > left_by:
             return True
     return False

@@ -34,6 +34,7 @@ from agent.core.events import (
     PromptDisplayed,
     RoomEvent,
     SharingSensed,
+    UseSensed,
 )
 from agent.core.facts import (
     CalendarRequest,
@@ -421,6 +422,15 @@ def test_those_who_were_just_leaving_keep_nothing_and_the_room_is_empty_for_a_wh
     assert day.asked_for(ShowOn) == []
     day.until("09:06:51")
     assert day.asked_for(ShowOn) == ["09:06:50"]
+
+
+def test_presence_that_clears_a_frame_before_use_is_nobodys_coming():
+    day = vacant().begun(until="08:59").senses("08:59", people=2, presence=True, in_use=True)
+    day.senses("08:59:50", people=0)
+    day.then("09:00:48", PresenceSensed(device=CODEC, presence=False))
+    day.then("09:00:48", UseSensed(device=CODEC, in_use=False))
+    day.sensed |= {"presence": False, "in_use": False}
+    day.until("09:13", RELEASED)
 
 
 def test_people_of_the_meeting_before_who_stay_on_keep_the_room():

@@ -87,6 +87,8 @@ def test_no_room_is_given_away_of_which_anything_spoke_for_people(happened: list
         if what in {"somebody", "answer", "check_in", "own"} and before is None:
             asked = what != "answer" or any(f.kind is KEPT for f in facts(day))
             spoke = spoke or (what if asked and heard(day) else None)
+        if what == "back" and spoke == "own":
+            spoke = None  # whoever connects says that it is off
     day.passes(at("11:30"))
 
     told = Counter(fact.kind for fact in facts(day))
