@@ -92,6 +92,8 @@ def hear_sensor(room: Room, event: ThirdPartyEvent, *, now: datetime, policy: Po
     if state is None:
         return Step(room=room, ignored=1)
     rules = _rules_of(room, policy).get(event.sensor) or SensorRules(id=event.sensor)
+    if isinstance(event, SensorSaid) and _is_no_news(state, event, rules, now):
+        return Step(room=room)
     match event:
         case SensorSaid():
             after = _said(state, event, rules, now)
@@ -112,6 +114,24 @@ def hear_sensor(room: Room, event: ThirdPartyEvent, *, now: datetime, policy: Po
     return Step(room=told) if after.says == state.says else weigh(told, now=now, sensor=state.id)
 
 
+def _is_no_news(state: SensorState, event: SensorSaid, rules: SensorRules, now: datetime) -> bool:
+    """Most of what sensors say, and some say it every second."""
+    said_at = state.said_at
+    return (
+        state.phase is SensorPhase.HEARD
+        and said_at is not None
+        and event.at is None
+        and timedelta(0) <= now - said_at < _noted_every(rules)
+        and _with(state.heard, event.values) == state.heard
+        and (state.turned_at is None or not event.values)
+        and (_counts_at(state, rules) or now) >= now
+    )
+
+
+def _noted_every(rules: SensorRules) -> timedelta:
+    return SIGNS_EVERY if rules.stale_after is None else min(SIGNS_EVERY, rules.stale_after / 4)
+
+
 def _moved(state: SensorState, sign: SensorSign, now: datetime, why: str | None) -> SensorState:
     phase = SENSOR_TRANSITIONS.get((state.phase, sign), state.phase)
     return replace(state, phase=phase, since=state.since if phase is state.phase else now, why=why)
@@ -123,8 +143,7 @@ def _said(state: SensorState, event: SensorSaid, rules: SensorRules, now: dateti
     if moved.phase is SensorPhase.AWAY:
         return state  # it was kept from before
     said_at = _said_at(state, event, now)
-    every = SIGNS_EVERY if rules.stale_after is None else min(SIGNS_EVERY, rules.stale_after / 4)
-    if state.said_at is not None and timedelta(0) <= said_at - state.said_at < every:
+    if state.said_at is not None and timedelta(0) <= said_at - state.said_at < _noted_every(rules):
         said_at = state.said_at
     moved = replace(moved, said_at=said_at)
     if not event.values:
@@ -144,6 +163,8 @@ def _said_at(state: SensorState, event: SensorSaid, now: datetime) -> datetime:
 
 
 def _with(heard: Occupancy, values: Mapping[Sense, int | bool | None]) -> Occupancy:
+    if all(getattr(heard, sense.value) == value for sense, value in values.items()):
+        return heard
     for sense, value in values.items():
         match sense:
             case Sense.PEOPLE:
