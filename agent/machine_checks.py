@@ -20,6 +20,7 @@ from typing import Final, assert_never
 from urllib.parse import urlsplit
 
 from agent import clock as clocks
+from agent import trends
 from agent.calendar_checks import clock_of_clouds
 from agent.findings import Visit, some
 from agent.names import NAMES_WITHIN_S, is_name, is_silence, look_up
@@ -266,6 +267,7 @@ async def examine_disk(visit: Visit) -> None:
         _try_to_write(visit, directory)
     _measure(visit, there, directory)
     _examine_outbox(visit, directory)
+    _examine_trends(visit, directory)
 
 
 def _try_to_write(visit: Visit, directory: Path) -> None:
@@ -295,7 +297,8 @@ def _measure(visit: Visit, there: Path, directory: Path) -> None:
     free = shutil.disk_usage(there).free
     used = 0
     if there == directory and directory.is_dir() and os.access(directory, os.R_OK | os.X_OK):
-        used = sum(each.stat().st_size for each in directory.iterdir() if each.is_file())
+        files = (each for each in directory.iterdir() if not each.name.startswith(trends.FILE))
+        used = sum(each.stat().st_size for each in files if each.is_file())
     budget = visit.configuration.budget_bytes
     may_grow = max(0, budget - used)
     seen = f"{free // MEGABYTE} MB free; roomd uses {used // MEGABYTE} MB of its {budget // MEGABYTE} MB"
@@ -333,6 +336,22 @@ def _examine_outbox(visit: Visit, directory: Path) -> None:
             f"{stats.dead_letters} messages that the broker will not take in any form",
             "look at the broker's limits: the largest packet, and the topics that it takes",
         )
+
+
+def _examine_trends(visit: Visit, directory: Path) -> None:
+    path = directory / trends.FILE
+    try:
+        if not path.exists():
+            return  # it has not run yet
+        days = trends.look(path)
+    except (OSError, sqlite3.Error) as error:
+        visit.advise(
+            "trends",
+            f"cannot be read: {error.strerror if isinstance(error, OSError) else error}",
+            "run doctor with sudo; roomd itself sets a damaged file aside, and saves what can be read",
+        )
+    else:
+        visit.ok("trends", _counted(days, "day"))
 
 
 # ── names of hosts ────────────────────────────────────────────────────────────────────────────────

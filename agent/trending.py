@@ -51,13 +51,18 @@ class Trending:
         self._failing = False
         self._written = self._lost = self._failures = 0
         self._ends = threading.Event()
+        self._beating: threading.Thread | None = None
 
     def begin(self) -> datetime | None:
-        """Leave signs of life from now on. Returns the last of the life before; None if it left none."""
+        """Have the file ready, and leave signs of life from now on.
+
+        Returns the last of the life before; None if it left none.
+        """
         path = self._directory / ALIVE
         last = _last_sign(path)
-        beat = partial(_beat, path, self._ends)
-        threading.Thread(target=beat, name="alive", daemon=True).start()
+        beat = partial(_beat, path, self._ends, self._directory)
+        self._beating = threading.Thread(target=beat, name="alive", daemon=True)
+        self._beating.start()
         return last
 
     @property
@@ -90,6 +95,8 @@ class Trending:
         self._ends.set()
         if self._job is not None:
             await asyncio.wait((self._job,), timeout=LAST_WAIT_S)
+        if self._beating is not None:
+            await asyncio.to_thread(self._beating.join, LAST_WAIT_S)
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
@@ -134,13 +141,18 @@ class Trending:
         self._failing = True
 
 
-def _beat(path: Path, ends: threading.Event) -> None:
+def _beat(path: Path, ends: threading.Event, directory: Path) -> None:
     """Without a sync: an older sign, or none, after a cut of power says less than is true, and no more."""
+    # A write that a crash cut short is undone by who may write; until then no report could read the file.
+    with contextlib.suppress(sqlite3.Error, trends.MadeByNewer):  # the first hour says so
+        trends.open_to_write(directory).close()
     over = False
     while not over:
         over = ends.wait(BEATS_EVERY_S)
+        new = path.with_name(f"{path.name}.new")
         with contextlib.suppress(OSError):
-            path.write_text(datetime.now(UTC).isoformat(timespec="seconds"), encoding="ascii")
+            new.write_text(datetime.now(UTC).isoformat(timespec="seconds"), encoding="ascii")
+            new.replace(path)
 
 
 def _last_sign(path: Path) -> datetime | None:

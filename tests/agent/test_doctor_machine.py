@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agent import trends
 from agent.findings import Part, Verdict, exit_code
 from agent.machine_checks import Somebody
 from tests.agent.examining import examined, installed, one, secret, verdicts
@@ -20,6 +21,24 @@ SOMEBODY_ELSE = 54321
 
 def stranger(*groups: int) -> Somebody:
     return Somebody(name="somebody", uid=SOMEBODY_ELSE, gids=frozenset(groups))
+
+
+# ── trends ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_file_of_trends_that_cannot_be_read_is_pointed_out(tmp_path):
+    installation = installed(tmp_path)
+    installation.state.mkdir(exist_ok=True)
+
+    async def verdicts_on_it() -> list[Verdict]:
+        found = await examined(installation, Part.DISK)
+        return [each.verdict for each in found if each.what == "trends"]
+
+    assert await verdicts_on_it() == []
+    trends.open_to_write(installation.state).close()
+    assert await verdicts_on_it() == [Verdict.OK]
+    (installation.state / trends.FILE).write_bytes(b"\x5a" * 9000)
+    assert await verdicts_on_it() == [Verdict.ADVICE]
 
 
 # ── permissions ───────────────────────────────────────────────────────────────────────────────────
