@@ -20,8 +20,11 @@ from typing import Any, Final
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from agent.core.model import DeviceId
+from agent.core.model import DeviceId, RoomId, SensorId
 from device_adapters.receiver import read_post
+from device_adapters.sensors import shapes
+from device_adapters.sensors.ear import Ear
+from device_adapters.sensors.shapes import Discovery
 from device_adapters.xapi import requests, xml
 from device_adapters.xapi.jsonrpc import JsonRpc
 from device_adapters.xapi.messages import Feedback, Refusal, Reply, Unintelligible, XapiMessage
@@ -162,6 +165,18 @@ def cut(data: bytes, ends: Iterable[int]) -> Iterator[bytes]:
     yield from (data[begin:end] for begin, end in itertools.pairwise(places))
 
 
+PUBLISHED: Final = (
+    b'{"battery":100,"linkquality":18,"occupancy":true,"last_seen":"2026-03-02T09:00:00+01:00"}',
+    b'{"people":4,"presence":"none","last_seen":1772442000000}',
+    b'{"state":"online"}',
+    b"offline",
+    b"3.0",
+    b"unavailable",
+    b'{"~":"a/b","stat_t":"~/s","val_tpl":"{{ value_json.zones[0].seen }}","pl_on":true,"avty_t":"~/lwt"}',
+    b'{"cmps":{"one":{"p":"sensor","val_tpl":"{{value_json.n|int}}"}},"state_topic":"x","availability":[{"t":"y"}]}',
+)
+
+
 # ── who it is thrown at ───────────────────────────────────────────────────────────────────────────
 
 Reader = Callable[[Iterable[bytes]], None]  # raises Unintelligible where it cannot read, and nothing else
@@ -208,6 +223,22 @@ def by_post(pieces: Iterable[bytes]) -> None:
     translated([Feedback(tree)], Translator(DeviceId("codec")))
 
 
+ROOM_OF_SENSORS: Final = RoomId("fjord")
+ANNOUNCED_AT: Final = "homeassistant/binary_sensor/fjord/config"
+SENSORS: Final = (
+    shapes.zigbee2mqtt(SensorId("bridged"), ROOM_OF_SENSORS, "fjord"),
+    shapes.home_assistant(SensorId("entity"), ROOM_OF_SENSORS, "sensor.fjord_people"),
+    shapes.discovered(SensorId("announced"), ROOM_OF_SENSORS, Discovery(topic=ANNOUNCED_AT)),
+)
+
+
+def by_sensors(pieces: Iterable[bytes]) -> None:
+    """At every topic: what is announced may have others."""
+    ear, payload = Ear(SENSORS), b"".join(pieces)
+    for topic in (*ear.topics, *ear.hear(ANNOUNCED_AT, payload, kept=True).subscribe):
+        ear.hear(topic, payload, kept=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A parser, and what is thrown at it."""
@@ -236,6 +267,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     ),
     "XML": Target(read=by_xml, whole=TOLD_IN_XML),
     "posts": Target(read=by_post, whole=POSTS),
+    "sensors": Target(read=by_sensors, whole=PUBLISHED),
 }
 
 
