@@ -690,7 +690,9 @@ async def test_a_link_dials_again_and_reads_everything_where_registrations_were_
         simulated = site.devices[0]
         async with hearing(configured(simulated, tmp_path), pace) as ear:
             await ear.until_heard(BookingsListed)
-            await asyncio.sleep(0.5)
+            async with asyncio.timeout(20.0):
+                while simulated.lists_sent < 2:  # noqa: ASYNC110 - the first was seen to be complete by then
+                    await asyncio.sleep(0.01)
             assert ear.of(DeviceLost) == []
             simulated.lose_feedback()
             simulated.count_people(7)

@@ -145,6 +145,7 @@ class Device:
         self.commands: Final[deque[Received]] = deque(maxlen=REMEMBERED_COMMANDS)
         self.told: Final[Counter[str]] = Counter()  # events, by name, whether or not anybody listened
         self.frames_sent = 0
+        self.lists_sent = 0  # of what is registered, by shells
         self.logins = 0
         self.failed_logins = 0
         self.presence_lag_s = 120.0  # RoomOS may take two minutes to notice an empty room

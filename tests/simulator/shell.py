@@ -286,6 +286,7 @@ class Shell:
                 self._expressions.clear()
                 return self._done(asked)
             case ["list"]:
+                self._device.lists_sent += 1
                 return self._list_feedback(asked)
             case _:
                 return NOT_RECOGNIZED

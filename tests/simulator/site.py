@@ -61,6 +61,7 @@ KINDS: Final = ("hybrid", "hybrid", "on_device", "hybrid", "pushed")  # of each 
 SERVICES: Final[tuple[Service, ...]] = ("websocket", "ssh", "http")
 MIX: Final[tuple[tuple[Service, ...], ...]] = (SERVICES, ("ssh",), ("http",))
 CONNECTIONS_WAITING: Final = 64
+ETHERNET_BYTES: Final = 1460  # in a segment; with the 64 KiB of this machine, small buffers open late
 
 
 class Site:
@@ -345,6 +346,7 @@ class Site:
 
 def _listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_BYTES)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
