@@ -273,7 +273,7 @@ class Wake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TellUse:
-    """Tell this device whether sensors that are not Cisco's see anybody. Answered with UseTold or -Refused."""
+    """Tell this device whether others sense anybody. Answered with UseTold or -Refused."""
 
     device: DeviceId
     source: str  # by which it tells our word from that of others
