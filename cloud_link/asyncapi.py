@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.json import schema_components
 
 from agent.core.facts import (
+    AttendanceFact,
     BookingFact,
     CalendarFact,
     DayFact,
@@ -23,9 +24,12 @@ from agent.core.facts import (
     HoldFact,
     OccupancyFact,
     ReleaseFact,
+    UseFact,
 )
 from agent.core.model import (
     AgentId,
+    Attendance,
+    AttendancePhase,
     Booking,
     BookingId,
     BookingKey,
@@ -38,6 +42,8 @@ from agent.core.model import (
     DevicePhase,
     DeviceState,
     EntryId,
+    Evidence,
+    EvidenceKind,
     FeedbackId,
     Hold,
     HoldId,
@@ -45,6 +51,7 @@ from agent.core.model import (
     Meeting,
     MeetingId,
     Occupancy,
+    Outcome,
     ReleaseAttempt,
     ReleasePhase,
     RequestId,
@@ -55,6 +62,7 @@ from agent.core.model import (
     SensorState,
     SiteId,
     Surface,
+    Use,
     WorkingHours,
 )
 from agent.core.orders import Answer, AnswerStatus, CommandId
@@ -84,7 +92,7 @@ DOCS: Final = Path(__file__).parents[1] / "docs"  # in a checkout; an installed 
 ASYNCAPI_FILE: Final = "asyncapi.json"
 SCHEMA_FILE: Final = "events.schema.json"
 CONTRACT_VERSION: Final = (
-    "1.4.0"  # the middle number counts additions; a change of meaning is a v2 in the topics
+    "1.5.0"  # the middle number counts additions; a change of meaning is a v2 in the topics
 )
 HEALTH_EXPIRES_AFTER_S: Final = 180  # three periods
 
@@ -424,6 +432,35 @@ MAILBOX: Final = CalendarState(
     listed_at=NINE - timedelta(minutes=4),
     recovering=False,
 )
+COUNTED: Final = Evidence(
+    kind=EvidenceKind.PEOPLE,
+    by=BOARD.id,
+    first_at=NINE + timedelta(minutes=2),
+    last_at=NINE + timedelta(minutes=14),
+    lasted=timedelta(minutes=12),
+)
+ATTENDANCE: Final = Attendance(
+    booking=BOOKING.key,
+    phase=AttendancePhase.ATTENDED,
+    since=NINE + timedelta(minutes=3),
+    starts_at=NINE,
+    begun=True,
+    evidence=(COUNTED,),
+    came_at=NINE + timedelta(minutes=2),
+    seen_at=NINE + timedelta(minutes=2),
+    there=True,
+    there_since=NINE + timedelta(minutes=2),
+    people_peak=4,
+)
+FORSAKEN: Final = replace(
+    ATTENDANCE,
+    phase=AttendancePhase.DESERTED,
+    evidence=(),
+    came_at=None,
+    seen_at=None,
+    deserted_since=NINE,
+    people_peak=None,
+)
 MIDNIGHT: Final = NINE.replace(day=2, hour=23, minute=0)  # in Oslo
 SOMEBODY: Final = Occupancy(people=3, presence=True, in_use=True, in_call=False, sharing=False)
 NOBODY: Final = Occupancy(people=0, presence=False, in_use=False, in_call=False, sharing=False)
@@ -434,6 +471,25 @@ def _example_facts() -> tuple[Fact, ...]:
         source = ASKED if phase is BookingPhase.REQUESTED else BOOKING
         at = BOOKING.since if phase is BookingPhase.CONFIRMED else NINE
         return BookingFact(kind=kind, at=at, booking=replace(source, phase=phase), cause=cause)
+
+    def attended(
+        kind: FactKind,
+        attendance: Attendance,
+        *,
+        minutes: int,
+        outcome: Outcome | None = None,
+        freed: timedelta | None = None,
+    ) -> AttendanceFact:
+        over = replace(attendance, outcome=outcome, phase=AttendancePhase.OVER)
+        return AttendanceFact(
+            kind=kind,
+            at=NINE + timedelta(minutes=minutes),
+            booking=replace(BOOKING, phase=BookingPhase.ENDED if outcome else BookingPhase.STARTED),
+            attendance=over if outcome else attendance,
+            known=timedelta(minutes=minutes),
+            unknown=timedelta(0),
+            freed=freed,
+        )
 
     def released(
         kind: FactKind,
@@ -486,6 +542,23 @@ def _example_facts() -> tuple[Fact, ...]:
         booking(FactKind.BOOKING_CHECKED_IN, BookingPhase.STARTED),
         booking(FactKind.BOOKING_ENDED, BookingPhase.ENDED),
         booking(FactKind.BOOKING_DELETED, BookingPhase.DELETED, "no_show"),
+        attended(FactKind.BOOKING_ATTENDED, ATTENDANCE, minutes=3),
+        attended(FactKind.BOOKING_DESERTED, FORSAKEN, minutes=10),
+        attended(FactKind.BOOKING_GHOST, FORSAKEN, minutes=30, outcome=Outcome.GHOST),
+        attended(
+            FactKind.BOOKING_LEFT_EARLY,
+            replace(ATTENDANCE, seen_at=COUNTED.last_at, deserted_since=COUNTED.last_at),
+            minutes=30,
+            outcome=Outcome.LEFT_EARLY,
+            freed=BOOKING.ends_at - COUNTED.last_at,
+        ),
+        attended(FactKind.BOOKING_JUDGED, ATTENDANCE, minutes=30, outcome=Outcome.ATTENDED),
+        UseFact(
+            kind=FactKind.ROOM_USED_UNBOOKED,
+            at=NINE + timedelta(minutes=19),
+            use=Use(since=COUNTED.first_at, evidence=(COUNTED,), people_peak=4),
+            until=COUNTED.last_at,
+        ),
         released(FactKind.BOOKING_RELEASED, BookingPhase.DELETED, freed_from=NINE + timedelta(minutes=12)),
         released(FactKind.BOOKING_UNCLAIMED, BookingPhase.STARTED, freed_from=NINE + timedelta(minutes=12)),
         released(FactKind.BOOKING_KEPT, BookingPhase.STARTED, cause="answered"),
@@ -582,6 +655,7 @@ def _examples() -> dict[str, Document]:
         third_party={CEILING.id: CEILING},
         occupancy=SOMEBODY,
         occupancy_since=NINE,
+        attendances={BOOKING.key: ATTENDANCE},
     )
     payloads = [
         seal(

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from agent.core.attendance import ATTENDANCE_TRANSITIONS, OPEN, VERDICTS
 from agent.core.calendars import TELLS
 from agent.core.correlation import TRANSITIONS
 from agent.core.holds import HOLD_TRANSITIONS
@@ -20,7 +21,7 @@ FILE = Path(__file__).parent.parent / "docs" / "states.md"
 HEAD = """# States and their moves
 
 Drawn by `make diagrams` from the tables in `agent/core/correlation.py`, `agent/core/holds.py`,
-`agent/core/releasing.py`, `agent/core/third_party.py`, `agent/core/calendars.py`,
+`agent/core/attendance.py`, `agent/core/releasing.py`, `agent/core/third_party.py`, `agent/core/calendars.py`,
 `cloud_link/calendars/integration.py` and `device_adapters/lifecycle.py`; a test fails when they and this page
 differ.
 """
@@ -34,6 +35,8 @@ def document() -> str:
             *_booking(),
             "",
             *_hold(),
+            "",
+            *_attendance(),
             "",
             *_release(),
             "",
@@ -74,6 +77,20 @@ def _hold() -> Iterable[str]:
         yield f"    {phase or '[*]'} --> {move.to} : {turn}{told}"
     for phase in sorted({move.to for move in HOLD_TRANSITIONS.values()} - LIVE_HOLDS):
         yield f"    {phase} --> [*]"
+    yield "```"
+
+
+def _attendance() -> Iterable[str]:
+    yield "## Who comes to a booking that has begun\n"
+    yield "Each arrow is what is known by then; behind the stroke stands the fact that the cloud is told.\n"
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    for (phase, sign), move in ATTENDANCE_TRANSITIONS.items():
+        told = f" / {move.tells}" if move.tells else ""
+        yield f"    {phase or '[*]'} --> {move.to} : {sign}{told}"
+    for phase in sorted({move.to for move in ATTENDANCE_TRANSITIONS.values()} - OPEN):
+        for outcome, fact in VERDICTS.items():
+            yield f"    {phase} --> [*] : {outcome} / {fact}"
     yield "```"
 
 

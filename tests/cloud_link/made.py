@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from agent.core.facts import (
+    AttendanceFact,
     BookingFact,
     CalendarFact,
     DeviceFact,
@@ -15,9 +17,11 @@ from agent.core.facts import (
     FactKind,
     OccupancyFact,
     ReleaseFact,
+    UseFact,
 )
 from agent.core.model import (
     AgentId,
+    Attendance,
     Booking,
     BookingId,
     BookingKey,
@@ -34,12 +38,14 @@ from agent.core.model import (
     Meeting,
     MeetingId,
     Occupancy,
+    Outcome,
     ReleaseAttempt,
     ReleasePhase,
     RequestId,
     Room,
     RoomId,
     SiteId,
+    Use,
 )
 from cloud_link.envelope import OutboxGap, OutboxReset, Site
 
@@ -166,7 +172,53 @@ attempts = st.builds(
 )
 
 
+spans = st.timedeltas(min_value=timedelta(), max_value=timedelta(days=1))
+attendances = st.builds(
+    Attendance,
+    booking=words.map(BookingKey),
+    since=times,
+    starts_at=times,
+    there_since=times,
+    evidence=st.lists(noticed, max_size=2).map(tuple),
+    came_at=st.none() | times,
+    seen_at=st.none() | times,
+    deserted_since=st.none() | times,
+    people_peak=st.none() | st.integers(0, 99),
+)
+verdicts = st.builds(
+    lambda attendance, outcome: replace(attendance, outcome=outcome), attendances, st.sampled_from(Outcome)
+)
+UNDECIDED = frozenset({FactKind.BOOKING_ATTENDED, FactKind.BOOKING_DESERTED})
+
+
 facts: st.SearchStrategy[Fact] = st.one_of(
+    st.builds(
+        AttendanceFact,
+        kind=st.sampled_from(sorted(UNDECIDED)),
+        at=times,
+        booking=bookings,
+        attendance=attendances,
+        known=spans,
+        unknown=spans,
+    ),
+    st.builds(
+        AttendanceFact,
+        kind=st.sampled_from(sorted(OF_ATTENDANCE - UNDECIDED)),
+        at=times,
+        booking=bookings,
+        attendance=verdicts,
+        known=spans,
+        unknown=spans,
+        freed=st.none() | spans,
+        recovered=st.booleans(),
+    ),
+    st.builds(
+        UseFact,
+        kind=st.just(FactKind.ROOM_USED_UNBOOKED),
+        at=times,
+        use=st.builds(Use, since=times, evidence=st.lists(noticed, max_size=2).map(tuple)),
+        until=times,
+    ),
     st.builds(
         BookingFact,
         kind=_kinds("booking"),
