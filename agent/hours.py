@@ -22,7 +22,6 @@ from agent.trends import COUNTS, HOUR, LENGTHS, PEAK, ROOM, THERE, UNKNOWN, UNWA
 HOUR_S: Final = 3600
 
 Column = NDArray[np.uint16]
-Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,24 +69,55 @@ def read(
     recorded are there and have no lines. sqlite3.OperationalError if the file is not there or may not be
     read, sqlite3.DatabaseError or zlib.error if it is damaged.
     """
-    with closing(trends.open_to_read(directory)) as file:
-        file.execute("BEGIN")  # of one moment
-        return _read(file, since, until, rooms, names)
+    chosen = (ROOM, HOUR, THERE, LENGTHS, *names)
+    with closing(
+        trends.open_to_read(directory)
+    ) as file:  # no longer than it takes: it keeps who writes waiting
+        kept = _kept(file, since.toordinal(), until.toordinal(), chosen)
+    return _read(kept, since, until, rooms, names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """Rows of the file, all of one moment."""
+
+    rooms: Sequence[tuple[int, str]]
+    packed: Sequence[tuple[int, str, bytes]]  # day, name, body
+    loose: Mapping[
+        int, Sequence[tuple[int, int, int, int, bytes]]
+    ]  # by day: start, room, hour, length, counts
+
+
+def _kept(file: Connection, first: int, last: int, names: Sequence[str]) -> _Kept:
+    file.execute("BEGIN")
+    asked = ", ".join("?" * len(names))
+    packed = file.execute(
+        f"SELECT day, name, body FROM days WHERE day >= ? AND day < ? AND name IN ({asked})",  # noqa: S608
+        (first, last, *names),
+    ).fetchall()
+    loose = file.execute(
+        "SELECT DISTINCT day FROM hours WHERE day >= ? AND day < ? AND day NOT IN (SELECT day FROM days)",
+        (first, last),
+    ).fetchall()
+    of_day = "SELECT starts_s, room, hour, length_s, counts FROM hours WHERE day = ?"
+    return _Kept(
+        rooms=file.execute("SELECT id, name FROM rooms").fetchall(),
+        packed=packed,
+        loose={day: file.execute(of_day, (day,)).fetchall() for (day,) in loose},
+    )
 
 
 def _read(
-    file: Connection, since: date, until: date, rooms: Sequence[RoomId] | None, names: Sequence[str]
+    kept: _Kept, since: date, until: date, rooms: Sequence[RoomId] | None, names: Sequence[str]
 ) -> Hours:
-    numbers = {RoomId(name): number for number, name in file.execute("SELECT id, name FROM rooms")}
+    numbers = {RoomId(name): number for number, name in kept.rooms}
     wanted = tuple(sorted(numbers)) if rooms is None else tuple(dict.fromkeys(rooms))
     places = np.full(trends.MOST + 1, -1, dtype=np.int32)  # by number, among the wanted
     for place, name in enumerate(wanted):
         if name in numbers:
             places[numbers[name]] = place
-    first, last = since.toordinal(), until.toordinal()
-    days = max(0, last - first)
-    chosen = (ROOM, HOUR, THERE, LENGTHS, *names)
-    packed = _packed_days(file, first, last, chosen) | _loose_days(file, first, last)
+    first, days = since.toordinal(), max(0, (until - since).days)
+    packed = _packed_days(kept) | {day: _loose_day(rows) for day, rows in kept.loose.items()}
     lengths = np.full((days, 24), HOUR_S, dtype=np.uint16)
     there = np.zeros((len(wanted), days), dtype=np.bool_)
     every: list[tuple[int, NDArray[np.int32], Mapping[str, Column]]] = []
@@ -99,44 +129,19 @@ def _read(
     return _joined(since, until, wanted, every, lengths, there, names)
 
 
-def _packed_days(
-    file: Connection, first: int, last: int, names: Iterable[str]
-) -> dict[int, dict[str, Column]]:
-    asked = ", ".join("?" * len(tuple(names)))
-    rows = file.execute(
-        f"SELECT day, name, body FROM days WHERE day >= ? AND day < ? AND name IN ({asked})",  # noqa: S608
-        (first, last, *names),
-    ).fetchall()
+def _packed_days(kept: _Kept) -> dict[int, dict[str, Column]]:
     packed: defaultdict[int, dict[str, Column]] = defaultdict(dict)
-    for day, name, body in rows:
+    for day, name, body in kept.packed:
         packed[day][name] = np.frombuffer(zlib.decompress(body), dtype=np.uint16)
     return {day: _whole(columns) for day, columns in packed.items()}
 
 
-def _loose_days(file: Connection, first: int, last: int) -> dict[int, dict[str, Column]]:
+def _loose_day(rows: Sequence[tuple[int, int, int, int, bytes]]) -> dict[str, Column]:
     """What `trends.packed` makes of a day, made of all rows at once."""
     width = 2 * len(COUNTS)
-    found: dict[int, dict[str, Column]] = {}
-    packed = {day for (day,) in file.execute("SELECT DISTINCT day FROM days").fetchall()}
-    for (day,) in file.execute(
-        "SELECT DISTINCT day FROM hours WHERE day >= ? AND day < ?", (first, last)
-    ).fetchall():
-        if day in packed:
-            continue
-        rows = file.execute(
-            "SELECT starts_s, room, hour, length_s, counts FROM hours WHERE day = ?", (day,)
-        ).fetchall()
-        starts_s, numbers, hour, length_s = np.array([row[:4] for row in rows], dtype=np.int64).T
-        body = b"".join(row[4].ljust(width, b"\0") for row in rows)
-        found[day] = _loose_day(
-            starts_s, numbers, hour, length_s, np.frombuffer(body, dtype=np.uint16).reshape(-1, len(COUNTS))
-        )
-    return found
-
-
-def _loose_day(
-    starts_s: Numbers, numbers: Numbers, hour: Numbers, length_s: Numbers, counts: Column
-) -> dict[str, Column]:
+    starts_s, numbers, hour, length_s = np.array([row[:4] for row in rows], dtype=np.int64).T
+    body = b"".join(row[4].ljust(width, b"\0") for row in rows)
+    counts = np.frombuffer(body, dtype=np.uint16).reshape(-1, len(COUNTS))
     there, room = np.unique(numbers, return_inverse=True)
     lengths = np.zeros(24, dtype=np.int64)
     _, first = np.unique(starts_s, return_index=True)  # the doubled hour of autumn has two
@@ -151,12 +156,12 @@ def _loose_day(
     missing = np.maximum(0, lengths[None, :] - known_s)  # others were recorded then
     told[:, :, UNKNOWN] += missing
     told[:, :, UNWATCHED] += missing
-    rows, hours = np.nonzero(np.any(told > 0, axis=2))
-    lines = np.minimum(told[rows, hours], trends.MOST).astype(np.uint16)
+    place, of_day = np.nonzero(np.any(told > 0, axis=2))
+    lines = np.minimum(told[place, of_day], trends.MOST).astype(np.uint16)
     return {
-        ROOM: there[rows].astype(np.uint16),
-        HOUR: hours.astype(np.uint16),
-        **{name: lines[:, place] for place, name in enumerate(COUNTS)},
+        ROOM: there[place].astype(np.uint16),
+        HOUR: of_day.astype(np.uint16),
+        **{name: lines[:, column] for column, name in enumerate(COUNTS)},
         THERE: there.astype(np.uint16),
         LENGTHS: lengths.astype(np.uint16),
     }

@@ -22,7 +22,7 @@ from agent.core.model import HourTally
 
 log = structlog.get_logger()
 
-WAITS_S: Final = 1.0  # the road of the facts, so that an hour is on disk before what tells that it was told
+WAITS_S: Final = 0.25  # the road of the facts, so that an hour is on disk before what tells that it was told
 WAITING_AT_MOST: Final = 50_000  # hours that could not be written yet: two days of a thousand rooms
 LAST_WAIT_S: Final = 2.0  # at the end, for a write that runs
 ALIVE: Final = "roomd.alive"  # in the state directory: when this life was last seen alive
@@ -44,8 +44,9 @@ class Vitals:
 class Trending:
     """Writes hours when they are told; those that could not be written are written with the next."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, waits_s: float = WAITS_S) -> None:
         self._directory = directory
+        self._waits_s = waits_s
         self._waiting: deque[HourTally] = deque()
         self._job: asyncio.Future[None] | None = None
         self._failing = False
@@ -81,14 +82,14 @@ class Trending:
         )
 
     async def keep(self, hours: Sequence[HourTally]) -> None:
-        """Have these on disk, if that can be done within a second; else later. Raises nothing."""
+        """Have these on disk, if that can be done at once; else later. Raises nothing."""
         fit = max(0, WAITING_AT_MOST - len(self._waiting))
         self._lost += max(0, len(hours) - fit)
         self._waiting += hours[:fit]
         if self._job is None and self._waiting:
             self._begin()
         if self._job is not None:
-            await asyncio.wait((self._job,), timeout=WAITS_S)
+            await asyncio.wait((self._job,), timeout=self._waits_s)
 
     async def close(self) -> None:
         """Wait for the write that runs, but not for ever; leave a last sign of life."""

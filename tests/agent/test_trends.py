@@ -22,6 +22,7 @@ from tests.agent.trends_made import make
 
 FJORD, DEN, NEW = RoomId("fjord"), RoomId("den"), RoomId("new")
 MONDAY = date(2026, 3, 2)
+LONG_S = 30.0
 QUIET = Counted()
 BUSY = Counted(booked_s=3000.4, attended_s=2400, in_use_s=2500, people_min=240, counted_s=2400, people_peak=7)
 NOT_KNOWN = Counted(unknown_s=3600)
@@ -190,7 +191,7 @@ def test_a_year_of_a_site_is_read_as_it_was_made(tmp_path: Path):
 
 
 async def test_what_is_told_is_on_disk_when_it_was_kept(tmp_path: Path):
-    trending = Trending(tmp_path)
+    trending = Trending(tmp_path, waits_s=LONG_S)
     await trending.keep(whole_day(MONDAY, busy=[9]))
     await trending.close()
     assert read(tmp_path)["booked_s"].tolist() == [3000]
@@ -201,7 +202,7 @@ async def test_what_is_told_is_on_disk_when_it_was_kept(tmp_path: Path):
 
 async def test_hours_wait_for_a_disk_that_cannot_be_written(tmp_path: Path):
     directory = tmp_path / "state"
-    trending = Trending(directory)
+    trending = Trending(directory, waits_s=LONG_S)
     await trending.keep(whole_day(MONDAY, busy=[9]))
     assert (trending.vitals.waiting, trending.vitals.failures) == (24, 1)
     directory.mkdir()
@@ -211,8 +212,8 @@ async def test_hours_wait_for_a_disk_that_cannot_be_written(tmp_path: Path):
 
 
 async def test_a_report_that_reads_for_long_keeps_no_fact_waiting(tmp_path: Path):
-    trending = Trending(tmp_path)
-    await trending.keep(whole_day(MONDAY))
+    keep(tmp_path, *whole_day(MONDAY))
+    trending = Trending(tmp_path, waits_s=0.01)
     with closing(trends.open_to_read(tmp_path)) as file:
         file.execute("BEGIN")
         assert file.execute("SELECT count(*) FROM hours").fetchone() == (24,)
@@ -239,7 +240,7 @@ async def test_a_damaged_file_is_set_aside_and_what_can_be_read_is_saved(tmp_pat
     else:
         body[4096:8192] = b"\xff" * 4096
     path.write_bytes(body)
-    trending = Trending(tmp_path)
+    trending = Trending(tmp_path, waits_s=LONG_S)
     newest = MONDAY + timedelta(days=60)
     for n in range(4):
         await trending.keep(whole_day(newest + timedelta(days=n), busy=[9]))
@@ -258,7 +259,7 @@ async def test_a_file_of_a_newer_roomd_is_left_as_it_is(tmp_path: Path):
     with closing(sqlite3.connect(tmp_path / trends.FILE)) as file:
         file.execute(f"PRAGMA user_version = {trends.SCHEMA + 1}")
     before = (tmp_path / trends.FILE).read_bytes()
-    trending = Trending(tmp_path)
+    trending = Trending(tmp_path, waits_s=LONG_S)
     await trending.keep(whole_day(MONDAY + timedelta(days=1)))
     assert trending.vitals.failures == 1
     assert (tmp_path / trends.FILE).read_bytes() == before
@@ -292,7 +293,7 @@ def test_a_backup_that_is_damaged_is_not_put_back(tmp_path: Path):
 
 def test_the_next_life_knows_when_the_last_one_was_alive(tmp_path: Path):
     async def live() -> datetime | None:
-        trending = Trending(tmp_path)
+        trending = Trending(tmp_path, waits_s=LONG_S)
         last = trending.begin()
         await trending.close()
         return last
