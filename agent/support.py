@@ -58,7 +58,7 @@ Json = Mapping[str, Any]
 # Of the configuration: under these keys, our own words stay as they are; every other text gets a word.
 KEPT_KEYS: Final = frozenset(
     {
-        *("timezone", "privacy", "transport", "light", "cloud", "writes"),
+        *("timezone", "privacy", "transport", "light", "cloud", "writes", "mode", "spare_hours"),
         # Where a sensor's values stand, and its words: like those that we speak ourselves.
         *("says", "presence", "people", "in_use", "seen_at", "availability_path", "component", "yes", "no"),
         *("zigbee2mqtt_base", "home_assistant_base"),
