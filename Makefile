@@ -2,6 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+unexport PYTHONDONTWRITEBYTECODE # hundreds of processes are started, and would compile all anew
 
 BIN := .venv/bin
 FAST := -m "not slow" tests/agent/core tests/device_adapters tests/cloud_link
@@ -60,7 +61,7 @@ schema-check: ready ## The committed contract is the one the code publishes
 .PHONY: pytest
 pytest: ready
 	$(call step,pytest)
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 	@printf 'the page, as it was seen: %s\n' build/screenshots/*.png
 
 .PHONY: fast
