@@ -27,6 +27,7 @@ WORKDAYS: Final = 5  # that are shown also where nothing happened on them
 MOST_ROOMS: Final = 15  # in one plot: the tables have them all
 RANKED_EACH: Final = 8  # of the busiest and of the idlest
 MOST_LABELS: Final = 9  # below a plot, before they run into each other
+MOST_BARS: Final = 26  # weeks
 MOST_FIGURES: Final = 20  # weeks that have their number beside the mark
 LONGEST_NAME: Final = 24
 WIDTH_IN: Final = 8.0
@@ -237,11 +238,14 @@ def weeks(report: Report) -> str:
 
     def draw(figure: Figure) -> None:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        for place, span in zip(places, spans, strict=True):
-            _shares(
-                span.sums,
-                lambda low, share, place=place, **more: above.bar(place, share, 0.74, low, **more),
-            )
+        if len(spans) > MOST_BARS:
+            _band(above, spans)
+        else:
+            for place, span in zip(places, spans, strict=True):
+                _shares(
+                    span.sums,
+                    lambda low, share, place=place, **more: above.bar(place, share, 0.74, low, **more),
+                )
         above.set_ylim(0, 100)
         above.set_yticks(range(0, 101, 25), [f"{each}%" for each in range(0, 101, 25)])
         above.set_ylabel("working hours")
@@ -339,6 +343,20 @@ def _shares(sums: Sums, bar: Callable[..., object]) -> None:
     bar(0, in_use, facecolor=IN_USE, edgecolor=IN_USE, linewidth=0.8)
     bar(in_use, idle, facecolor="none", edgecolor=EDGE, linewidth=0.8)
     bar(in_use + idle, unknown, facecolor="none", edgecolor=UNKNOWN, hatch="////", linewidth=0.8)
+
+
+def _band(axes: Axes, spans: Sequence[Span]) -> None:
+    """As bars that touch each other, of which there are too many to be drawn one by one."""
+    places = [place - 0.5 for place in range(len(spans) + 1)]
+    in_use = [(span.sums.use or 0.0) * 100 for span in spans]
+    known = [100 - (span.sums.unknown_share or 0.0) * 100 for span in spans]
+    bands: tuple[tuple[list[float], list[float], dict[str, Any]], ...] = (
+        ([0.0] * len(spans), in_use, {"facecolor": IN_USE, "edgecolor": IN_USE}),
+        (in_use, known, {"facecolor": "none", "edgecolor": EDGE}),
+        (known, [100.0] * len(spans), {"facecolor": "none", "edgecolor": UNKNOWN, "hatch": "////"}),
+    )
+    for low, high, look in bands:
+        axes.fill_between(places, [*low, low[-1]], [*high, high[-1]], step="post", linewidth=0.8, **look)
 
 
 def _use_legend() -> list[Patch]:

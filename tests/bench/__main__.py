@@ -19,7 +19,7 @@ from typing import Final, get_args
 
 import uvloop
 
-from tests.bench import calendars, rollups
+from tests.bench import calendars, reports, rollups
 from tests.bench.contenders import CONTENDERS, Contender, LineName
 from tests.bench.processes import ROOT, cores, sync_ms
 from tests.bench.report import machine, plain, sizing, table_of, text
@@ -34,6 +34,7 @@ QUICK_SIZES: Final = (50,)
 SIZING: Final = (50, 200, 1000)  # of docs/operations.md
 CALENDARS: Final = "calendars"
 ROLLUPS: Final = "rollups"
+REPORTS: Final = "reports"
 ON_DISK: Final = Path("/var/tmp")  # /tmp may be memory, where durability costs nothing
 
 
@@ -69,13 +70,19 @@ async def measure(options: argparse.Namespace) -> int:
         rollup: rollups.Rollup | None = None
         if ROLLUPS in options.only:
             rollup = rollups.measure(directory, quick=options.quick, say=_say)
+        reported: list[reports.Asked] = []
+        if REPORTS in options.only:
+            reported = reports.measure(directory, quick=options.quick, say=_say)
     if listings:
         print(calendars.text(listings), calendars.HOW, sep="\n\n", end="\n\n")
     if rollup is not None:
         print(rollups.text(rollup), rollups.HOW, sep="\n\n", end="\n\n")
+    if reported:
+        print(reports.text(reported), reports.HOW, sep="\n\n", end="\n\n")
     print(sizing(outcomes, about) if options.sizing else text(outcomes, about, versions))
     if options.json:
         numbers = {**plain(outcomes, about, versions), "calendars": calendars.plain(listings)}
+        numbers["reports"] = reports.plain(reported)
         numbers["rollups"] = None if rollup is None else rollups.plain(rollup)
         options.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     over = rollup is not None and rollup.share > rollups.AT_MOST
@@ -129,7 +136,7 @@ BEGAN: Final = time.monotonic()
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    names = [*(contender.name for contender in CONTENDERS), CALENDARS, ROLLUPS]
+    names = [*(contender.name for contender in CONTENDERS), CALENDARS, ROLLUPS, REPORTS]
     lines = list(get_args(LineName))
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(

@@ -41,6 +41,26 @@ SERVICE: Final = "roomd.service"
 DATABASE: Final = "/var/lib/roomd/roomd.db"
 CONFIGURATION: Final = "/etc/roomd/roomd.toml"
 
+GHOSTS: Final = 3
+COUNTED: Final = f"""
+import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from agent import trends
+from agent.core.model import Counted, HourTally
+begins = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=1)
+tally = HourTally(room=sys.argv[1], starts_at=begins, day=begins.date(), hour=begins.hour, length_s=3600,
+    counted=Counted(booked_s=3600, empty_s=3600, bookings={GHOSTS}, ghosts={GHOSTS}))
+with closing(trends.open_to_write(Path("{DATABASE}").parent)) as file, trends.writing(file) as tx:
+    trends.save(tx, [tally])
+"""
+ASKED_FOR: Final = """
+import sys
+from urllib.request import urlopen
+print(urlopen("http://127.0.0.1:8580" + sys.argv[1], timeout=120).read().decode())
+"""
+
 
 class Installed:
     """A technician at the machine, with a broker and devices at the other end of the cable."""
@@ -172,6 +192,22 @@ class Installed:
         said = await self.machine.run("roomd", "rooms", "--json")
         rooms: list[dict[str, Any]] = json.loads(said.out)["rooms"]
         return [room["name"] for room in rooms if room["availability"]["state"] != "available"]
+
+    async def reported(self) -> None:
+        """With all that systemd forbids it, the process of the page's reports adds up and draws."""
+        machine, room = self.machine, self.site.describe()["devices"][0]["room"]
+        python = ("/usr/lib/roomd/bin/python", "-I", "-c")
+        await machine.run("runuser", "-u", "roomd", "--", *python, COUNTED, room)
+        begun_s = time.monotonic()
+        page = await machine.run(*python, ASKED_FOR, "/trends")
+        took_s = time.monotonic() - begun_s
+        assert "Booked and empty" in page.out, page
+        plot = await machine.run(*python, ASKED_FOR, "/trends/ghosts.svg")
+        assert "<svg" in plot.out, plot
+        said = await machine.run("runuser", "-u", "roomd", "--", "roomd", "report", "--json")
+        assert json.loads(said.out)["total"]["ghosts"] == GHOSTS, said
+        assert "trends.report_failed" not in await machine.log_of(SERVICE)
+        self.result.notes.append(f"{took_s:.1f} s for the first report on the page")
 
     async def killed(self) -> None:
         before = await self.up()
@@ -428,6 +464,7 @@ async def a_life(release: str, result: Result, seed: int) -> None:
                 for step, done in (
                     ("install", partial(there.installed, package)),
                     ("first fact", there.started),
+                    ("report", there.reported),
                     ("kill -9", there.killed),
                     ("hang", there.hung),
                     ("reload", there.reloaded),
