@@ -159,10 +159,10 @@ def _draw_cell(axes: Axes, hour: int, row: int, cell: _Cell | None, most: float)
     if cell is None or not cell.doubtful:
         level = 0 if cell is None or not most else math.ceil(cell.value / most * (len(DARKER) - 1))
         tone = GHOST if level else HAIR
-        axes.add_patch(Rectangle(place, *size, facecolor=tone, edgecolor="none", alpha=DARKER[level]))
+        axes.add_artist(Rectangle(place, *size, facecolor=tone, edgecolor="none", alpha=DARKER[level]))
     else:
         level = 0
-        axes.add_patch(
+        axes.add_artist(
             Rectangle(place, *size, facecolor="none", edgecolor=UNKNOWN, hatch="////", linewidth=0.5)
         )
     if cell is None:
