@@ -117,8 +117,8 @@ def text(rollup: Rollup) -> str:
         f"Trends of {ROOMS} rooms, a working day of {rollup.events} events each: counting "
         f"{rollup.counting_s:.1f} s, writing {rollup.writing_s:.1f} s: {rollup.share:.3%} of a core "
         f"({verdict} {AT_MOST:.0%}; all of the core takes {rollup.core_s:.0f} s of the day). The file of "
-        f"{rollup.file_mb:.0f} MB is read in {rollup.read_s:.2f} s of a core: {rollup.lines:,} hours with something in "
-        f"them. A room's snapshot is {rollup.snapshot_bytes} bytes longer."
+        f"{rollup.file_mb:.0f} MB is read in {rollup.read_s:.2f} s of a core: {rollup.lines:,} hours with "
+        f"something in them. A room's snapshot is {rollup.snapshot_bytes} bytes longer."
     )
 
 
