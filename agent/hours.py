@@ -149,9 +149,11 @@ def _loose_day(rows: Sequence[tuple[int, int, int, int, bytes]]) -> dict[str, Co
     told = np.zeros((len(there), 24, len(COUNTS)), dtype=np.int64)
     known_s = np.zeros((len(there), 24), dtype=np.int64)
     peak = np.zeros((len(there), 24), dtype=np.int64)
-    np.add.at(told, (room, hour), counts)
-    np.add.at(known_s, (room, hour), length_s)
-    np.maximum.at(peak, (room, hour), counts[:, PEAK])
+    for start in np.unique(starts_s):  # one hour of all rooms, and so no room twice
+        now = starts_s == start
+        told[room[now], hour[now]] += counts[now]
+        known_s[room[now], hour[now]] += length_s[now]
+        peak[room[now], hour[now]] = np.maximum(peak[room[now], hour[now]], counts[now, PEAK])
     told[:, :, PEAK] = peak
     missing = np.maximum(0, lengths[None, :] - known_s)  # others were recorded then
     told[:, :, UNKNOWN] += missing
