@@ -146,11 +146,9 @@ def judge(before: Room, taken: Step, event: RoomEvent, *, now: datetime, policy:
             watch = replace(watch, looked_at=now)
     if watch is room.watch and attendances is room.attendances:
         return taken
-    return replace(
-        taken,
-        room=replace(room, watch=watch, attendances=attendances),
-        facts=(*taken.facts, *told, *told_of_use),
-    )
+    judged = replace(room, watch=watch, attendances=attendances)
+    facts = (*taken.facts, *told, *told_of_use) if told or told_of_use else taken.facts
+    return replace(taken, room=judged, facts=facts)
 
 
 def next_judgement(room: Room, policy: Policy) -> datetime | None:
@@ -352,7 +350,7 @@ def _noticed(attendance: Attendance, booking: Booking, scene: _Scene) -> Attenda
     evidence = _witnessed(attendance.evidence, scene, from_=attendance.starts_at)
     for touch in scene.touches(booking):
         evidence = _touched(evidence, touch)
-    if evidence != attendance.evidence:
+    if evidence is not attendance.evidence and evidence != attendance.evidence:
         attendance = replace(attendance, evidence=evidence)
     if attendance.phase is AttendancePhase.ATTENDED:
         peak = _peak(attendance.people_peak, scene.people)
@@ -366,7 +364,10 @@ def _noticed(attendance: Attendance, booking: Booking, scene: _Scene) -> Attenda
 
 
 def _witnessed(evidence: tuple[Evidence, ...], scene: _Scene, *, from_: datetime) -> tuple[Evidence, ...]:
-    """The evidence with the signs that stand now running, and no others."""
+    """The evidence with the signs that stand now running, and no others; the same object if they are."""
+    running = {(each.kind, each.by) for each in evidence if each.since is not None}
+    if running == scene.signs.keys():
+        return evidence
     after = [
         each if each.since is None or (each.kind, each.by) in scene.signs else _stopped(each, scene.now)
         for each in evidence

@@ -56,7 +56,7 @@ def look(room: Room, *, heard: DeviceId | SensorId | None, now: datetime) -> Wat
     if seen is before.seen and there is before.there and before.there_since is not None:
         return before
     since = before.there_since if there is before.there and before.there_since is not None else now
-    return replace(before, seen=seen, there=there, there_since=since, looked_at=now)
+    return Watch(seen=seen, there=there, there_since=since, looked_at=now, unbooked=before.unbooked)
 
 
 def _who(room: Room) -> Iterator[DeviceId | SensorId]:
@@ -78,8 +78,8 @@ def _remembered(
 def _seen(known: Seen, said: Occupancy | None, now: datetime, *, ours: bool) -> Seen:
     if said is None:  # it is away: what stood stands no more, and what it was used to say is not forgotten
         return replace(known, up={}) if known.up else known
-    counted = _counted(known, said.people, now)
-    signs = _signs(said, counted.picture or 0)
+    people, same_since, picture, pictured_at = _counted(known, said.people, now)
+    signs = _signs(said, picture or 0)
     up = {kind: known.up.get(kind, now) for kind, is_up in signs.items() if is_up}
     steady: Mapping[EvidenceKind, datetime] = {
         kind: known.steady.get(kind, now)
@@ -87,18 +87,30 @@ def _seen(known: Seen, said: Occupancy | None, now: datetime, *, ours: bool) -> 
         if kind is not EvidenceKind.PEOPLE and (is_up or (is_up is None and kind in known.steady))
     }
     tells = _tells(said, ours=ours) is not None
-    blind_since = None if tells or not known.tells else known.blind_since or now
-    seen = replace(counted, up=up, steady=steady, tells=known.tells or tells, blind_since=blind_since)
+    seen = Seen(  # all of it: `replace` takes several times as long, and this is done for each word
+        up=known.up if up == known.up else up,
+        steady=known.steady if steady == known.steady else steady,
+        people=people,
+        same_since=same_since,
+        picture=picture,
+        pictured_at=pictured_at,
+        tells=known.tells or tells,
+        blind_since=None if tells or not known.tells else known.blind_since or now,
+        anew=known.anew,
+    )
     return known if seen == known else seen
 
 
-def _counted(known: Seen, count: int | None, now: datetime) -> Seen:
-    """The same, with how many of those it counts are pictures: a number that never changes is no people's.
+def _counted(
+    known: Seen, count: int | None, now: datetime
+) -> tuple[int | None, datetime | None, int | None, datetime | None]:
+    """What it counts, since when it is the same, how many are pictures, and when so many were last seen.
 
-    Unknown changes nothing: a camera that sleeps sees the same posters when it wakes.
+    A number that never changes is no people's. Unknown changes nothing: a camera that sleeps sees the same
+    posters when it wakes.
     """
     if count is None and known.people is None:
-        return known
+        return None, known.same_since, known.picture, known.pictured_at
     people = known.people if count is None else count
     since = now if people != known.people or known.same_since is None else known.same_since
     picture, pictured_at = known.picture, known.pictured_at
@@ -110,7 +122,7 @@ def _counted(known: Seen, count: int | None, now: datetime) -> Seen:
         pictured_at = now
     elif pictured_at + PICTURE_GONE <= now:
         picture = pictured_at = None
-    return replace(known, people=people, same_since=since, picture=picture, pictured_at=pictured_at)
+    return people, since, picture, pictured_at
 
 
 def _signs(said: Occupancy, pictures: int) -> Mapping[EvidenceKind, bool | None]:
