@@ -592,8 +592,14 @@ def _after_the_end(
     attendance: Attendance, booking: Booking | None, scene: _Scene
 ) -> tuple[Attendance | None, _Facts]:
     """It is over: kept while it is remembered, for it may be raised again; and judged, if it was not yet."""
-    if booking is not None and booking.phase is BookingPhase.STARTED:
-        return _running(_reopened(attendance, scene), booking, scene)
+    if booking is not None and _begins_again(booking, scene):
+        told: _Facts = ()
+        if attendance.outcome is None and attendance.left is not None:
+            attendance, told = _judged(attendance, Outcome.ATTENDED, attendance.left, scene)
+        anew = _reopened(attendance, scene)
+        follow = _running if booking.phase is BookingPhase.STARTED else _closed
+        after, more = follow(anew, booking, scene)
+        return after, told + more
     if attendance.outcome is None and attendance.left is not None:
         if scene.watch.there is not True or _taken(scene.room, attendance, scene.now):
             return _judged(attendance, Outcome.ATTENDED, attendance.left, scene)
@@ -601,6 +607,17 @@ def _after_the_end(
             return _judged(attendance, Outcome.OVERRUN, attendance.left, scene)
         return attendance, ()
     return (None, ()) if booking is None else (attendance, ())
+
+
+def _begins_again(booking: Booking, scene: _Scene) -> bool:
+    """Whether what was over has begun again; it may be over again by now, if all of it lies in a gap."""
+    match booking.phase:
+        case BookingPhase.STARTED:
+            return True
+        case BookingPhase.ENDED | BookingPhase.DELETED:
+            return any(fact.kind is FactKind.BOOKING_STARTED for fact in scene.told_of(booking.key))
+        case _:
+            return False
 
 
 def _overrun_at(attendance: Attendance, rules: Rules) -> datetime:
