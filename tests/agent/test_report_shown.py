@@ -179,7 +179,8 @@ def test_the_pages_part_has_its_plots_as_pictures_with_the_query_that_leads_to_t
         attrs for tag, attrs in Seen(fragment(made, asked={"group": ["floor-2 & 3"]})).tags if tag == "img"
     ]
     assert [each["src"] for each in pictures] == [
-        f"/trends/{name}.svg?group=floor-2+%26+3" for name in ("ghosts", "empty", "too-big", "busiest", "weeks")
+        f"/trends/{name}.svg?group=floor-2+%26+3"
+        for name in ("ghosts", "empty", "too-big", "busiest", "weeks")
     ]
     assert all(each["alt"] for each in pictures)
 
