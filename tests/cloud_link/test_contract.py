@@ -51,10 +51,16 @@ PRIVACIES: list[Privacy] = [plain, dropped]
 
 
 @cache
-def judge(model: str) -> Draft202012Validator:
+def published() -> dict[str, Any]:
+    """Looked through once and not for every model: it is long."""
     schemas = json_schemas()
     Draft202012Validator.check_schema(schemas)
-    return Draft202012Validator({"$ref": f"#/$defs/{model}", "$defs": schemas["$defs"]})
+    return schemas
+
+
+@cache
+def judge(model: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": f"#/$defs/{model}", "$defs": published()["$defs"]})
 
 
 @cache
