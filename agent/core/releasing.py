@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -44,6 +44,7 @@ from agent.core.model import (
 from agent.core.noticing import CLEARS_LATE
 from agent.core.occupancy import witnesses
 from agent.core.orders import ReleaseBooking
+from agent.core.renewing import replace
 from agent.core.writing import believed_calendar, read_soon
 
 KNOWN_WITHIN = timedelta(minutes=3)  # of its start a booking is known to have begun, or we were away
@@ -187,7 +188,7 @@ def next_release(room: Room, policy: Policy) -> datetime | None:
         if attempt.under_way:
             due += _next_of(room, attempt, rules)
         else:
-            due.append(attempt.ends_at + REMEMBER)
+            due.append(_forgotten_at(room, attempt))
     return min(due, default=None)
 
 
@@ -280,12 +281,12 @@ def _is_new(room: Room, booking: Booking, rules: Releasing) -> bool:
     """Whether this booking has begun, and there was no attempt to release it, under whatever name."""
     if rules.mode is ReleaseMode.OFF or booking.phase is not BookingPhase.STARTED:
         return False
-    if booking.key in room.releases:
-        return False
-    names = _names(booking)
-    return not any(
-        attempt.starts_at == booking.starts_at and not names.isdisjoint(attempt.names)
-        for attempt in room.releases.values()
+    return not any(_is_of(attempt, booking) for attempt in room.releases.values())
+
+
+def _is_of(attempt: ReleaseAttempt, booking: Booking) -> bool:
+    return attempt.booking == booking.key or (
+        attempt.starts_at == booking.starts_at and not _names(booking).isdisjoint(attempt.names)
     )
 
 
@@ -310,11 +311,17 @@ def _take_up(step: Step, booking: Booking, rules: Releasing, now: datetime) -> S
     return _move(step, attempt, booking, Sign.BEGUN, now, first=True)
 
 
+def _forgotten_at(room: Room, attempt: ReleaseAttempt) -> datetime:
+    """A while after its booking's end, which may have been put off since."""
+    ends = (b.ends_at for b in room.bookings.values() if b.live and _is_of(attempt, b))
+    return max((attempt.ends_at, *ends)) + REMEMBER
+
+
 def _forget(step: Step, now: datetime) -> Step:
     kept = {
         key: attempt
         for key, attempt in step.room.releases.items()
-        if attempt.under_way or now < attempt.ends_at + REMEMBER
+        if attempt.under_way or now < _forgotten_at(step.room, attempt)
     }
     unchanged = len(kept) == len(step.room.releases)
     return step if unchanged else replace(step, room=replace(step.room, releases=kept))
@@ -458,7 +465,8 @@ def _objection(
         return Sign.SEEN, Cause.DISMISSED
     if booking.ends_at != attempt.ends_at:
         return Sign.SEEN, Cause.EXTENDED
-    if rules.mode is ReleaseMode.OFF or _is_excluded(booking, rules, now, policy):
+    rehearses_now = rules.mode is ReleaseMode.DRY_RUN and not attempt.dry_run
+    if rules.mode is ReleaseMode.OFF or rehearses_now or _is_excluded(booking, rules, now, policy):
         return Sign.DOUBTFUL, Cause.EXCLUDED
     if _is_barred(room, rules):
         return Sign.DOUBTFUL, Cause.EXCLUDED

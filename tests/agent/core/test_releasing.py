@@ -537,6 +537,16 @@ def test_a_refusal_is_told_with_its_reason():
     assert day.asked_for(Release) == ["09:12:00"]
 
 
+def test_a_booking_that_lasts_longer_after_all_is_not_asked_about_again():
+    day = vacant(obeys=False).begun().until("09:20", FAILED)
+    day.bookings = (listed("webex-1", M1, "09:00", "12:30"),)
+    day.lists("09:50", *day.bookings).until("12:20")
+    assert day.asked_for(ShowOn) == ["09:10:00"]
+    assert day.asked_for(Release) == ["09:12:00"]
+    day.until("13:31")
+    assert day.room.releases == {}
+
+
 def test_an_order_that_a_crash_swallowed_is_not_given_again():
     day = vacant(obeys=False).begun().until("09:12:01")
     assert day.phase is ReleasePhase.ASKED
@@ -739,6 +749,16 @@ def test_releasing_switched_on_and_off_while_roomd_runs_is_followed():
     assert day.fact.cause == "excluded"
     day.until("10:30")
     assert day.asked_for(Release) == []
+
+
+def test_a_release_that_is_only_to_be_rehearsed_from_now_on_is_not_carried_through():
+    day = vacant().begun().until("09:11")
+    day.policy = policy(DRY_RUN)
+    day.until("09:11:30", KEPT)
+    assert day.fact.cause == "excluded"
+    day.until("10:30")
+    assert day.asked_for(Release) == []
+    assert day.asked_for(TakeOff)
 
 
 def test_a_device_without_bookings_releases_none_by_itself():
