@@ -24,7 +24,8 @@ log = structlog.get_logger()
 
 WAITS_S: Final = 0.25  # the road of the facts, so that an hour is on disk before what tells that it was told
 WAITING_AT_MOST: Final = 50_000  # hours that could not be written yet: two days of a thousand rooms
-LAST_WAIT_S: Final = 2.0  # at the end, for a write that runs
+AGAIN_EVERY_S: Final = 60.0  # while the file cannot be written
+LAST_WAIT_S: Final = 2.0  # at the end, for what waits
 ALIVE: Final = "roomd.alive"  # in the state directory: when this life was last seen alive
 BEATS_EVERY_S: Final = 60.0
 DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -42,13 +43,18 @@ class Vitals:
 
 
 class Trending:
-    """Writes hours when they are told; those that could not be written are written with the next."""
+    """Writes hours when they are told; those that could not be written are tried again every minute."""
 
-    def __init__(self, directory: Path, *, waits_s: float = WAITS_S) -> None:
+    def __init__(
+        self, directory: Path, *, waits_s: float = WAITS_S, again_every_s: float = AGAIN_EVERY_S
+    ) -> None:
         self._directory = directory
         self._waits_s = waits_s
+        self._again_every_s = again_every_s
         self._waiting: deque[HourTally] = deque()
         self._job: asyncio.Future[None] | None = None
+        self._again: asyncio.TimerHandle | None = None
+        self._late = False  # the job has been waited for, and is not done
         self._failing = False
         self._written = self._lost = self._failures = 0
         self._ends = threading.Event()
@@ -83,24 +89,51 @@ class Trending:
 
     async def keep(self, hours: Sequence[HourTally]) -> None:
         """Have these on disk, if that can be done at once; else later. Raises nothing."""
-        fit = max(0, WAITING_AT_MOST - len(self._waiting))
-        self._lost += max(0, len(hours) - fit)
+        fit = max(0, WAITING_AT_MOST - len(self._waiting)) if self._waiting else len(hours)
         self._waiting += hours[:fit]
-        if self._job is None and self._waiting:
+        if len(hours) > fit:
+            self._lose(len(hours) - fit, why=f"{WAITING_AT_MOST} hours wait already")
+        if self._job is None and not self._failing and self._waiting:
             self._begin()
-        if self._job is not None:
-            await asyncio.wait((self._job,), timeout=self._waits_s)
+        if self._job is not None and not self._late:  # once: a disk that is stuck delays one record
+            _, running = await asyncio.wait((self._job,), timeout=self._waits_s)
+            self._late = bool(running)
 
     async def close(self) -> None:
-        """Wait for the write that runs, but not for ever; leave a last sign of life."""
+        """Write what waits, but not for ever; leave a last sign of life."""
         self._ends.set()
-        if self._job is not None:
-            await asyncio.wait((self._job,), timeout=LAST_WAIT_S)
+        if self._again is not None:
+            self._again.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WAIT_S):
+                await self._write_all()
+        if self._waiting:
+            self._lose(len(self._waiting), why="they could not be written before the end")
         if self._beating is not None:
             await asyncio.to_thread(self._beating.join, LAST_WAIT_S)
 
+    async def _write_all(self) -> None:
+        """As far as the disk takes it: what failed before is tried once more, and no oftener."""
+        if self._failing and self._job is None and self._waiting:
+            self._begin()
+        while self._job is not None:
+            await asyncio.wait((self._job,))
+
+    def _lose(self, count: int, *, why: str) -> None:
+        if self._lost == 0:
+            log.error(
+                "trends.lost",
+                path=str(self._directory / trends.FILE),
+                hours=count,
+                why=why,
+                consequence="reports do not tell of these hours",
+                mend="see what trends.not_written said, or that the disk is sound",
+            )
+        self._lost += count
+
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
+        self._again, self._late = None, False
         hours = tuple(self._waiting)
         self._job = job = loop.create_future()
 
@@ -129,6 +162,8 @@ class Trending:
             if self._failing:
                 log.info("trends.recovered", waiting=len(self._waiting))
             self._failing = False
+            if self._waiting:  # told while these were written
+                self._begin()
             return
         self._failures += 1
         if not self._failing:
@@ -140,6 +175,9 @@ class Trending:
                 mend=_mend(error),
             )
         self._failing = True
+        if not self._ends.is_set():
+            loop = asyncio.get_running_loop()
+            self._again = loop.call_later(self._again_every_s, self._begin)
 
 
 def _beat(path: Path, ends: threading.Event, directory: Path) -> None:
@@ -167,6 +205,8 @@ def _last_sign(path: Path) -> datetime | None:
 def _mend(error: Exception) -> str:
     if isinstance(error, trends.MadeByNewer):
         return "go back to the newer roomd, or move the file away to begin a new one"
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+        return "end what keeps the file open: a report that hangs, or a program that copies it"
     if isinstance(error, sqlite3.OperationalError | OSError):
         return "make room on the disk of the state directory, and see that roomd may write there"
     return "report this with what roomd support collects"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from agent import hours, trends
 from agent.core.model import Counted, HourTally, RoomId
@@ -200,15 +201,35 @@ async def test_what_is_told_is_on_disk_when_it_was_kept(tmp_path: Path):
     assert vitals.bytes > 0
 
 
-async def test_hours_wait_for_a_disk_that_cannot_be_written(tmp_path: Path):
+async def written(trending: Trending, count: int) -> None:
+    """Wait until so many hours are."""
+    async with asyncio.timeout(LONG_S):
+        while trending.vitals.written < count:  # noqa: ASYNC110 - a file tells nobody
+            await asyncio.sleep(0.001)
+
+
+async def test_hours_wait_for_a_disk_that_cannot_be_written_and_are_written_when_it_can_be(tmp_path: Path):
     directory = tmp_path / "state"
-    trending = Trending(directory, waits_s=LONG_S)
+    trending = Trending(directory, waits_s=LONG_S, again_every_s=0.001)
     await trending.keep(whole_day(MONDAY, busy=[9]))
-    assert (trending.vitals.waiting, trending.vitals.failures) == (24, 1)
+    assert (trending.vitals.waiting, trending.vitals.failures > 0) == (24, True)
     directory.mkdir()
+    await written(trending, 24)  # without another hour to be told
     await trending.keep([tally(MONDAY + timedelta(days=1), 0, BUSY)])
     assert read(directory, days=2)["booked_s"].tolist() == [3000, 3000]
     assert (trending.vitals.waiting, trending.vitals.written) == (0, 25)
+
+
+async def test_what_waits_at_the_end_is_written_or_said_to_be_lost(tmp_path: Path):
+    for directory, lost in ((tmp_path / "state", 0), (tmp_path / "gone", 24)):
+        trending = Trending(directory, waits_s=LONG_S, again_every_s=LONG_S)
+        await trending.keep(whole_day(MONDAY))
+        if not lost:
+            directory.mkdir()
+        with capture_logs() as logs:
+            await trending.close()
+        assert (trending.vitals.lost, trending.vitals.written) == (lost, 24 - lost)
+        assert [each["hours"] for each in logs if each["event"] == "trends.lost"] == ([lost] if lost else [])
 
 
 async def test_a_report_that_reads_for_long_keeps_no_fact_waiting(tmp_path: Path):
@@ -218,11 +239,11 @@ async def test_a_report_that_reads_for_long_keeps_no_fact_waiting(tmp_path: Path
         file.execute("BEGIN")
         assert file.execute("SELECT count(*) FROM hours").fetchone() == (24,)
         await trending.keep([tally(MONDAY + timedelta(days=1), 0, BUSY)])  # comes back all the same
-        assert trending.vitals.waiting == 1
+        await trending.keep([tally(MONDAY + timedelta(days=1), 1, BUSY)])
+        assert trending.vitals.waiting == 2
         file.execute("COMMIT")
-    while trending.vitals.waiting:
-        await trending.close()
-    assert trending.vitals.failures == 0
+    await written(trending, 2)  # also what was told while the first was being written
+    assert (trending.vitals.waiting, trending.vitals.failures) == (0, 0)
 
 
 @pytest.mark.parametrize("harm", ["noise", "half", "middle", "rot"])
