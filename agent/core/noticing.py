@@ -77,7 +77,7 @@ def _remembered(
 
 def _seen(known: Seen, said: Occupancy | None, now: datetime, *, ours: bool) -> Seen:
     if said is None:  # it is away: what stood stands no more, and what it was used to say is not forgotten
-        return replace(known, up={}) if known.up else known
+        return replace(known, up={}, same_since=None) if known.up or known.same_since else known
     people, same_since, picture, pictured_at = _counted(known, said.people, now)
     signs = _signs(said, picture or 0)
     up = {kind: known.up.get(kind, now) for kind, is_up in signs.items() if is_up}
@@ -106,15 +106,18 @@ def _counted(
 ) -> tuple[int | None, datetime | None, int | None, datetime | None]:
     """What it counts, since when it is the same, how many are pictures, and when so many were last seen.
 
-    A number that never changes is no people's. Unknown changes nothing: a camera that sleeps sees the same
-    posters when it wakes.
+    A number that never changes is no people's. What is known of pictures stays known while a camera sleeps;
+    but nothing is learnt then: whoever was counted last may be at home, and who comes first in the morning
+    is no poster.
     """
     if count is None and known.people is None:
-        return None, known.same_since, known.picture, known.pictured_at
+        return None, None, known.picture, known.pictured_at
     people = known.people if count is None else count
-    since = now if people != known.people or known.same_since is None else known.same_since
+    since = known.same_since if count is not None and people == known.people else None
+    if since is None and count is not None:
+        since = now
     picture, pictured_at = known.picture, known.pictured_at
-    if people and people > (picture or 0) and since + SAME_COUNT <= now:
+    if people and people > (picture or 0) and since is not None and since + SAME_COUNT <= now:
         picture = people
     if picture is None or (people or 0) >= picture:
         pictured_at = None
@@ -242,7 +245,7 @@ def look_away(watch: Watch, *, now: datetime) -> Watch:
                 seen,
                 up={},
                 steady={kind: min(since, now) for kind, since in seen.steady.items()},
-                same_since=_past(seen.same_since, now),
+                same_since=None,  # nobody knows what it counted meanwhile
                 blind_since=_past(seen.blind_since, now),
                 pictured_at=_past(seen.pictured_at, now),
                 anew=False,

@@ -318,6 +318,30 @@ def test_a_poster_is_nobody_once_it_has_hung_for_a_night():
     assert fact.attendance.people_peak is None
 
 
+@pytest.mark.parametrize("gap", ["asleep", "away", "restart"])
+def test_who_was_counted_before_a_night_in_which_nothing_was_counted_is_no_poster(gap: str):
+    story = a_day(first=values(people=0, presence=False))
+    story.lists("16:00", listed("webex-9", "meeting-9", "+1 10:00", "+1 11:00"), tells=(CONFIRMED,))
+    story.hears("18:00", people(1), presence(True))
+    if gap == "asleep":
+        story.hears("18:30", people(None), presence(None))
+        story.hears("+1 09:00", people(1), presence(True))
+    elif gap == "away":
+        story.hears("18:30", DeviceLost(device=CODEC, why="cut"))
+        story.connected("+1 09:00")
+        story.hears("+1 09:00", values(people=1, presence=True))
+    else:
+        story.hears("18:30")
+        story.restarts("+1 09:00")
+        story.connected("+1 09:00")
+        story.hears("+1 09:00", values(people=1, presence=True))
+    story.hears("+1 09:30", people(0), presence(False))
+    story.hears("+1 10:02", people(1), presence(True))
+    story.told.clear()
+    story.hears("+1 10:04")
+    assert told(story) == [("10:03:00", ATTENDED)]
+
+
 def test_people_in_front_of_a_poster_are_people():
     story = a_day(first=values(people=2, presence=False))
     story.lists("20:00", listed("webex-9", "meeting-9", "+1 10:00", "+1 11:00"), tells=(CONFIRMED,))
