@@ -195,7 +195,7 @@ def _yes(value: object, words: Words) -> bool | None:
             word = str(value)
             if word in words.yes or word in words.no:
                 return word in words.yes
-            number = float(value)
+            number = max(-1.0, min(value, 1.0))  # JSON has numbers that are too large for a float
         case _:
             raise Unreadable("it is neither a word nor a number")
     if number is None or number != number:  # noqa: PLR0124 (it is none)

@@ -169,6 +169,13 @@ def test_no_tree_ends_anything(tree):
         read(json.dumps({"seen": tree, "people": tree}).encode(), PRESENCE)
 
 
+def test_a_number_of_any_length_ends_nothing():
+    for digits in (3, 400, 4000, 100_000):
+        with contextlib.suppress(Unreadable):
+            said = read(b'{"seen": 1' + b"0" * digits + b', "last": 1}', PRESENCE)
+            assert said.values == {Sense.PRESENCE: True}
+
+
 def test_a_thousand_brackets_end_nothing():
     for payload in (b"[" * 100_000, b'{"a":' * 100_000):
         with pytest.raises(Unreadable):
