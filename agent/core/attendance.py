@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -54,6 +54,7 @@ from agent.core.noticing import (
     people,
     standing,
 )
+from agent.core.renewing import replace
 
 ZERO = timedelta(0)
 BEFORE = timedelta(microseconds=1)  # the last moment before another

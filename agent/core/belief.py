@@ -6,7 +6,7 @@ A room without linked calendars believes its devices, and nothing here has a say
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agent.core.correlation import (
@@ -46,6 +46,7 @@ from agent.core.model import (
     Policy,
     Room,
 )
+from agent.core.renewing import replace
 
 CALENDAR_LAG = timedelta(
     seconds=60

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agent.core.belief import GRANTED, RUNGS, looks, next_settling, settle, take_entries
@@ -20,6 +19,7 @@ from agent.core.model import (
     DevicePhase,
     Room,
 )
+from agent.core.renewing import replace
 from agent.core.writing import waits_for
 
 NEVER = datetime.max.replace(tzinfo=UTC)

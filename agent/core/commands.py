@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import assert_never
@@ -67,6 +66,7 @@ from agent.core.orders import (
     Resync,
     ShowMessage,
 )
+from agent.core.renewing import replace
 from agent.core.writing import (
     ask_to_book,
     ask_to_extend,

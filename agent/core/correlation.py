@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from hashlib import blake2b
@@ -43,6 +43,7 @@ from agent.core.model import (
     Policy,
     Room,
 )
+from agent.core.renewing import replace
 
 SETTLE = timedelta(seconds=1.5)  # pokes come in bursts: one listing answers them all
 LISTING_OVERDUE = timedelta(seconds=30)  # a listing that has not come by then is asked for again
@@ -250,7 +251,9 @@ def _created(step: Step, event: BookingCreated, now: datetime, policy: Policy) -
         meeting_id=event.meeting_id,
         starts_at=event.starts_at,
         ends_at=event.ends_at,
-        meeting=Meeting(title=event.title, organizer=event.organizer),
+        meeting=Meeting(
+            title=event.title, organizer=event.organizer, organizer_address=event.organizer_address
+        ),
         from_webex=event.booking_id.startswith(WEBEX_IDS),
     )
     known = find(step.room, sighting, now)
@@ -544,10 +547,13 @@ def _remembered(known: Booking, booking: Booking) -> Booking:
 
 
 def _told_differently(known: Booking, booking: Booking) -> bool:
-    return (known.meeting_id, known.booking_id, known.meeting, known.calendar, known.join_pending) != (
+    was, is_ = known.meeting, booking.meeting
+    if was.organizer_address != is_.organizer_address:  # nobody is told of it
+        was = replace(was, organizer_address=is_.organizer_address)
+    return (known.meeting_id, known.booking_id, was, known.calendar, known.join_pending) != (
         booking.meeting_id,
         booking.booking_id,
-        booking.meeting,
+        is_,
         booking.calendar,
         booking.join_pending,
     )
@@ -585,6 +591,9 @@ def _overlay(known: Booking, seen: Sighting) -> Meeting:
         if before.private or said.private
         else (said.title if not seen.whole else None) or before.title,
         organizer=(said.organizer if not seen.whole else None) or before.organizer or said.organizer,
+        organizer_address=(said.organizer_address if not seen.whole else None)
+        or before.organizer_address
+        or said.organizer_address,
         platform=before.platform or said.platform,
         join=before.join or said.join,
         ical_uid=before.ical_uid or said.ical_uid,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -35,6 +34,7 @@ from agent.core.model import (
     Room,
     RoomId,
 )
+from agent.core.renewing import replace
 
 OTHERS_STAY = timedelta(minutes=2)  # somebody else's prompt, for all that is known after a gap
 UPTIME_TOLERANCE = timedelta(seconds=60)  # uptime is read seconds late

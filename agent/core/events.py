@@ -120,6 +120,7 @@ class BookingCreated:
     request_id: RequestId | None = None
     title: str | None = None
     organizer: str | None = None
+    organizer_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

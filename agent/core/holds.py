@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
@@ -50,6 +50,7 @@ from agent.core.model import (
     Surface,
 )
 from agent.core.orders import PlaceHold, ShowMessage
+from agent.core.renewing import replace
 
 LAPSES_AFTER = timedelta(seconds=3600)  # no device shows anything longer by itself
 RENEW_BEFORE = timedelta(seconds=120)  # that is over

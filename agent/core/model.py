@@ -233,6 +233,7 @@ class Meeting:
 
     title: str | None = field(default=None, repr=False)  # nothing that prints a meeting prints these
     organizer: str | None = field(default=None, repr=False)
+    organizer_address: str | None = field(default=None, repr=False)  # told to nobody: who is spared by it
     platform: str | None = None
     join: str | None = field(default=None, repr=False)
     ical_uid: str | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agent.core.model import (
@@ -17,6 +16,7 @@ from agent.core.model import (
     Watch,
 )
 from agent.core.occupancy import witnesses
+from agent.core.renewing import replace
 
 CLEARS_LATE = timedelta(seconds=120)  # a device tells that the last of them has left by then at the latest
 SAME_COUNT = timedelta(hours=8)  # nobody's heads: people come, go, and leave the picture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
@@ -27,6 +26,7 @@ from agent.core.model import (
     UsePhase,
     UseWord,
 )
+from agent.core.renewing import replace
 
 Witness = DeviceId | SensorId
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import assert_never
@@ -35,6 +34,7 @@ from agent.core.model import (
     Policy,
     Room,
 )
+from agent.core.renewing import replace
 
 # What a device is given it lists back under the ids that we chose, and that is no news of it.
 OURS = "roomd-"

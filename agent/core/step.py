@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from agent.core.attendance import judge, next_judgement, shifted_attendance, shifted_watch
@@ -64,10 +63,12 @@ from agent.core.putting import hear_bookings, hear_put, next_put, put
 from agent.core.putting import shifted as shifted_put
 from agent.core.releasing import next_release, release
 from agent.core.releasing import shifted as shifted_release
+from agent.core.renewing import replace
 from agent.core.tally import next_tally, tally
 from agent.core.third_party import (
     hear_sensor,
     next_settling,
+    sensed_by_others,
     settle,
     shifted_sensor,
     shifted_use,
@@ -83,7 +84,7 @@ def step(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Step
     taken = _take(room, event, now=now, policy=policy)
     if taken.room.heard is not None and (isinstance(event, ClockStruck) or _is_news(room, taken.room)):
         taken = reckon(taken, now=now)
-    if taken.room.third_party:
+    if sensed_by_others(taken.room):
         taken = tell_use(taken, now=now, policy=policy)
     if room.puts_agenda or any(state.put or state.put_why for state in taken.room.devices.values()):
         taken = put(taken, now=now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Final
 from zlib import crc32
@@ -23,6 +23,7 @@ from agent.core.model import (
     Tally,
     WorkingHours,
 )
+from agent.core.renewing import replace
 from agent.core.week import MINUTES_A_DAY, WeekHours
 
 HOUR: Final = timedelta(hours=1)

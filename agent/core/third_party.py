@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
@@ -34,6 +33,7 @@ from agent.core.model import (
     UseWord,
 )
 from agent.core.occupancy import SENSORS_LAST, weigh
+from agent.core.renewing import replace
 
 SIGNS_EVERY = timedelta(
     seconds=60
@@ -145,6 +145,8 @@ def _said(state: SensorState, event: SensorSaid, rules: SensorRules, now: dateti
     said_at = _said_at(state, event, now)
     if state.said_at is not None and timedelta(0) <= said_at - state.said_at < _noted_every(rules):
         said_at = state.said_at
+    if not event.values and state.phase is SensorPhase.UNHEARD:
+        return replace(state, said_at=said_at)  # it lives; what it saw while nobody heard it is not known
     moved = replace(moved, said_at=said_at)
     if not event.values:
         return moved
@@ -244,7 +246,7 @@ def _rules_of(room: Room, policy: Policy) -> Mapping[SensorId, SensorRules]:
 
 def settle(room: Room, *, now: datetime, policy: Policy) -> Room:
     """The room with what time has made of its sensors' words; the same object if that is nothing."""
-    if not room.third_party:
+    if not sensed_by_others(room):
         return room
     known = _rules_of(room, policy)
     states = {
@@ -262,7 +264,7 @@ def settle(room: Room, *, now: datetime, policy: Policy) -> Room:
 
 def next_settling(room: Room, policy: Policy) -> datetime | None:
     """When a sensor's word counts, or counts no more, or a device is to be told anew."""
-    if not room.third_party:
+    if not sensed_by_others(room):
         return None
     known = _rules_of(room, policy)
     instants: list[datetime | None] = []
@@ -334,6 +336,11 @@ def tell_use(step: Step, *, now: datetime, policy: Policy) -> Step:
     source = f"roomd-{policy.agent}"
     requests = tuple(TellUse(device=device, source=source, in_use=seen, lasts=USE_LASTS) for device in told)
     return replace(step, room=replace(room, devices=devices), requests=step.requests + requests)
+
+
+def sensed_by_others(room: Room) -> bool:
+    """Whether it has sensors that are not Cisco's, or a device that was told of some."""
+    return bool(room.third_party) or any(state.use is not None for state in room.devices.values())
 
 
 def somebody_seen(room: Room) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -28,6 +27,7 @@ from agent.core.model import (
     Meeting,
     Room,
 )
+from agent.core.renewing import replace
 
 
 def written_calendar(room: Room) -> CalendarKind | None:

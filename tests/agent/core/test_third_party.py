@@ -130,6 +130,16 @@ def test_a_message_about_something_else_is_a_sign_of_life_and_no_more():
 # ── when it does no more ──
 
 
+def test_a_battery_that_is_told_after_a_cut_makes_no_old_word_count_on():
+    """Somebody may have come meanwhile, and was told when nobody heard it."""
+    told = story(PROMPT).then("09:00", said(presence=False), CHANGED)
+    told.then("09:10", SensorCutOff(sensor=CEILING, why="cut")).then("09:11", SensorBack(sensor=CEILING))
+    told.then("09:11:10", said()).until("09:13", CHANGED)
+    assert known(told) == Occupancy()
+    assert told.room.third_party[CEILING].said_at == at("09:11:10")
+    told.then("09:20", said(presence=True), CHANGED)
+
+
 def test_a_sensor_that_is_silent_for_long_knows_nothing():
     told = story(PROMPT).then("09:00", said(presence=False), CHANGED).until("11:59")
     told.until("12:00", CHANGED)
@@ -287,6 +297,16 @@ def test_a_sensor_that_falls_silent_holds_no_room_in_use():
     told.then("09:00", UseTold(device=CODEC, in_use=True))
     told.then("09:01", SensorAway(sensor=CEILING, why="offline"), CHANGED)
     assert uses(told)[-1] == ("09:01", False)
+
+
+def test_a_device_is_told_when_the_room_has_no_such_sensor_any_more():
+    told = telling().then("09:00", said(presence=True), CHANGED)
+    told.then("09:00", UseTold(device=CODEC, in_use=True)).then("09:00", UseSensed(device=CODEC, in_use=True))
+    told.policy = replace(told.policy, rooms={})
+    told.restarts("09:01").connected("09:01", firmware="ce26.8.1")
+    assert uses(told)[-1] == ("09:01", False)
+    told.then("09:01", UseTold(device=CODEC, in_use=False)).until("09:02")
+    assert told.room.devices[CODEC].use is None
 
 
 def test_a_device_that_takes_no_such_word_is_asked_once_for_each_connection():
