@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,9 @@ def test_a_value_is_made_anew_as_the_library_does(cls: type):
 
 
 def test_a_field_that_there_is_not_is_refused():
+    unknown: Any = {"persons": 3}
     with pytest.raises(TypeError, match="Occupancy has no field 'persons'"):
-        replace(model.NOTHING_KNOWN, **{"persons": 3})
+        replace(model.NOTHING_KNOWN, **unknown)
 
 
 def test_no_value_does_anything_after_it_was_made():
