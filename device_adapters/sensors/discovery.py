@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -146,11 +147,15 @@ def _availability(keys: Mapping[str, object]) -> tuple[Availability, ...]:
     found: list[Availability] = []
     for table in tables:
         topic = _topic(table.get("topic"))
-        if topic is not None:
-            words = Words(
-                yes=ONLINE.yes | {_word(table.get("payload_available", "online"))},
-                no=ONLINE.no | {_word(table.get("payload_not_available", "offline"))},
-            )
+        if topic is None:
+            continue
+        words = Words(
+            yes=ONLINE.yes | {_word(table.get("payload_available", "online"))},
+            no=ONLINE.no | {_word(table.get("payload_not_available", "offline"))},
+        )
+        with suppress(
+            Unreadable
+        ):  # what the sensor says counts without it, until it has been silent for long
             found.append(Availability(topic=topic, words=words, path=_path_of(table.get("value_template"))))
     return tuple(found)
 
@@ -170,5 +175,8 @@ def _path_of(template: object) -> Path:
         return ()
     found = _TEMPLATE.fullmatch(str(template).strip())
     if found is None:
-        raise Unreadable("its value_template does more than follow a path: write the path as `path`")
+        raise Unreadable(
+            "its value_template does more than follow a path: write presence, people or in_use with the path "
+            "beside discovery"
+        )
     return read_path(re.sub(r"\[\s*(.*?)\s*\]", r"[\1]", found["path"] or ""))

@@ -85,6 +85,8 @@ class Ear:
         if known != sensor:
             self._take(known)
             heard.subscribe += self.topics_of(known.id)[1:]
+            if sensor.topic is None:  # it may have been taken back before
+                heard.events.append((known.room, SensorBack(sensor=known.id)))
 
     def _hear_availability(self, sensor: Sensor, topic: str, payload: bytes, heard: Heard) -> None:
         states = self._there.setdefault(sensor.id, {})

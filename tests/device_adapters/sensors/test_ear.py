@@ -228,7 +228,7 @@ def test_a_template_that_does_more_needs_a_path_of_ours():
     clever = {**ANNOUNCED, "value_template": "{% if value_json.a > 3 %}ON{% else %}OFF{% endif %}"}
     ear = Ear([discovering()])
     ((_, why),) = ear.hear(CONFIG, json.dumps(clever).encode(), kept=True).unreadable
-    assert "path" in why
+    assert "write presence, people or in_use with the path beside discovery" in why
     ear = Ear([discovering(path=("occupancy",), sense=Sense.IN_USE)])
     ear.hear(CONFIG, json.dumps(clever).encode(), kept=True)
     assert only(ear, "zigbee2mqtt/fjord", {"occupancy": True}).values == {Sense.IN_USE: True}
@@ -239,6 +239,25 @@ def test_an_announcement_that_is_taken_back_takes_the_sensor_with_it():
     ear.hear(CONFIG, json.dumps(ANNOUNCED).encode(), kept=True)
     assert isinstance(only(ear, CONFIG, b""), SensorAway)
     assert heard(ear, "zigbee2mqtt/fjord", {"occupancy": True}) == []
+
+
+def test_an_announcement_that_comes_again_brings_the_sensor_back():
+    ear = Ear([discovering()])
+    for _ in range(2):
+        came = ear.hear(CONFIG, json.dumps(ANNOUNCED).encode(), kept=False)
+        assert [event for _, event in came.events] == [SensorBack(sensor=ONE)]
+        assert isinstance(only(ear, CONFIG, b""), SensorAway)
+
+
+def test_availability_that_cannot_be_followed_does_not_silence_a_sensor():
+    clever = {
+        "topic": "zigbee2mqtt/bridge/state",
+        "value_template": "{{ 'online' if value_json.up else 'off' }}",
+    }
+    ear = Ear([discovering()])
+    came = ear.hear(CONFIG, json.dumps({**ANNOUNCED, "availability": [clever]}).encode(), kept=True)
+    assert (came.subscribe, came.unreadable) == (["zigbee2mqtt/fjord"], [])
+    assert only(ear, "zigbee2mqtt/fjord", {"occupancy": True}).values == presence(True)
 
 
 def test_a_sensor_that_moves_is_heard_at_its_new_topic_alone():
