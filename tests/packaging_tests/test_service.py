@@ -44,6 +44,10 @@ def test_what_a_person_must_mend_is_not_tried_again_and_all_else_for_ever():
         assert line in lines
 
 
+def test_where_a_report_takes_all_memory_the_daemon_does_not_go_with_it():
+    assert "OOMPolicy=continue" in UNIT.read_text().splitlines()  # unless told, systemd stops all of it
+
+
 def test_user_and_directories_are_as_systemd_can_make_them(tmp_path):
     for name in ("passwd", "group"):
         (tmp_path / "etc").mkdir(exist_ok=True)
