@@ -23,7 +23,12 @@ log = structlog.get_logger()
 
 TOPICS_AT_ONCE: Final = 64  # in one SUBSCRIBE
 REFUSED_FROM: Final = 0x80  # MQTT's reason codes: a refusal
-LAST_OF_EACH: Final = 8  # words of a sensor that wait for the rooms to take them: what came before is history
+LAST_OF_EACH: Final = 4  # words of a sensor that wait for the rooms to take them: what came before is history
+GATHERS_S: Final = 0.5  # after it has handed something on: who floods us does not flood the rooms
+MENDS: Final = {
+    Ending.REFUSED: "check username, password_file and client_id in [sensors]; without url there, in [mqtt]",
+    Ending.TAKEN_OVER: "another client uses our client id: write another as client_id in [sensors]",
+}
 GRANT_IT: Final = "grant the user of [sensors] the right to subscribe to it"
 
 Deliver = Callable[[RoomId, Sequence[RoomEvent]], Awaitable[None]]
@@ -50,6 +55,7 @@ class Sensing:
         deliver: Deliver,
         luck: Callable[[], float],
         rest: Rest | None = None,
+        gathers_s: float = GATHERS_S,
     ) -> None:
         """`luck` in [0, 1)."""
         self.vitals = SensingVitals()
@@ -58,6 +64,7 @@ class Sensing:
         self._deliver = deliver
         self._luck = luck
         self._rest = rest or Rest()
+        self._gathers_s = gathers_s
         self._connection: Connection | None = None
         self._waiting: dict[SensorId, deque[tuple[RoomId, RoomEvent]]] = {}
         self._asked: list[str] = []  # topics to subscribe to
@@ -66,14 +73,15 @@ class Sensing:
 
     async def run(self) -> None:
         """Until cancelled; nothing that a broker or a sensor does ends it."""
-        line, version, told = Line(), Version.V5, False
+        line, version = Line(), Version.V5
+        told: bool | None = None
         loop = asyncio.get_running_loop()
         while True:
             stood_at_s: float | None = None
             try:
                 address = replace(self._address, version=version)
                 async with broker.connect(address, wake=self._wake, lasting=False) as connection:
-                    stood_at_s, told = loop.time(), False
+                    stood_at_s, told = loop.time(), None
                     lost = await self._listen(connection)
             except BrokerError as error:
                 lost = error.lost
@@ -84,8 +92,7 @@ class Sensing:
                 version = Version.V311
                 continue
             version = Version.V5  # whoever hung up at the first word need not be an older one
-            await self._cut_off(lost, told=told, stood=stood_at_s is not None)
-            told = True
+            told = await self._cut_off(lost, told=told, stood=stood_at_s is not None)
             line = line.ended(lived_s=None if stood_at_s is None else loop.time() - stood_at_s)
             await asyncio.sleep(rest_s(ending, line, self._luck(), rest=self._rest))
 
@@ -97,61 +104,60 @@ class Sensing:
         self._waiting.clear()
         self._news.clear()
         self._connection = connection
-        refused = await self._subscribe(connection, self._ear.topics)
+        refused = await subscribe(connection, self._ear.topics)
         self.vitals.connected = True
         self.vitals.why = None
         log.info("sensors.connected", url=self._address.url, sensors=len(self._ear.sensors))
         for sensor in self._ear.sensors.values():
-            mine = [topic for topic in self._ear.topics_of(sensor.id) if topic in refused]
-            await self._deliver(
-                sensor.room, (self._refused(sensor, mine[0]) if mine else SensorBack(sensor=sensor.id),)
-            )
-        self._told_of(refused)
+            await self._deliver(sensor.room, (SensorBack(sensor=sensor.id),))
+        await self._tell_of(refused)
         while not connection.lost.done():
-            await self._hand_on()
             if self._asked:
                 asked, self._asked = self._asked, []
-                self._told_of(await self._subscribe(connection, asked))
-            elif not connection.lost.done():
+                await self._tell_of(await subscribe(connection, asked))
+            elif self._waiting:
+                await self._hand_on()
+                await asyncio.wait({connection.lost}, timeout=self._gathers_s)
+            else:
                 await self._news.wait()
                 self._news.clear()
         return connection.lost.result()
 
-    async def _subscribe(self, connection: Connection, topics: Sequence[str]) -> frozenset[str]:
-        """Those that the broker refuses."""
-        refused: set[str] = set()
-        for first in range(0, len(topics), TOPICS_AT_ONCE):
-            some = topics[first : first + TOPICS_AT_ONCE]
-            codes = await connection.subscribe(some, retained=True)
-            refused |= {topic for topic, code in zip(some, codes, strict=False) if code >= REFUSED_FROM}
-        return frozenset(refused)
+    async def _tell_of(self, refused: frozenset[str]) -> None:
+        if not refused:
+            return
+        self.vitals.why = f"the broker refuses us {', '.join(sorted(refused)[:3])}; {GRANT_IT}"
+        log.error("sensors.refused", topics=sorted(refused), mend=GRANT_IT)
+        for sensor in self._ear.sensors.values():
+            mine = next((topic for topic in self._ear.topics_of(sensor.id) if topic in refused), None)
+            if mine is not None:
+                why = f"the broker refuses us {mine}: {GRANT_IT}"
+                await self._deliver(sensor.room, (SensorCutOff(sensor=sensor.id, why=why),))
 
-    def _refused(self, sensor: Sensor, topic: str) -> SensorCutOff:
-        return SensorCutOff(sensor=sensor.id, why=f"the broker refuses us {topic}: {GRANT_IT}")
-
-    def _told_of(self, refused: frozenset[str]) -> None:
-        if refused:
-            self.vitals.why = f"the broker refuses us {', '.join(sorted(refused)[:3])}; {GRANT_IT}"
-            log.error("sensors.refused", topics=sorted(refused), mend=GRANT_IT)
-
-    async def _cut_off(self, lost: Lost, *, told: bool, stood: bool) -> None:
+    async def _cut_off(self, lost: Lost, *, told: bool | None, stood: bool) -> bool:
+        """Whether a person must act; `told`: whether the rooms were told that one must, None: nothing yet."""
         why = in_words(lost.why.removeprefix("CONNACK: "))
-        mend = None if stood else mend_of(lost.why)  # what worked a moment ago needs none
+        ending = judge_ending(lost.code)
+        person = lost.person or ending in MENDS
+        mend = MENDS.get(ending) or (None if stood else mend_of(lost.why))  # what worked just now needs none
         self.vitals.connected = False
         self.vitals.why = f"{why}; {mend}" if mend else why
-        if told:
+        if told is person:
             log.debug("sensors.lost", url=self._address.url, why=why)
-            return
-        log.warning(
+            return person
+        tell = log.error if person else log.warning
+        tell(
             "sensors.lost",
             url=self._address.url,
             why=why,
             mend=mend or "check [sensors], and the way to the broker",
             consequence="what they see is unknown until it is back",
         )
+        does = "does not let us in" if person else "is away"
         for sensor in self._ear.sensors.values():
-            cut = SensorCutOff(sensor=sensor.id, why=f"the broker of the sensors is away: {why}")
+            cut = SensorCutOff(sensor=sensor.id, why=f"the broker of the sensors {does}: {why}")
             await self._deliver(sensor.room, (cut,))
+        return person
 
     # ── what is heard
 
@@ -187,8 +193,17 @@ class Sensing:
                 self._odd.discard(event.sensor)
 
     async def _hand_on(self) -> None:
-        """While the rooms are busy, what is heard meanwhile waits here, and only the last of each sensor."""
-        while self._waiting:
-            waiting, self._waiting = self._waiting, {}
-            for words in waiting.values():
-                await self._deliver(words[0][0], tuple(event for _, event in words))
+        """What is heard meanwhile waits here, and only the last of each sensor."""
+        waiting, self._waiting = self._waiting, {}
+        for words in waiting.values():
+            await self._deliver(words[0][0], tuple(event for _, event in words))
+
+
+async def subscribe(connection: Connection, topics: Sequence[str]) -> frozenset[str]:
+    """Hear these, and what is kept of them. Those that the broker refuses; raises BrokerError."""
+    refused: set[str] = set()
+    for first in range(0, len(topics), TOPICS_AT_ONCE):
+        some = topics[first : first + TOPICS_AT_ONCE]
+        codes = await connection.subscribe(some, retained=True)
+        refused |= {topic for topic, code in zip(some, codes, strict=False) if code >= REFUSED_FROM}
+    return frozenset(refused)

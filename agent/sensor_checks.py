@@ -13,6 +13,7 @@ from agent.core.events import SensorAway, SensorSaid
 from agent.core.model import SensorId
 from agent.findings import Visit, some
 from agent.line_words import in_words, mend_of
+from agent.sensing import GRANT_IT, MENDS, subscribe
 from agent.sensor_table import Sensors
 from cloud_link import broker
 from cloud_link.broker import BrokerError, Connection, Version
@@ -21,8 +22,6 @@ from device_adapters.sensors.ear import Ear
 
 BROKER_WITHIN_S: Final = 10.0
 KEPT_WITHIN_S: Final = 3.0  # what a broker has kept it sends at once
-TOPICS_AT_ONCE: Final = 64
-REFUSED_FROM: Final = 0x80  # MQTT's reason codes: a refusal
 SHOWS_ALL: Final = "`mosquitto_sub -v -t '#'`, or the like, at that broker shows what really comes"
 
 Json = Mapping[str, Any]
@@ -91,14 +90,15 @@ async def _from_here(visit: Visit, sensors: Sensors) -> None:
 def _refused(visit: Visit, sensors: Sensors, error: BrokerError) -> None:
     lost = error.lost
     table = "[sensors]" if sensors.own_broker else "[mqtt], or [sensors] if theirs is another broker,"
-    why = in_words(lost.why.removeprefix("CONNACK: "))
+    why, ending = in_words(lost.why.removeprefix("CONNACK: ")), judge_ending(lost.code)
     if lost.person:
         code = os.EX_CONFIG
-    elif lost.code is not None and judge_ending(lost.code) is Ending.REFUSED:
+    elif ending is Ending.REFUSED:
         code = os.EX_NOPERM
     else:
         code = os.EX_UNAVAILABLE
-    mend = mend_of(lost.why) or f"mend {table} in the configuration, or the way to the broker"
+    usual = f"mend {table} in the configuration, or the way to the broker"
+    mend = MENDS.get(ending) or mend_of(lost.why) or usual
     visit.wrong(sensors.broker.url, why, mend, code=code)
 
 
@@ -111,19 +111,14 @@ async def _listen(visit: Visit, sensors: Sensors, connection: Connection) -> Non
         async with asyncio.timeout(KEPT_WITHIN_S):
             asked: Sequence[str] = ear.topics
             while True:
-                for first in range(0, len(asked), TOPICS_AT_ONCE):
-                    some_topics = asked[first : first + TOPICS_AT_ONCE]
-                    codes = await connection.subscribe(some_topics, retained=True)
-                    granted = zip(some_topics, codes, strict=False)
-                    refused |= {topic for topic, code in granted if code >= REFUSED_FROM}
+                refused |= await subscribe(connection, asked)
                 asked = _take(ear, connection, heard, odd)
                 if len(heard) == len(ear.sensors) and not asked:
                     break
                 await asyncio.sleep(0.1)
     visit.ok(sensors.broker.url, f"let us in, to hear {len(ear.sensors)} sensors")
     if refused:
-        mend = "grant the user the right to subscribe to them"
-        visit.wrong("topics", f"the broker refuses {some(refused)}", mend, code=os.EX_NOPERM)
+        visit.wrong("topics", f"the broker refuses {some(refused)}", GRANT_IT, code=os.EX_NOPERM)
     for sensor in ear.sensors.values():
         what = f"{sensor.id} ({sensor.room})"
         if sensor.id in odd:

@@ -54,6 +54,9 @@ class Rooms:
 
         await self._changes.until(came, seen=lambda: str(self.events))
 
+    async def until_so_many(self, count: int) -> None:
+        await self._changes.until(lambda: len(self.events) >= count, seen=lambda: str(self.events))
+
     async def until_one(self, kind: type[RoomEvent]) -> RoomEvent:
         await self._changes.until(
             lambda: any(isinstance(event, kind) for event in self.events), seen=lambda: str(self.events)
@@ -70,9 +73,18 @@ def at(url: str, client: str, **more: object) -> Address:
 
 
 @asynccontextmanager
-async def sensing(*sensors: Sensor, url: str) -> AsyncIterator[tuple[Sensing, Rooms]]:
+async def sensing(
+    *sensors: Sensor, url: str, gathers_s: float = 0.01
+) -> AsyncIterator[tuple[Sensing, Rooms]]:
     rooms = Rooms()
-    ears = Sensing(at(url, "roomd-sensors"), sensors, deliver=rooms.take, luck=lambda: 0.5, rest=IN_HASTE)
+    ears = Sensing(
+        at(url, "roomd-sensors"),
+        sensors,
+        deliver=rooms.take,
+        luck=lambda: 0.5,
+        rest=IN_HASTE,
+        gathers_s=gathers_s,
+    )
     async with Crew() as crew:
         crew.start(ears.run(), name="sensing")
         yield ears, rooms
@@ -165,14 +177,27 @@ async def test_a_broker_that_refuses_a_topic_is_named_with_the_mend():
             assert ears.vitals.why is not None
 
 
-async def test_a_password_that_is_refused_is_said_in_words(tmp_path: Path):
-    async with (
-        Mosquitto(tmp_path, users={"roomd": "right"}) as broker,
-        sensing(ZIGBEE, url=broker.url) as (ears, rooms),
-    ):
-        await rooms.until_one(SensorCutOff)
-        assert ears.vitals.why is not None
-        assert "authori" in ears.vitals.why.lower()
+async def test_a_password_that_is_refused_is_said_in_words_and_once(tmp_path: Path):
+    """Also where the broker was not there at all before: a person has something else to mend then."""
+    with structlog.testing.capture_logs() as logged:
+        broker = Mosquitto(tmp_path, users={"roomd": "right"})
+        async with sensing(ZIGBEE, url=broker.url) as (ears, rooms):
+            away = await rooms.until_one(SensorCutOff)
+            assert isinstance(away, SensorCutOff)
+            assert "is away" in away.why
+            async with broker:
+                await rooms.until_so_many(2)
+                assert ears.vitals.why is not None
+                assert "authori" in ears.vitals.why.lower()
+                assert "username" in ears.vitals.why
+                refused = rooms.events[1]
+                assert isinstance(refused, SensorCutOff)
+                assert "does not let us in" in refused.why
+                for _ in range(3):
+                    await broker.until_logged("not authorised", since=len(broker.log))
+                assert len(rooms.events) == 2
+                told = [each["log_level"] for each in logged if each["event"] == "sensors.lost"]
+                assert [level for level in told if level != "debug"] == ["warning", "error"]
 
 
 async def test_an_older_broker_is_spoken_to_in_its_own_words():
@@ -224,6 +249,38 @@ async def test_while_the_rooms_are_busy_only_the_last_of_each_sensor_waits(tmp_p
         rooms.full.set()
         await rooms.until(said(None))
         assert len([event for event in rooms.events if isinstance(event, SensorSaid)]) <= 2 * LAST_OF_EACH + 1
+
+
+async def test_a_sensor_that_floods_does_not_flood_the_rooms(tmp_path: Path):
+    async with (
+        Mosquitto(tmp_path) as broker,
+        zigbee(broker.url) as bridge,
+        sensing(ZIGBEE, url=broker.url, gathers_s=600.0) as (ears, rooms),
+    ):
+        await rooms.until(SensorBack(sensor=ONE))
+        await publish(bridge, TOPIC, SOMEBODY)
+        await rooms.until(said(True))
+        for number in range(60):
+            await publish(bridge, TOPIC, SOMEBODY if number % 2 else NOBODY)
+        async with asyncio.timeout(10):
+            while ears.vitals.messages < 61:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        assert rooms.events == [SensorBack(sensor=ONE), said(True)]
+        await broker.kill()  # and a line that is lost meanwhile is noticed at once
+        await rooms.until_one(SensorCutOff)
+
+
+async def test_a_topic_that_an_announcement_names_may_be_refused_too():
+    config = "homeassistant/binary_sensor/fjord/config"
+    found = shapes.discovered(ONE, FJORD, Discovery(topic=config))
+    async with Liar() as liar:
+        liar.subacks = lambda topic_filter: 0x87 if "maker" in topic_filter else None
+        async with sensing(found, url=liar.url) as (_, rooms), zigbee(liar.url) as bridge:
+            await rooms.until(SensorBack(sensor=ONE))
+            await publish(bridge, config, b'{"stat_t": "maker/fjord"}')
+            cut = await rooms.until_one(SensorCutOff)
+            assert isinstance(cut, SensorCutOff)
+            assert "refuses us maker/fjord" in cut.why
 
 
 async def test_what_a_thousand_sensors_have_kept_is_heard_at_once(tmp_path: Path):
