@@ -697,6 +697,9 @@ class _Reader:
                 if getattr(table, name) is not None:
                     what = "stands beside no url, and the broker of [mqtt] is reached as [mqtt] says"
                     self._wrong(f"sensors.{name}", what, "Add url, or take it out")
+        if (broker.url, broker.client_id) == (ours.url, ours.client_id):
+            what = "is the one that [mqtt] has at the same broker, and each would throw the other out"
+            self._wrong("sensors.client_id", what, "Write another, or take it out")
         sensors = tuple(sensor for sensor in found if sensor is not None)
         return Sensors(broker=broker, own_broker=table.url is not None, sensors=sensors)
 

@@ -176,6 +176,13 @@ def test_what_stands_beside_no_url_is_refused(directory):
     assert "names no broker" in wrong["sensors.url"]
 
 
+@pytest.mark.parametrize("url", ["", 'url = "mqtts://broker.example.com"\n'])
+def test_no_two_lines_to_a_broker_have_the_same_client_id(directory, url):
+    ours = reads(directory, 'topic = "a"').broker.client_id
+    wrong = refuses(directory, 'topic = "a"', table=f'[sensors]\nclient_id = "{ours}"\n{url}')
+    assert "throw the other out" in wrong["sensors.client_id"]
+
+
 @pytest.mark.parametrize(
     ("line", "table", "part"),
     [
