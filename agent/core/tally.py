@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any, Final
 from zlib import crc32
 
@@ -154,9 +155,11 @@ class _Count:
             ends_at = self.tally.ends_at
             self._end_hour()
             next_hour = _opened_at(ends_at, self.tally, zone)
-            if next_hour.day != self.tally.day:
+            if next_hour.day > self.tally.day:
                 self._tell(self.tally.day, _counted(self.tally.today), self.tally.working)
                 next_hour = self._after_days(next_hour, until)
+            if not _is_hour_of(self.tally, zone):
+                next_hour = _moved(next_hour, self.policy)
             self.tally = next_hour
         if until > self.tally.settled_at:
             self.tally = replace(self.tally, counted=_with_time(self.tally, until), settled_at=until)
@@ -176,7 +179,7 @@ class _Count:
                 counted=counted,
             )
         )
-        share = _share(self.policy.working, ended.day.weekday(), ended.hour)
+        share = _shares(self.policy.working)[ended.day.weekday()][ended.hour]
         working = ended.working
         if share:
             working = WorkingHours(
@@ -231,7 +234,7 @@ def _opened(now: datetime, policy: Policy) -> Tally:
     local = now.astimezone(zone)
     into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
     missed_s = into.total_seconds()
-    working_s = 3600 * sum(_share(policy.working, local.weekday(), hour) for hour in range(local.hour))
+    working_s = 3600 * sum(_shares(policy.working)[local.weekday()][: local.hour])
     earlier_s = max(0.0, (now - into - _midnight(local.date(), zone)).total_seconds())
     return Tally(
         starts_at=now - into,
@@ -263,22 +266,40 @@ def _opened_at(starts_at: datetime, before: Tally, zone: tzinfo) -> Tally:
     )
 
 
+def _is_hour_of(tally: Tally, zone: tzinfo) -> bool:
+    """False: another zone was configured since it was opened."""
+    local = tally.starts_at.astimezone(zone)
+    return (local.date(), local.hour) == (tally.day, tally.hour)
+
+
+def _moved(hour: Tally, policy: Policy) -> Tally:
+    """The first hour by another zone's clock: what was counted before is no part of its day."""
+    fresh = _opened(hour.starts_at, policy)
+    return replace(hour, today=_sum(fresh.today, fresh.counted), working=fresh.working)
+
+
 def _midnight(day: date, zone: tzinfo) -> datetime:
     return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
 
 
-def _share(working: tuple[WeekHours, ...], weekday: int, hour: int) -> float:
-    """How much of this hour are working hours, from 0 to 1."""
-    minutes = sum(
-        max(0, min(each.ends_min, 60 * hour + 60) - max(each.begins_min, 60 * hour))
-        for each in working
-        if weekday in each.days
+@lru_cache(maxsize=8)
+def _shares(working: tuple[WeekHours, ...]) -> tuple[tuple[float, ...], ...]:
+    """How much of each hour are working hours, from 0 to 1; by weekday."""
+    return tuple(
+        tuple(
+            sum(
+                any(weekday in each.days and each.begins_min <= minute < each.ends_min for each in working)
+                for minute in range(begins_min, begins_min + 60)
+            )
+            / 60
+            for begins_min in range(0, MINUTES_A_DAY, 60)
+        )
+        for weekday in range(7)
     )
-    return min(1.0, minutes / 60)
 
 
 def _missed_hours(working: tuple[WeekHours, ...], day: date) -> WorkingHours:
-    length_s = 3600 * sum(_share(working, day.weekday(), hour) for hour in range(MINUTES_A_DAY // 60))
+    length_s = 3600 * sum(_shares(working)[day.weekday()])
     return WorkingHours(length_s=length_s, unknown_s=length_s)
 
 

@@ -338,6 +338,40 @@ def test_who_was_away_for_months_is_not_told_of_every_day():
     assert counting.days[-1].day == date(2026, 8, 31)
 
 
+@pytest.mark.parametrize(
+    ("when", "zone"),
+    [
+        ("2026-03-03 01:30", "America/New_York"),  # yesterday evening there
+        ("2026-03-03 13:30", "America/New_York"),
+        ("2026-03-03 20:30", "Asia/Kolkata"),  # tomorrow there, and half past
+        ("2026-03-03 13:30", "UTC"),
+    ],
+)
+def test_a_day_by_another_zone_holds_what_was_counted_by_that_zone(when: str, zone: str):
+    counting = Counting(starts="2026-03-02 00:00").stands("2026-03-02 00:00", there=None).passes(when)
+    counting.zone = ZoneInfo(zone)
+    counting.policy = replace(counting.policy, timezone=counting.zone)
+    counting.passes("2026-03-06 00:30")
+    days = [fact.day.day for fact in counting.days]
+    assert days == [2, 3, 4, 5]
+    for fact in counting.days[1:]:  # nobody could tell all the time
+        length_s = (fact.at - fact.starts_at).total_seconds()
+        assert fact.counted.unknown_s <= length_s
+        if fact.day.day > 3:
+            assert (fact.counted.unknown_s, fact.working.length_s) == (length_s, 10 * HOUR_S)
+    starts = [hour.starts_at for hour in counting.hours]
+    ends = [hour.starts_at + timedelta(seconds=hour.length_s) for hour in counting.hours]
+    assert starts[1:] == ends[:-1]
+
+
+def test_working_hours_that_overlap_count_once():
+    counting = Counting()
+    twice = (read_hours("Mon-Fri 08:00-12:30"), read_hours("Mon 12:00-12:30"))
+    counting.policy = replace(counting.policy, working=twice)
+    counting.passes("2026-03-03 00:30")
+    assert counting.days[0].working.length_s == 4.5 * HOUR_S
+
+
 def test_a_clock_that_jumps_ahead_leaves_the_time_between_unknown():
     counting = (
         Counting()
