@@ -218,8 +218,7 @@ def _write(directory: Path, hours: Sequence[HourTally]) -> None:
     except sqlite3.DatabaseError as error:
         if (error.sqlite_errorcode & 0xFF) not in DAMAGE:
             raise
-        aside = trends.set_aside(directory, now=datetime.now(UTC))
-        saved = trends.salvage(directory, aside)
+        aside, saved = trends.rescue(directory, now=datetime.now(UTC))
         log.error(
             "trends.damaged",
             why=str(error),

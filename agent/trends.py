@@ -11,8 +11,8 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import fields
-from datetime import datetime
+from dataclasses import dataclass, fields
+from datetime import date, datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
@@ -68,11 +68,13 @@ class MadeByNewer(Exception):
 
 def open_to_write(directory: Path) -> Connection:
     """The file, made if it is not there. Raises sqlite3.Error, or MadeByNewer."""
-    connection = sqlite3.connect(
-        directory / FILE, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-    )
+    return _open_to_write(directory / FILE)
+
+
+def _open_to_write(path: Path) -> Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
-        _prepare(connection, directory / FILE)
+        _prepare(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -264,6 +266,41 @@ def look(file: Path) -> int:
     return int(days)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What the file holds, in numbers alone."""
+
+    bytes: int
+    days: int
+    first_day: str | None  # ISO 8601
+    last_day: str | None
+    rooms: int
+    hours: int  # that are not packed
+    set_aside: int  # damaged files beside it
+
+
+def survey(directory: Path) -> Survey:
+    """What it holds. Raises sqlite3.Error, where it is damaged or may not be read, and OSError."""
+    path = directory / FILE
+    size = path.stat().st_size
+    days = look(path)
+    with closing(open_to_read(directory)) as file:
+        first, last = file.execute(
+            "SELECT min(day), max(day) FROM (SELECT day FROM days UNION SELECT day FROM hours)"
+        ).fetchone()
+        (rooms,) = file.execute("SELECT count(*) FROM rooms").fetchone()
+        (hours,) = file.execute("SELECT count(*) FROM hours").fetchone()
+    return Survey(
+        bytes=size,
+        days=days,
+        first_day=None if first is None else date.fromordinal(first).isoformat(),
+        last_day=None if last is None else date.fromordinal(last).isoformat(),
+        rooms=rooms,
+        hours=hours,
+        set_aside=len(list(directory.glob(f"{FILE}.corrupt-*"))),
+    )
+
+
 def restore(file: Path, directory: Path) -> int:
     """Put a copy in the place of the file, which is kept as `trends.db.replaced`. Returns its days.
 
@@ -286,22 +323,30 @@ def restore(file: Path, directory: Path) -> int:
 # ── damage ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def set_aside(directory: Path, *, now: datetime) -> Path:
-    """Move a damaged file out of the way, for a person to look at; one that was there before is deleted."""
+def rescue(directory: Path, *, now: datetime) -> tuple[Path, int]:
+    """Put a new file in the place of a damaged one, with all that can be read of that.
+
+    Returns where the damaged one is kept, for a person to look at, and of how many days the new one tells.
+    One that was kept before is deleted. Raises sqlite3.Error and OSError; whatever ends it before its end,
+    the damaged file is in its place still.
+    """
+    path, new = directory / FILE, directory / f"{FILE}.new"
+    for rest in (new, directory / f"{FILE}.new-journal", directory / f"{FILE}-journal"):
+        rest.unlink(missing_ok=True)
+    days = _salvage(path, new)
     for old in directory.glob(f"{FILE}.corrupt-*"):
         old.unlink()
     aside = directory / f"{FILE}.corrupt-{now:%Y%m%dT%H%M%SZ}"
-    (directory / f"{FILE}-journal").unlink(missing_ok=True)
-    (directory / FILE).rename(aside)
-    return aside
+    aside.hardlink_to(path)
+    new.replace(path)
+    return aside, days
 
 
-def salvage(directory: Path, damaged: Path) -> int:
-    """Copy what can be read of a damaged file into a new one. Returns of how many days that is something."""
+def _salvage(damaged: Path, new: Path) -> int:
     days: defaultdict[int, dict[str, bytes]] = defaultdict(dict)
     for day, name, body in _readable(damaged, "days"):
         days[day][name] = body
-    with closing(open_to_write(directory)) as file, writing(file) as tx:
+    with closing(_open_to_write(new)) as file, writing(file) as tx:
         for day, columns in days.items():
             rooms = _rooms_of(columns)
             if rooms is not None:

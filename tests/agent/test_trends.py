@@ -275,6 +275,28 @@ async def test_a_damaged_file_is_set_aside_and_what_can_be_read_is_saved(tmp_pat
     assert harm in {"noise", "half"} or {RoomId("room-0001"), RoomId("room-0030")} <= set(found.rooms)
 
 
+async def test_a_damaged_file_stays_in_its_place_until_all_of_it_is_saved(tmp_path: Path):
+    make(tmp_path, rooms=30, days=30, first=MONDAY)
+    with (tmp_path / trends.FILE).open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096)
+    before = (tmp_path / trends.FILE).read_bytes()
+    in_the_way = tmp_path / f"{trends.FILE}.new"
+    in_the_way.mkdir()  # as a disk that is full would be
+    trending = Trending(tmp_path, waits_s=LONG_S, again_every_s=0.001)
+    newest = MONDAY + timedelta(days=30)
+    for n in range(4):
+        await trending.keep(whole_day(newest + timedelta(days=n), busy=[9]))
+    assert trending.vitals.failures > 0
+    assert (tmp_path / trends.FILE).read_bytes() == before
+    in_the_way.rmdir()
+    await written(trending, 4 * 24)
+    found = read(tmp_path, days=34)
+    assert (found["booked_s"][found.day >= 30].sum(dtype=int), len(found.rooms)) == (4 * 3000, 31)
+    (kept,) = tmp_path.glob(f"{trends.FILE}.corrupt-*")
+    assert kept.read_bytes() == before
+
+
 async def test_a_file_of_a_newer_roomd_is_left_as_it_is(tmp_path: Path):
     keep(tmp_path, *whole_day(MONDAY))
     with closing(sqlite3.connect(tmp_path / trends.FILE)) as file:
