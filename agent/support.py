@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from agent import clock as clocks
+from agent import trends
 from agent.core.model import DeviceId
 from agent.disguise import Disguise, Kind, only_known, without_names
 from agent.doctor import examine as examine_installation
@@ -185,6 +186,7 @@ async def gather(wish: Wish, *, now: Callable[[], datetime], say: Callable[[str]
     await _ask_daemon(_socket(tables), keep)
     say("the outbox …")
     _look_into_outbox(_directory(tables), keep)
+    _look_into_trends(_directory(tables), keep)
     await _ask_systemd(keep)
     if tables:
         await _read_journal(wish.lines, keep)
@@ -542,6 +544,13 @@ def _look_into_outbox(directory: Path, keep: _Keeper) -> None:
             )
     except (OSError, sqlite3.Error, KeyError) as error:
         keep.missing("outbox.json", f"the database cannot be read: {error}")
+
+
+def _look_into_trends(directory: Path, keep: _Keeper) -> None:
+    try:
+        keep.json("trends.json", asdict(trends.survey(directory)))
+    except (OSError, sqlite3.Error) as error:
+        keep.missing("trends.json", f"the file of trends cannot be read: {error}")
 
 
 async def _examine(

@@ -7,13 +7,14 @@ import os
 import stat
 import tarfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from agent.disguise import Disguise
 from agent.support import Bundle, Wish, gather, logged
+from tests.agent import trends_made
 from tests.installation import Installation
 
 SECRETS = ("kanari-device-password", "kanari mqtt password", "kanariclientsecret")
@@ -208,7 +209,24 @@ async def test_what_is_left_says_how_it_stands(installation: Installation, monke
     assert manifest["replaced"]["room"] >= 3
     assert "daemon.json" in manifest["missing"]
     assert "outbox.json" in manifest["missing"]
+    assert "trends.json" in manifest["missing"]
     assert any('"seen"' in line for line in files["doctor.jsonl"].splitlines())
+
+
+async def test_the_file_of_trends_is_told_of_in_numbers(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+):
+    state = installation.state
+    state.mkdir()
+    trends_made.make(state, rooms=2, days=3, first=date(2026, 3, 2))
+    (state / "trends.db.corrupt-20260302T120000Z").touch()
+    told = json.loads((await gathered(installation, monkeypatch)).files["trends.json"])
+    assert told.pop("bytes") == (state / "trends.db").stat().st_size
+    held = {"days": 3, "first_day": "2026-03-02", "last_day": "2026-03-04", "rooms": 2, "hours": 0}
+    assert told == {**held, "set_aside": 1}
+    (state / "trends.db").write_bytes(b"\x5a" * 9000)
+    bundle = await gathered(installation, monkeypatch)
+    assert "not a database" in bundle.missing["trends.json"]
 
 
 async def test_it_can_be_looked_at_before_it_is_written(installation: Installation):
