@@ -15,7 +15,7 @@ from cloud_link.rows import write
 log = structlog.get_logger()
 
 # In JSON no text has a bare quotation mark in it, so that nothing but the field itself looks like this.
-_ORGANIZER = re.compile(rb'"organizer":"(?:[^"\\]|\\.)*"')
+_ORGANIZER = re.compile(rb'"(organizer|organizer_address)":"(?:[^"\\]|\\.)*"')
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Room).decode
 
@@ -35,7 +35,7 @@ def save(tx: Connection, rooms: Iterable[Room]) -> None:
 
 def body_of(room: Room) -> bytes:
     """What is kept of a room, as JSON."""
-    return _ORGANIZER.sub(b'"organizer":null', _encode(room))
+    return _ORGANIZER.sub(rb'"\1":null', _encode(room))
 
 
 def read_body(body: bytes) -> Room:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -31,6 +31,7 @@ from agent.core.model import (
     Hold,
     HoldId,
     HoldPhase,
+    Meeting,
     Policy,
     ReleaseAttempt,
     ReleaseMode,
@@ -440,9 +441,19 @@ def _is_excluded(booking: Booking, rules: Releasing, now: datetime, policy: Poli
         return True
     if not rules.organizers:
         return False
-    organizer = booking.meeting.organizer  # on no disk: after a restart nobody knows it until it is listed
-    return organizer is None or any(
-        fnmatchcase(organizer.casefold(), pattern.casefold()) for pattern in rules.organizers
+    return _is_spared(booking.meeting, rules.organizers)
+
+
+def _is_spared(meeting: Meeting, patterns: Sequence[str]) -> bool:
+    """Whether it is perhaps of one of these: a name says nothing of an address, nor the other way round.
+
+    Organizers are on no disk: after a restart nobody knows them until they are listed.
+    """
+    known = [who.casefold() for who in (meeting.organizer, meeting.organizer_address) if who]
+    return any(
+        any(fnmatchcase(who, pattern.casefold()) for who in known)
+        or not any(("@" in who) == ("@" in pattern) for who in known)
+        for pattern in patterns
     )
 
 

@@ -544,7 +544,7 @@ _EVENT_FIELDS: Final = (
     "id,status,iCalUID,recurringEventId,summary,location,visibility,transparency,eventType,start,end,"
     "attendees(self,responseStatus),conferenceData(entryPoints(entryPointType,uri)),hangoutLink,updated"
 )
-_ORGANIZER: Final = ",organizer(displayName,self)"
+_ORGANIZER: Final = ",organizer(displayName,email,self)"
 DAY_OF_ANY_ZONE: Final = timedelta(hours=26)
 FREE_EVENTS: Final = frozenset({"workingLocation", "birthday"})
 
@@ -567,6 +567,7 @@ class _When(msgspec.Struct, rename="camel"):
 
 class _Person(msgspec.Struct, rename="camel"):
     display_name: str | None = None
+    email: str | None = None
     is_self: bool = msgspec.field(name="self", default=False)
     response_status: str | None = None
 
@@ -647,7 +648,7 @@ def entry(said: Event, zone: tzinfo) -> CalendarEntry | None:
         ),
         location=said.location,
     )
-    organizer = said.organizer.display_name if said.organizer and not said.organizer.is_self else None
+    organizer = said.organizer if said.organizer and not said.organizer.is_self else _Person()
     return CalendarEntry(
         entry_id=EntryId(said.id),
         ical_uid=said.ical_uid or None,
@@ -656,7 +657,8 @@ def entry(said: Event, zone: tzinfo) -> CalendarEntry | None:
         all_day=said.start is not None and said.start.date is not None,
         meeting=Meeting(
             title=None if private else (said.summary or "").strip() or None,
-            organizer=(organizer or "").strip() or None,
+            organizer=(organizer.display_name or "").strip() or None,
+            organizer_address=(organizer.email or "").strip() or None,
             platform=join.platform if join else None,
             join=join.link if join else None,
             ical_uid=said.ical_uid or None,

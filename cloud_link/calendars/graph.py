@@ -407,6 +407,7 @@ class _When(msgspec.Struct, rename="camel"):
 
 class _Address(msgspec.Struct):
     name: str | None = None
+    address: str | None = None
 
 
 class _Recipient(msgspec.Struct, rename="camel"):
@@ -501,6 +502,7 @@ def entry(said: Event, zone: tzinfo) -> CalendarEntry | None:
         meeting=Meeting(
             title=None if private else (said.subject or "").strip() or None,
             organizer=(who.name or "").strip() or None if who else None,
+            organizer_address=(who.address or "").strip() or None if who else None,
             platform=join.platform if join else None,
             join=join.link if join else None,
             ical_uid=uid,

@@ -645,6 +645,7 @@ def _created(device: DeviceId, body: Tree) -> RoomEvent:
         request_id=_request_id(body),
         title=_lenient(body.get("Title")),
         organizer=_lenient(body.get("OrganizerName")) or _lenient(body.get("OrganizerEmail")),
+        organizer_address=_lenient(body.get("OrganizerEmail")),
     )
 
 
@@ -787,6 +788,7 @@ def _meeting(entry: Tree) -> Meeting:
     return Meeting(
         title=None if private else _lenient(entry.get("Title")),  # the API gives it all the same
         organizer=" ".join(filter(None, names)) or _lenient(organizer.get("Email")),
+        organizer_address=_lenient(organizer.get("Email")),
         platform=snake(platform) or None if platform else None,
         join=_join(entry),
         private=private,

@@ -449,6 +449,7 @@ async def test_nothing_private_is_fetched_logged_or_kept(site):
         with structlog.testing.capture_logs() as logs:
             entries = await google.list_room(room.address, WINDOW, OSLO)
         assert [(entry.meeting.organizer, entry.meeting.join) for entry in entries] == [("Ada", WEBEX)]
+        assert [entry.meeting.organizer_address for entry in entries] == ["ada@example.com"]
         assert CANARY not in repr((entries, logs, vars(google), google._searched, google._zones))  # noqa: SLF001
         assert "PRIVATE KEY" not in repr(vars(google))
     asked = b"".join(heard.request.target.encode() + heard.request.body for heard in site.cloud.heard)

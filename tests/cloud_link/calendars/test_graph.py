@@ -303,6 +303,7 @@ def test_an_organizer_is_a_name_and_never_an_address():
     made = graph.entry(event(organizer=who), OSLO)
     assert made is not None
     assert made.meeting.organizer == "Ada"
+    assert made.meeting.organizer_address == who["emailAddress"]["address"]  # told to nobody
     unnamed = graph.entry(event(organizer={"emailAddress": {"address": "ada@contoso.example"}}), OSLO)
     assert unnamed is not None
     assert unnamed.meeting.organizer is None

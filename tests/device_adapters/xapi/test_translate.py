@@ -277,6 +277,7 @@ def test_a_created_booking_carries_its_request_and_its_meeting():
         request_id=UUID,
         title="5",
         organizer="Ada",
+        organizer_address="ada@example.com",
     )
     assert booking_event("BookingCreated", body) == (created,)
 
@@ -602,7 +603,7 @@ def test_a_pushed_booking_has_no_meeting_id_and_is_not_from_webex():
         }
     ).bookings
     assert (booking.meeting_id, booking.from_webex) == (None, False)
-    assert booking.meeting == Meeting(organizer="ada@example.com")
+    assert booking.meeting == Meeting(organizer="ada@example.com", organizer_address="ada@example.com")
 
 
 @pytest.mark.parametrize(
