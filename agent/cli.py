@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import os
@@ -178,8 +179,8 @@ def doctor(
         list[str] | None,
         typer.Option(
             "--only",
-            help="A part: file, permissions, clock, disk, dns, daemon, broker, devices, calendars; may be "
-            "given again.",
+            help="A part: file, permissions, clock, disk, dns, daemon, broker, devices, calendars, sensors; "
+            "may be given again.",
             metavar="PART",
         ),
     ] = None,
@@ -428,6 +429,19 @@ async def _events(where: Whereabouts, *, as_json: bool, follow: bool) -> None:
             print(f"{answer.get('missed')} facts went by unseen", file=sys.stderr)
         if not follow:
             return
+
+
+def _let_the_terminal_break_lines(commands: typer.Typer) -> None:
+    # Below a docstring's first paragraph, typer keeps its line breaks, which are those of a wide editor.
+    for command in commands.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            _let_the_terminal_break_lines(group.typer_instance)
+
+
+_let_the_terminal_break_lines(app)
 
 
 def main() -> None:
