@@ -527,23 +527,29 @@ def _verdict(
         return Outcome.UNKNOWN, None
     early = ends_at + CLOCKS_DIFFER < booking.ends_at
     if attendance.came_at is None:
-        return _of_nobody(attendance, early, cause, scene), None
-    if early and (booking.phase is BookingPhase.ENDED or cause == CHECKED_OUT):
+        in_time = attendance.phase is not AttendancePhase.DESERTED  # before it was one
+        cancelled = cause == CHECKED_OUT or (early and (in_time or _given_back(booking, cause)))
+        return _of_nobody(attendance, cancelled, scene), None
+    if early and _given_back(booking, cause):
         gone_at = attendance.deserted_since or ends_at
-    elif attendance.there is False and not booking.all_day:
+    elif (attendance.there is False or attendance.deserted_since is not None) and not booking.all_day:
         gone_at = attendance.deserted_since or _empty_since(attendance)
     elif attendance.there and not early and _for_the_next(attendance, booking, scene.room):
         return Outcome.UNKNOWN, None
     else:
         return Outcome.ATTENDED, None
-    freed = booking.ends_at - gone_at
+    freed = booking.ends_at - max(gone_at, booking.starts_at)
     return (Outcome.LEFT_EARLY, freed) if freed >= scene.rules.judging.empty_for else (Outcome.ATTENDED, None)
 
 
-def _of_nobody(attendance: Attendance, early: bool, cause: str | None, scene: _Scene) -> Outcome:  # noqa: FBT001
+def _given_back(booking: Booking, cause: str | None) -> bool:
+    """Whether a booking that is over before its time was ended by somebody on a device."""
+    return booking.phase is BookingPhase.ENDED or cause == CHECKED_OUT
+
+
+def _of_nobody(attendance: Attendance, cancelled: bool, scene: _Scene) -> Outcome:  # noqa: FBT001
     """The verdict on a booking to which nobody came, as far as is known."""
-    in_time = early and attendance.phase is not AttendancePhase.DESERTED  # it was cancelled before it was one
-    if attendance.unknown > ZERO or attendance.there is None or in_time or cause == CHECKED_OUT:
+    if attendance.unknown > ZERO or attendance.there is None or cancelled:
         return Outcome.UNKNOWN
     for each in attendance.evidence:
         if each.kind in TOUCHES or (each.kind in DELIBERATE and each.first_at > attendance.starts_at):
@@ -593,10 +599,14 @@ def _after_the_end(
     attendance: Attendance, booking: Booking | None, scene: _Scene
 ) -> tuple[Attendance | None, _Facts]:
     """It is over: kept while it is remembered, for it may be raised again; and judged, if it was not yet."""
-    if booking is not None and _begins_again(booking, scene):
+    put_off = booking is not None and _put_off(attendance, booking)
+    if booking is not None and (put_off or _begins_again(booking, scene)):
         told: _Facts = ()
         if attendance.outcome is None and attendance.left is not None:
             attendance, told = _judged(attendance, Outcome.ATTENDED, attendance.left, scene)
+        if put_off:
+            after, more = _followed(None, booking, scene) if _opens(booking, scene) else (None, ())
+            return after, told + more
         anew = _reopened(attendance, scene)
         follow = _running if booking.phase is BookingPhase.STARTED else _closed
         after, more = follow(anew, booking, scene)
@@ -608,6 +618,12 @@ def _after_the_end(
             return _judged(attendance, Outcome.OVERRUN, attendance.left, scene)
         return attendance, ()
     return (None, ()) if booking is None else (attendance, ())
+
+
+def _put_off(attendance: Attendance, booking: Booking) -> bool:
+    """Whether it was raised again for a time of which nothing was watched."""
+    watched_until = attendance.ends_at or attendance.since
+    return booking.starts_at >= watched_until and booking.starts_at > attendance.starts_at
 
 
 def _begins_again(booking: Booking, scene: _Scene) -> bool:

@@ -14,6 +14,7 @@ from agent.core.events import (
     BookingDeleted,
     BookingEnded,
     BookingMoved,
+    CalendarTurned,
     CallsCounted,
     CurrentValuesRead,
     DeviceLost,
@@ -28,6 +29,8 @@ from agent.core.facts import AttendanceFact, FactKind, UseFact
 from agent.core.model import (
     AttendancePhase,
     BookingId,
+    CalendarKind,
+    CalendarPhase,
     DeviceId,
     EvidenceKind,
     FeedbackId,
@@ -37,10 +40,11 @@ from agent.core.model import (
     RoomId,
     Rules,
 )
-from tests.agent.core.story import CODEC, M1, Story, at, listed
+from tests.agent.core.story import CODEC, M1, Story, at, entry, listed
 
 STARTED = FactKind.BOOKING_STARTED
 ENDED = FactKind.BOOKING_ENDED
+SWITCHED = FactKind.CALENDAR_SWITCHED
 CONFIRMED = FactKind.BOOKING_CONFIRMED
 ATTENDED = FactKind.BOOKING_ATTENDED
 DESERTED = FactKind.BOOKING_DESERTED
@@ -453,6 +457,38 @@ def test_who_checks_out_of_an_empty_room_was_somebody():
     assert verdict(story).attendance.outcome is Outcome.UNKNOWN
 
 
+def test_who_ends_it_on_the_device_of_an_empty_room_was_somebody():
+    story = a_day()
+    story.hears("10:30", BookingEnded(device=CODEC, booking_id=BookingId("webex-7"), meeting_id=M1))
+    assert verdict(story).attendance.outcome is Outcome.UNKNOWN
+
+
+def test_what_was_over_and_is_raised_again_for_the_afternoon_begins_anew():
+    story = Story(judges=True, calendars=(CalendarKind.MICROSOFT,)).connected("08:00")
+    story.hears("08:00", CalendarTurned(calendar=CalendarKind.MICROSOFT, phase=CalendarPhase.ACTIVE))
+    story.reads("08:00", entry("e1", "10:00", "11:00", uid="u1"), tells=(SWITCHED, CONFIRMED))
+    story.hears("08:00", values())
+    story.hears("10:01", people(2), presence(True))
+    story.hears("10:58", people(0), presence(False))
+    story.hears("11:03")
+    story.polled.clear()
+    story.told.clear()
+    story.reads("11:05", entry("e1", "14:00", "15:00", uid="u1"), tells=(CONFIRMED,))
+    story.hears("15:05")
+    assert told(story) == [("14:10:00", DESERTED), ("15:00:00", GHOST)]
+    assert verdict(story).known == timedelta(hours=1)
+
+
+def test_no_more_is_freed_than_was_booked():
+    story = a_day()
+    story.hears("10:00", people(2), presence(True))
+    story.hears("10:06", people(0), presence(False))
+    later = listed("webex-7", M1, "10:11", "10:41")
+    story.lists("10:12", later, tells=(FactKind.BOOKING_MOVED,))
+    story.hears("10:45")
+    assert verdict(story).freed == timedelta(minutes=30)
+
+
 def test_an_extended_booking_is_judged_at_its_new_end():
     story = a_day()
     story.hears("10:00", people(2), presence(True))
@@ -503,6 +539,15 @@ def test_early_people_of_the_next_booking_did_not_come_to_this_one():
     story.hears("10:54", people(2), presence(True))
     story.hears("11:01")
     assert verdict(story).attendance.outcome is Outcome.UNKNOWN
+
+
+def test_early_people_of_the_next_booking_do_not_hide_that_those_of_this_had_left():
+    story = a_day(TEN, listed("webex-8", "meeting-2", "11:00", "12:00"))
+    story.hears("10:00", people(2), presence(True))
+    story.hears("10:20", people(0), presence(False))
+    story.hears("10:59:30", people(3), presence(True))
+    story.hears("11:01")
+    assert verdict(story).freed == timedelta(minutes=40)
 
 
 def test_an_all_day_booking_is_attended_when_anybody_was_there():
