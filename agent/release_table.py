@@ -8,12 +8,13 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from agent.core.model import ReleaseMode, Releasing
-from agent.core.week import read_hours
+from agent.core.week import MINUTES_A_DAY, read_hours
 from agent.tables import Table, Words, refused
 
 LONGEST_TEXT: Final = 255  # characters of a message on any firmware
 LONGEST_LINE: Final = 140
 LONGEST_WARNING_S: Final = 600
+MINUTES_A_WEEK: Final = 7 * MINUTES_A_DAY
 SHORTEST_WARNING_S: Final = 30
 
 
@@ -31,9 +32,14 @@ def _warning(value: int) -> int:
 
 
 def _longest(value: object) -> object:
-    if value is False or value == "false" or (isinstance(value, int) and value >= 1 and value is not True):
-        return False if value == "false" else value
-    raise refused("is no number of minutes", "Write minutes such as 240, or false to spare no long bookings")
+    if value is False or value == "false":
+        return False
+    if isinstance(value, int) and value is not True and 1 <= value <= MINUTES_A_WEEK:
+        return value
+    raise refused(
+        f"is no number of minutes up to {MINUTES_A_WEEK}",
+        "Write minutes such as 240, or false to spare no long bookings",
+    )
 
 
 def _hours(value: object) -> object:
@@ -47,7 +53,7 @@ def _hours(value: object) -> object:
 
 Minutes = Annotated[int, BeforeValidator(_no_truth), Field(ge=1)]
 Hours = Annotated[str, BeforeValidator(_hours)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_TEXT)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)]
 
 
 class ReleaseTable(Table):

@@ -43,7 +43,7 @@ def read_hours(text: str) -> WeekHours:
         raise ValueError("are no hours of the week")
     begins_min, ends_min = _minute(written["begins"]), _minute(written["ends"])
     if not begins_min < ends_min <= MINUTES_A_DAY:
-        raise ValueError("end before they begin")
+        raise ValueError("end before they begin (hours over midnight are written as two)")
     days: set[int] = set()
     for part in (written["days"] or "Mon-Sun").split(","):
         first, *last = (DAYS.index(name.title()) for name in part.split("-"))

@@ -114,6 +114,8 @@ def test_organizers_that_are_not_read_are_worth_a_note(tmp_path):
         ("warning_s = 5", "release.warning_s", "0 to warn nobody"),
         ("warning_s = 601", "release.warning_s", "600 or less"),
         ("spare_longer_than_min = true", "release.spare_longer_than_min", "false"),
+        ("spare_longer_than_min = 1000000000000000", "release.spare_longer_than_min", "false"),
+        ('answer = " "', "release.answer", "at least 1 character"),
         ('spare_hours = ["noon"]', "release.spare_hours[0]", "Mon-Fri 12:00-13:00"),
         ('spare_hours = ["Fri 18:00-08:00"]', "release.spare_hours[0]", "end before they begin"),
         ('spare_hours = ["Mon 12:00-25:00"]', "release.spare_hours[0]", "end before they begin"),
