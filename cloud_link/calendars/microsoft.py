@@ -577,13 +577,18 @@ class Microsoft:
     async def release(self, address: str, entry_id: EntryId) -> None:
         """Free the room: decline what others organize, delete what the room itself does, or what is left.
 
-        Done also if the entry is gone already. WritingOff unless `writes`.
+        Of a series this one occurrence. Done also if the entry is gone already. WritingOff unless `writes`.
         """
         self._may_write()
         path = _entry_path(address, entry_id)
         with contextlib.suppress(Gone):
-            answer = await self._write("GET", address, f"{path}?$select=isOrganizer")
-            if not answer.read(_Organized).is_organizer:
+            answer = await self._write("GET", address, f"{path}?$select=isOrganizer,type")
+            held = answer.read(_Organized)
+            if held.type == "seriesMaster":
+                raise Refused(
+                    "it has become a series meanwhile", mend="release the occurrence that is listed now"
+                )
+            if not held.is_organizer:
                 declined = {"Comment": "", "SendResponse": True}  # written as published, not as in examples
                 with contextlib.suppress(Refused):  # nobody asked for a response, say
                     await self._write("POST", address, f"{path}/decline", json=declined)
@@ -745,6 +750,7 @@ def _taken() -> Refused:
 
 class _Organized(msgspec.Struct, rename="camel"):
     is_organizer: bool = False
+    type: str | None = None
 
 
 def _view(room: RoomToList, selected: str) -> str:

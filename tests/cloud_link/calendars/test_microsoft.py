@@ -1132,6 +1132,16 @@ async def test_what_others_organize_is_declined(stand: Stand, response_requested
     assert bool(deleted) is not response_requested
 
 
+async def test_a_series_is_never_declined_for_one_of_its_occurrences(stand: Stand):
+    stand.tenant.roles = set(READ_WRITE)
+    client = await stand.client(writes=True)
+    stand.tenant.add(FJORD, "Weekly", EIGHT, NINE, type="seriesMaster")
+    [entry] = await client.list_room(FJORD, WINDOW, OSLO)
+    with pytest.raises(Refused, match="series"):
+        await client.release(FJORD, entry.entry_id)
+    assert await client.list_room(FJORD, WINDOW, OSLO) == (entry,)
+
+
 # ── silence ──
 
 
