@@ -13,7 +13,7 @@ from tests.clouds.webex import WebexCloud
 from tests.clouds.webex_devices import Registration
 from tests.installation import webex_table
 from tests.journeys.house import HASTE, House, house
-from tests.journeys.test_every_line import Pair, expected, have_a_day, same, told
+from tests.journeys.test_every_line import Pair, attended, expected, have_a_day, same, told
 from tests.simulator.firmware import ALL_VERSIONS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -71,6 +71,7 @@ async def test_a_day_by_the_cloud_gives_the_facts_of_a_day_on_the_network(tmp_pa
         await have_a_day(h, pairs)
         for device, pair in pairs.items():
             assert told(h, device) == expected(pair), pair
+            await attended(h, device)
             state = await h.retained(device, lambda state: state["occupancy"]["in_use"] is False)
             same(state, device.truth())
             reach = await h.retained(device, what="availability")

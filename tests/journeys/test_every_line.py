@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -63,6 +64,10 @@ THE_DAY: Final[Mapping[str, Sequence[str]]] = {
 }
 RETITLED: Final = {"Elsewhere again": "Elsewhere"}
 
+# Of who came, which is told as it is seen: lines differ by seconds in that, and not in what comes of it.
+VERDICTS: Final = ("booking.ghost", "booking.left_early", "booking.judged")
+OF_ATTENDANCE: Final = {"attended", "deserted", "ghost", "left_early", "judged"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
@@ -121,7 +126,7 @@ def told(h: House, device: Device) -> Mapping[str, Sequence[str]]:
     titles: dict[str, str] = {}
     for event in h.all_told(of=device):
         noun, past = event["type"].removeprefix("roomd.").split(".")[:2]
-        if noun != "booking":
+        if noun != "booking" or past in OF_ATTENDANCE:
             continue
         data = event["data"]
         known = titles.get(data["key"], "")
@@ -133,6 +138,24 @@ def told(h: House, device: Device) -> Mapping[str, Sequence[str]]:
         stories.setdefault(data["key"], []).append(f"{past}{cause}")
     assert len(set(titles.values())) == len(titles), f"one booking under two keys: {titles} {stories}"
     return {titles[key]: tuple(story) for key, story in stories.items()}
+
+
+async def attended(h: House, device: Device) -> None:
+    """What has begun is judged, once: whose people were counted was attended."""
+
+    def verdicts() -> list[Any]:
+        return [each for kind in VERDICTS for each in h.all_told(kind, of=device)]
+
+    begun = Counter(each["subject"] for each in h.all_told("booking.started", of=device))
+    await h.recorder.until(
+        lambda: Counter(each["subject"] for each in verdicts()) >= begun, within_s=ENDED_WITHIN_S
+    )
+    assert Counter(each["subject"] for each in verdicts()) == begun
+    (ad_hoc,) = (each["subject"] for each in h.all_told("booking.ended", of=device))
+    (came,) = h.all_told("booking.attended", of=device, key=ad_hoc)
+    assert "call" in {each["kind"] for each in came["data"]["evidence"]}
+    (verdict,) = (each["data"] for each in verdicts() if each["subject"] == ad_hoc)
+    assert (verdict["outcome"], verdict["people_peak"]) == ("attended", 3)
 
 
 def same(state: Mapping[str, Any], truth: Mapping[str, Any]) -> None:
@@ -275,6 +298,7 @@ async def test_the_same_day_gives_the_same_facts_on_every_firmware_and_over_ever
         senses: dict[str, Pair] = {}
         for device, pair in pairs.items():
             assert told(h, device) == expected(pair), pair
+            await attended(h, device)
             confirmed = {
                 each["data"]["booking_id"]: each["data"]["meeting_id"]
                 for each in h.all_told("booking.confirmed", of=device)
