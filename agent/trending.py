@@ -232,4 +232,4 @@ def _write(directory: Path, hours: Sequence[HourTally]) -> None:
 def _save(directory: Path, hours: Sequence[HourTally]) -> None:
     with closing(trends.open_to_write(directory)) as file, trends.writing(file) as tx:
         trends.save(tx, hours)
-        trends.tidy(tx)
+        trends.tidy(tx, today=hours[-1].day)

@@ -153,16 +153,22 @@ def numbers(tx: Connection, names: Iterable[RoomId]) -> Mapping[RoomId, int]:
 # ── days packed ───────────────────────────────────────────────────────────────────────────────────
 
 
-def tidy(tx: Connection) -> None:
+def tidy(tx: Connection, *, today: date) -> None:
     """Pack the days that are old enough, and forget those that are too many.
 
-    Days are counted, not dated: a clock that was wrong for a moment must not cost a year. What is told of a
-    packed day later is dropped; only a clock that was set back by days does that.
+    `today` is the day of the newest hour, of which more will come. Days are counted, not dated: a clock that
+    was wrong for a moment must not cost a year. And none is packed that is not over: a clock that was ahead
+    for days must not cost those that follow. Where a day was packed already, by a clock that was set back
+    since, what tells more of it is kept.
     """
     loose = [day for (day,) in tx.execute("SELECT DISTINCT day FROM hours ORDER BY day DESC").fetchall()]
     for day in loose[STAY_LOOSE:]:
-        if tx.execute("SELECT 1 FROM days WHERE day = ? LIMIT 1", (day,)).fetchone() is None:
-            save_day(tx, day, packed(tx, day))
+        if day > today.toordinal() - STAY_LOOSE:
+            continue
+        columns = packed(tx, day)
+        if _told_s(columns) > _told_s(_columns_of(tx, day)):
+            tx.execute("DELETE FROM days WHERE day = ?", (day,))
+            save_day(tx, day, columns)
         tx.execute("DELETE FROM hours WHERE day = ?", (day,))
     kept = tx.execute(
         "SELECT DISTINCT day FROM days ORDER BY day DESC LIMIT 1 OFFSET ?", (KEEP_DAYS - STAY_LOOSE - 1,)
@@ -204,6 +210,18 @@ def packed(tx: Connection, day: int) -> dict[str, array[int]]:
         THERE: array("H", there),
         LENGTHS: lengths_s,
     }
+
+
+def _columns_of(tx: Connection, day: int) -> dict[str, array[int]]:
+    """As far as `_told_s` asks."""
+    bodies = tx.execute("SELECT name, body FROM days WHERE day = ? AND name IN (?, ?)", (day, THERE, LENGTHS))
+    return {name: array("H", zlib.decompress(body)) for name, body in bodies}
+
+
+def _told_s(columns: Mapping[str, array[int]]) -> int:
+    """How much of rooms' time a day tells of (s)."""
+    nothing = array("H")
+    return len(columns.get(THERE, nothing)) * sum(columns.get(LENGTHS, nothing))
 
 
 def _together(one: array[int], other: array[int]) -> array[int]:

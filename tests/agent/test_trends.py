@@ -43,7 +43,7 @@ def whole_day(day: date, busy: Sequence[int] = (), room: RoomId = FJORD) -> list
 def keep(directory: Path, *tallies: HourTally) -> None:
     with closing(trends.open_to_write(directory)) as file, trends.writing(file) as tx:
         trends.save(tx, tallies)
-        trends.tidy(tx)
+        trends.tidy(tx, today=tallies[-1].day)
 
 
 def read(directory: Path, days: int = 1, since: date = MONDAY, **more: object) -> hours.Hours:
@@ -163,6 +163,16 @@ def test_a_clock_that_was_wrong_for_an_hour_costs_no_year(tmp_path: Path):
     found = read(tmp_path, days=34, rooms=[FJORD])
     assert found["booked_s"].sum(dtype=int) == 24 * 3000
     assert read(tmp_path, days=34).recorded_days == 34
+
+
+def test_a_clock_that_was_ahead_for_days_costs_none_of_those_that_follow(tmp_path: Path):
+    days = [MONDAY + timedelta(days=n) for n in range(16)]
+    for day in days[8:14]:  # it was eight days ahead, and nobody was there
+        keep(tmp_path, *whole_day(day)[6:])
+    for day in days:
+        keep(tmp_path, *whole_day(day, busy=[9])[:10])
+        keep(tmp_path, *whole_day(day, busy=[10])[10:])
+    assert read(tmp_path, days=16)["booked_s"].tolist() == [3000] * 32
 
 
 def test_nothing_in_the_file_says_who_or_what_about():

@@ -247,7 +247,7 @@ def _written(directory: Path, rooms: Sequence[RoomId], told: Sequence[HourTally]
                 began = time.process_time()
                 with closing(trends.open_to_write(directory)) as file, trends.writing(file) as tx:
                     trends.save(tx, tallies)
-                    trends.tidy(tx)
+                    trends.tidy(tx, today=tallies[-1].day)
                 if day == days - 1:
                     spent += time.process_time() - began
     return spent
