@@ -153,9 +153,9 @@ class Sensing:
             mend=mend or "check [sensors], and the way to the broker",
             consequence="what they see is unknown until it is back",
         )
-        does = "does not let us in" if person else "is away"
+        how = "cannot be used" if lost.person else "does not let us in" if person else "is away"
         for sensor in self._ear.sensors.values():
-            cut = SensorCutOff(sensor=sensor.id, why=f"the broker of the sensors {does}: {why}")
+            cut = SensorCutOff(sensor=sensor.id, why=f"the broker of the sensors {how}: {why}")
             await self._deliver(sensor.room, (cut,))
         return person
 

@@ -56,8 +56,8 @@ def _by_its_word(visit: Visit, sensors: Sensors, said: Json, rooms: Sequence[Jso
             what = f"{each['sensor']} ({room['room']})"
             if each["why"] is None:
                 good.append(each["sensor"])
-            elif each["phase"] == "unheard" and each["said_at"] is None:
-                mend = f"check its name in the file; {SHOWS_ALL}"
+            elif each["phase"] == "unheard":
+                mend = f"check its name in the file, and where its values stand; {SHOWS_ALL}"
                 visit.advise(what, each["why"], mend)
             else:
                 mend = "look at its battery, its radio and what it speaks through"

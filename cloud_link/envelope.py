@@ -29,6 +29,7 @@ from agent.core.facts import (
     UseFact,
 )
 from agent.core.model import (
+    NOTHING_KNOWN,
     AgentId,
     Booking,
     BookingKey,
@@ -919,7 +920,7 @@ def room_reach(room: Room) -> RoomReach:
         return RoomReach.DEGRADED if any(troubled) and reach is RoomReach.AVAILABLE else reach
     if not any(troubled):
         return RoomReach.AVAILABLE
-    if all(sensor.said_at is None and sensor.why is None for sensor in room.third_party.values()):
+    if all(troubled) and all(sensor.why is None for sensor in room.third_party.values()):
         return RoomReach.UNKNOWN
     return RoomReach.UNAVAILABLE if all(troubled) else RoomReach.DEGRADED
 
@@ -949,9 +950,11 @@ def _reach_of_devices(room: Room) -> RoomReach:
 
 def _sensor_trouble(sensor: SensorState) -> str | None:
     """What is wrong with it; one that spoke before a restart is waited for."""
-    if sensor.phase is SensorPhase.UNHEARD and sensor.said_at is None:
-        return sensor.why or "it has said nothing yet"
-    return sensor.why
+    if sensor.phase is not SensorPhase.UNHEARD or sensor.heard != NOTHING_KNOWN or sensor.why is not None:
+        return sensor.why
+    if sensor.said_at is None:
+        return "it has said nothing yet"
+    return "it speaks, and has said nothing of people yet"
 
 
 def _sensor(sensor: SensorState) -> contract.SensorReach:

@@ -44,6 +44,9 @@ from agent.core.model import (
     RequestId,
     Room,
     RoomId,
+    SensorId,
+    SensorPhase,
+    SensorState,
     SiteId,
     Use,
 )
@@ -285,6 +288,15 @@ gaps = st.builds(
     reason=words,
 )
 resets = st.builds(OutboxReset, at=times, previous_epoch=st.none() | words, salvaged=counts, reason=words)
+sensors = st.builds(
+    SensorState,
+    id=words.map(SensorId),
+    phase=st.sampled_from(SensorPhase),
+    since=times,
+    why=maybe_words,
+    said_at=st.none() | times,
+    heard=occupancies,
+)
 rooms = st.builds(
     Room,
     id=st.just(FJORD),
@@ -292,6 +304,7 @@ rooms = st.builds(
     calendars=st.lists(calendars, max_size=2).map(lambda found: {each.kind: each for each in found}),
     believed=st.none() | linked,
     bookings=st.lists(bookings, max_size=6).map(lambda found: {booking.key: booking for booking in found}),
+    third_party=st.lists(sensors, max_size=2).map(lambda found: {each.id: each for each in found}),
     occupancy=occupancies,
     occupancy_since=st.none() | times,
 )

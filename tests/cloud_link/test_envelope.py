@@ -21,6 +21,7 @@ from agent.core.facts import (
     ReleaseFact,
 )
 from agent.core.model import (
+    NOTHING_KNOWN,
     AgentId,
     Booking,
     BookingKey,
@@ -40,6 +41,8 @@ from agent.core.model import (
     ReleasePhase,
     Room,
     RoomId,
+    SensorId,
+    SensorState,
     SiteId,
     WorkingHours,
 )
@@ -614,3 +617,18 @@ def test_a_day_is_told_of_its_room_in_minutes_and_is_as_long_as_it_was():
 def test_people_who_were_never_counted_are_null_and_not_none():
     data = said(a_day(in_use_s=5400))["data"]
     assert (data["people_average"], data["people_peak"], data["capacity"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("said_at", "heard", "trouble", "reach"),
+    [
+        (None, NOTHING_KNOWN, "it has said nothing yet", RoomReach.UNKNOWN),
+        (NINE, NOTHING_KNOWN, "it speaks, and has said nothing of people yet", RoomReach.UNKNOWN),
+        (NINE, Occupancy(presence=True), None, RoomReach.AVAILABLE),
+    ],
+    ids=["silent", "battery", "before a restart"],
+)
+def test_a_sensor_that_says_nothing_of_people_is_no_better_than_none(said_at, heard, trouble, reach):
+    ceiling = SensorState(id=SensorId("ceiling"), since=NINE, said_at=said_at, heard=heard)
+    told = json.loads(availability(replace(room(), third_party={ceiling.id: ceiling})))
+    assert (told["sensors"][0]["why"], told["state"]) == (trouble, reach)
