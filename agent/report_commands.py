@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sqlite3
 import sys
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -21,6 +23,8 @@ from agent.report_choice import By
 from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_whereabouts
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from rich.console import Console, RenderableType
 
     from agent.report import Report
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Format = Literal["table", "csv", "json", "html"]
+Drawing = Callable[["Report"], Mapping[str, str]]  # all plots by name, as SVG
 
 FORMATS: Final[Mapping[str, Format]] = {".csv": "csv", ".json": "json", ".html": "html", ".htm": "html"}
 WEEKS_SHOWN: Final = 13  # in a terminal: a quarter of a year
@@ -79,38 +84,21 @@ def report(  # noqa: PLR0913, PLR0917 - days, rooms and forms can be told in man
     Without a word, of all rooms and the last 30 days, with today. Everywhere it says of how much nobody knows
     whether somebody was there. Works beside a running daemon and without one.
     """
-    from agent.report_choice import NotUnderstood, Question, days_asked, rooms_asked
-
     chosen = _format(form, output, as_json=as_json)
     if by != "room" and chosen != "csv":
         fail("--by is for CSV: add --format csv", os.EX_USAGE)
     if chosen == "html" and output is None and sys.stdout.isatty():
         fail("a document is not for a terminal: name a file with --output", os.EX_USAGE)
-    where = read_whereabouts(config)
-    try:
-        first, final = days_asked(
-            since=since, last_day=until, last=last, today=datetime.now(where.timezone).date()
-        )
-        rooms, about = rooms_asked(where.rooms, names=room or (), groups=group or ())
-    except NotUnderstood as error:
-        fail(str(error), os.EX_USAGE)
-    question = Question(
-        directory=str(where.state_directory),
-        site=where.site,
-        about=about,
-        since=first,
-        last=final,
-        rooms=rooms,
-        working=where.working,
-    )
-    made = _made(question, where)
-    if output is None:
-        _print(made, chosen, by)
-    else:
-        with writing(output, force=force, mode=READABLE) as out:
-            out.write(_text(made, chosen, by).encode())
-        if not as_json:
-            print(f"{output}: {_headline(made)}", file=sys.stderr)
+    with ExitStack() as beside:
+        draw = beside.enter_context(drawn_beside()) if chosen == "html" else None
+        made = _asked(config, (since, until, last), room or (), group or ())
+        if output is None:
+            _print(made, chosen, by, draw)
+        else:
+            with writing(output, force=force, mode=READABLE) as out:
+                out.write(_text(made, chosen, by, draw).encode())
+            if not as_json:
+                print(f"{output}: {_clean(_headline(made))}", file=sys.stderr)
 
 
 def _format(form: Format | None, output: Path | None, *, as_json: bool) -> Format:
@@ -122,6 +110,30 @@ def _format(form: Format | None, output: Path | None, *, as_json: bool) -> Forma
 
 
 # ── making it ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _asked(config: Path, days: tuple[str, str, str], names: Sequence[str], groups: Sequence[str]) -> Report:
+    from agent.report_choice import NotUnderstood, Question, days_asked, rooms_asked
+
+    where = read_whereabouts(config)
+    since, until, last = days
+    try:
+        first, final = days_asked(
+            since=since, last_day=until, last=last, today=datetime.now(where.timezone).date()
+        )
+        rooms, about = rooms_asked(where.rooms, names=names, groups=groups)
+    except NotUnderstood as error:
+        fail(str(error), os.EX_USAGE)
+    question = Question(
+        directory=str(where.state_directory),
+        site=where.site,
+        about=about,
+        since=first,
+        last=final,
+        rooms=rooms,
+        working=where.working,
+    )
+    return _made(question, where)
 
 
 def _made(question: Question, where: Whereabouts) -> Report:
@@ -159,7 +171,7 @@ def _headline(made: Report) -> str:
     return headline(made)
 
 
-def _text(made: Report, form: Format, by: By) -> str:
+def _text(made: Report, form: Format, by: By, draw: Drawing | None) -> str:
     match form:
         case "table":
             return _table(made, PIPE_WIDTH)
@@ -172,30 +184,68 @@ def _text(made: Report, form: Format, by: By) -> str:
 
             return json.dumps(told(made), ensure_ascii=False) + "\n"
         case "html":
-            return _html(made)
+            from agent.report_html import document
+
+            assert draw is not None  # noqa: S101 - who asks for a document has begun to draw
+            return document(made, draw(made))
 
 
-def _print(made: Report, form: Format, by: By) -> None:
+def _print(made: Report, form: Format, by: By, draw: Drawing | None) -> None:
     if form == "table" and sys.stdout.isatty():
         from rich.console import Console
 
         _show(made, Console(highlight=False))
         return
     try:
-        sys.stdout.write(_text(made, form, by))
+        sys.stdout.write(_text(made, form, by, draw))
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has seen enough
         raise typer.Exit from None
 
 
-def _html(made: Report) -> str:
+@contextmanager
+def drawn_beside() -> Iterator[Drawing]:
+    """Plots from a process of its own, which loads their library while hours are read and added up here."""
+    from multiprocessing import get_context
+
+    fork = get_context("fork")  # as nothing runs here yet but this thread, and nothing large is loaded
+    here, there = fork.Pipe()
+    process = fork.Process(target=_draw, args=(here, there), name="plots", daemon=True)
+    process.start()
+    there.close()
+
+    def drawn(made: Report) -> Mapping[str, str]:
+        try:
+            here.send(made)
+            plots: Mapping[str, str] = here.recv()
+        except (EOFError, OSError):
+            process.join()
+            fail(
+                f"the plots could not be drawn: their process ended with {process.exitcode}. Is there enough "
+                "memory? Without plots: --format csv or --format json",
+                os.EX_SOFTWARE,
+            )
+        return plots
+
+    try:
+        yield drawn
+    finally:
+        here.close()
+        process.join()
+
+
+def _draw(asker: Connection, asked: Connection) -> None:
+    asker.close()  # else this end would keep it open, and nobody would hear that it is closed
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks hears Ctrl-C, and goes
     with tempfile.TemporaryDirectory(prefix="roomd-report-") as scratch:
         os.environ["MPLCONFIGDIR"] = _kept(scratch)
-        from agent.report_html import document
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        os.environ.pop("MPLBACKEND", None)  # of some notebook: no window is opened here
         from agent.report_plots import draw_all
 
-        return document(made, draw_all(made))
+        with suppress(EOFError):  # there is nothing to be drawn
+            asked.send(draw_all(asked.recv()))
 
 
 def _kept(scratch: str) -> str:
@@ -226,7 +276,7 @@ def _show(made: Report, console: Console) -> None:
 
     from agent.report_words import figures, headline, recorded, sections
 
-    console.print(Text(headline(made), style="bold"))
+    console.print(Text(_clean(headline(made)), style="bold"))
     if notice := recorded(made):
         console.print(Text(notice, style="yellow"))
     if made.recorded_since is None:

@@ -17,6 +17,7 @@ NOTHING: Final = "–"  # there is nothing to be said
 FEW_HOURS: Final = 10  # below that, tenths are shown
 BUSIEST: Final = 10  # rooms, at each end
 NOT_KNOWN: Final = "not known"
+CALCULATED: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001 - by spreadsheets, what begins so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,8 +203,9 @@ def _ghosts(report: Report) -> Section:
         name="ghosts",
         title="Bookings nobody came to",
         says=says,
-        plot="A grid of weekdays and hours: how many bookings nobody came to ended in each hour; the darker, "
-        "the more. Hatched where most bookings cannot be judged. The table has the same numbers.",
+        plot="A grid of weekdays and hours: how many bookings nobody came to ended in each hour; the "
+        "stronger the tone, the more. Hatched where most bookings cannot be judged. The table has the same "
+        "numbers.",
         tables=(
             Rows(
                 title="Bookings nobody came to, of those that can be judged, by the hour in which they ended",
@@ -252,8 +254,9 @@ def _empty(report: Report) -> Section:
                 f"({percent(_of(total.booked_unknown_s, total.booked_s))} of the booked time) nobody knows."
             ),
         ),
-        plot="A grid of weekdays and hours: in what share of the booked time nobody was there; the darker, "
-        "the more. Hatched where that is mostly not known. The table has the same numbers.",
+        plot="A grid of weekdays and hours: in what share of the booked time nobody was there; the "
+        "stronger the tone, the more. Hatched where that is mostly not known. The table has the same "
+        "numbers.",
         tables=(
             Rows(
                 title="Share of the booked time in which nobody was there, by weekday and hour",
@@ -639,7 +642,7 @@ def as_csv(made: Report, by: By) -> str:
         case "room":
             lines = [
                 {
-                    name: (" ".join(value) if name == "groups" else value)
+                    name: (", ".join(value) if name == "groups" else value)
                     for name, value in room_told(each).items()
                 }
                 for each in made.rooms
@@ -662,8 +665,6 @@ def _plain(value: object) -> object:
     """Words that a spreadsheet would take for a formula are words."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return (
-        f"'{value}"
-        if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-        else value
-    )
+    if isinstance(value, str) and value.lstrip().startswith(CALCULATED):
+        return f"'{value}"
+    return value

@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import multiprocessing
 import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
-from agent import cli, trends
+from agent import cli, report_commands, trends
 from agent.core.model import Counted
-from tests.agent.counting import OSLO, day_of, write
+from tests.agent.counting import OSLO, day_of, listed, reported, write
 from tests.agent.test_settings import GOOD
 
 MEETING = Counted(booked_s=3600, attended_s=3000, in_use_s=3000, bookings=2, ghosts=1, attended=1)
@@ -146,3 +148,18 @@ def test_days_without_a_record_are_told_and_are_no_mistake(counted):
     told = counted.types("--to", str(counted.today - timedelta(days=9)), "--last", "5d")
     assert told.exit_code == 0
     assert "Nothing is recorded of these rooms and days." in told.stdout
+
+
+def test_where_the_plots_process_is_killed_it_says_what_can_be_had_without(tmp_path, capsys):
+    with report_commands.drawn_beside() as draw:
+        (process,) = multiprocessing.active_children()
+        process.kill()
+        with pytest.raises(typer.Exit) as gone:
+            draw(reported(tmp_path, (), listed("den")))
+    assert gone.value.exit_code == os.EX_SOFTWARE
+    assert "--format csv" in capsys.readouterr().err
+
+
+def test_a_notebooks_settings_do_not_reach_the_plots(counted, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "no such backend")
+    assert counted.types("--format", "html").stdout.count("<svg") == 4

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from agent.core.model import Counted
-from agent.report import Report
+from agent.report import Report, Sums
 from agent.report_html import document, fragment
 from agent.report_plots import PLOTS, TONES, alone, draw_all
 from agent.report_words import as_csv, figures, percent, recorded, sections, told
@@ -121,11 +121,17 @@ def test_csv_has_a_line_for_each_and_names_above(made, by, lines):
     assert {"bookings", "ghosts", "unjudged_share", "unknown_share"} <= table[0].keys()
 
 
-@pytest.mark.parametrize("name", ["=1+1", "@SUM(A1)", "+44", "-1", "\t=1"])
+@pytest.mark.parametrize("name", ["=1+1", "@SUM(A1)", "+44", "-1", "\t=1", " =1", "\n=1", "\uff1d1"])
 def test_a_name_that_a_spreadsheet_would_calculate_stays_a_name(tmp_path, name):
     made = reported(tmp_path, day_of("fjord", MONDAY), replace(listed("fjord"), name=name))
     (line,) = csv.DictReader(io.StringIO(as_csv(made, "room"), newline=""))
     assert line["name"] == f"'{name}"
+
+
+def test_groups_of_several_words_can_be_told_apart_in_csv(tmp_path):
+    made = reported(tmp_path, day_of("fjord", MONDAY), listed("fjord", 8, "2nd floor", "north wing"))
+    (line,) = csv.DictReader(io.StringIO(as_csv(made, "room"), newline=""))
+    assert line["groups"] == "2nd floor, north wing"
 
 
 # ── plots ─────────────────────────────────────────────────────────────────────────────────────────
@@ -146,6 +152,15 @@ def test_every_plot_can_be_read_by_day_and_by_night_and_fetches_nothing(drawn):
 def test_what_is_not_known_is_hatched_and_so_seen_without_colour(drawn, name):
     if name != "too-big":
         assert "<pattern" in drawn[name]
+
+
+@pytest.mark.parametrize("many", [5, 30])
+def test_weeks_without_working_hours_are_not_drawn_as_empty(made, many):
+    weekend = replace(made.weeks[0], sums=Sums(span_s=86_400))
+    picture = ET.fromstring(PLOTS["weeks"](replace(made, weeks=(weekend,) * many)))
+    drawn = [path.get("d", "") for path in picture.iter(f"{SVG}path") if "--edge" in path.get("style", "")]
+    areas = [path for path in drawn if "z" in path and len(set(re.findall(r"[\d.]+ ([\d.]+)", path))) > 1]
+    assert len(areas) == 1  # the legend's
 
 
 def test_words_in_plots_stay_words(drawn):
