@@ -33,6 +33,9 @@ _COLOURS = {
     "failed": "red",
     "expired": "red",
     "deleted": "magenta",
+    "attended": "green",
+    "deserted": "yellow",
+    "ghost": "magenta",
     "released": "green",
     "release_failed": "red",
     "lost": "red",
@@ -202,6 +205,7 @@ def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
         case "booking":
             line.append(_title(data, zone))
             line.append(_change(data, zone), style="cyan")
+            line.append(_who_came(data, past))
             if data.get("minutes_freed"):
                 line.append(f"  {data['minutes_freed']:.0f} min freed", style="green")
             _append_cause(line, data, past)  # before ids: a terminal may be too narrow for both
@@ -214,6 +218,8 @@ def fact_line(event: Json, *, zone: tzinfo | None = None) -> Text:
             line.append(_sensed(data))
             if data.get("sensor"):
                 line.append(f"  {printable(data['sensor'])}", style="dim")
+        case "room":
+            line.append(_used(data, zone) if past == "used_unbooked" else _counted(data))
         case "hold":
             line.append(_held(data, zone))
         case "calendar" if past == "switched":
@@ -243,6 +249,36 @@ def _held(data: Json, zone: tzinfo | None) -> str:
     if data["device"]:
         words += f"  {data['device']} {data['surface'] or ''}".rstrip()
     return words + (f"  “{printable(data['answer'])}”" if data["answer"] else "")
+
+
+def _who_came(data: Json, past: str) -> str:
+    """What is known of who came to a booking, beside what the name of the fact says already."""
+    if past == "deserted":
+        return "  all have left" if data["came"] else "  nobody came"
+    words = f"  {data['outcome']}" if past == "judged" else ""
+    if past == "judged" and data["minutes_unknown"]:
+        words += f", {data['minutes_unknown']:.0f} min not known"
+    if past in {"attended", "judged"} and data["people_peak"]:
+        words += f"  {_many(data['people_peak'], 'person', 'people')}"
+    return words
+
+
+def _used(data: Json, zone: tzinfo | None) -> str:
+    words = f"{_clock(data['starts_at'], zone)}–{_clock(data['ends_at'], zone)} {data['minutes']:.0f} min"
+    return words + (f"  {_many(data['people_peak'], 'person', 'people')}" if data["people_peak"] else "")
+
+
+def _counted(day: Json) -> str:
+    """A day of a room, in few words."""
+    ghosts = f", {_many(day['ghosts'], 'ghost', 'ghosts')}" if day["ghosts"] else ""
+    return (
+        f"{day['day']}  {_many(day['bookings'], 'booking', 'bookings')}{ghosts}, "
+        f"{day['in_use_min'] / 60:.1f} h in use, {day['unknown_min'] / 60:.1f} h not known"
+    )
+
+
+def _many(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
 
 
 async def show_live(

@@ -22,6 +22,7 @@ from agent.console import (
 from agent.core.events import BookingRequested, PeopleCounted, PresenceSensed
 from agent.core.facts import BookingFact, CalendarFact, FactKind
 from agent.core.model import AgentId, CalendarKind, CalendarPhase, CalendarState, RoomId, SiteId
+from cloud_link.asyncapi import asyncapi_document
 from cloud_link.contract import ClockState
 from cloud_link.envelope import Site, availability, room_state, seal
 from cloud_link.privacy import plain
@@ -143,6 +144,24 @@ def test_a_fact_is_one_line_with_its_ids():
     text = shown(fact_line(event(story)))
     for words in ("09:00:00", "fjord", "booking.started", "booking webex-1  meeting meeting-1"):
         assert words in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("BookingAttended", "4 people"),
+        ("BookingDeserted", "nobody came"),
+        ("BookingGhost", "booking.ghost"),
+        ("BookingLeftEarly", "16 min freed"),
+        ("BookingJudged", "Budget  attended"),
+        ("RoomUsedUnbooked", "09:02–09:14 12 min  4 people"),
+        ("RoomDay", "2026-03-02  6 bookings, 1 ghost,"),
+    ],
+)
+def test_who_came_is_told_in_the_first_eighty_columns(name, words):
+    messages: Any = asyncapi_document()["components"]["messages"]
+    (example,) = messages[name]["examples"]
+    assert words in fact_line(example["payload"]).plain[:80]
 
 
 def test_what_people_did_is_told_as_a_change():
