@@ -429,7 +429,15 @@ def _begins_at(room: Room, attempt: ReleaseAttempt, rules: Releasing) -> datetim
         c.booking == attempt.booking and c.status is AnswerStatus.ACCEPTED for c in room.commands.values()
     ):
         return None
-    return max(attempt.due_at, attempt.empty_since + rules.empty_for)
+    # Whoever came while nobody could tell may sit where no camera looks: as if it had begun after that.
+    empty_for = max(rules.empty_for, rules.grace) if _was_unknown(room, attempt) else rules.empty_for
+    return max(attempt.due_at, attempt.empty_since + empty_for)
+
+
+def _was_unknown(room: Room, attempt: ReleaseAttempt) -> bool:
+    """Whether nobody could tell for a while since its start whether anybody is there."""
+    attendance = room.attendances.get(attempt.booking)
+    return attendance is None or attendance.unknown > timedelta()
 
 
 def _is_excluded(booking: Booking, rules: Releasing, now: datetime, policy: Policy) -> bool:

@@ -565,14 +565,22 @@ def test_a_restart_during_the_warning_spares_the_room_as_nobody_heard_who_answer
     assert not any(hold.live for hold in day.room.holds.values())
 
 
-def test_a_restart_before_the_warning_counts_the_empty_time_anew():
+def test_after_a_restart_before_the_warning_the_grace_begins_anew():
     day = vacant().begun().until("09:08")
     day.restarts("09:08:30")
     day.now = at("09:09")
-    day.reached().until("09:13:59")
+    day.reached().until("09:18:59")
     assert day.asked_for(ShowOn) == []
-    day.until("09:14:01")
+    day.until("09:19:01")
     assert len(day.asked_for(ShowOn)) == 1
+
+
+def test_whoever_came_while_nobody_could_tell_is_given_the_grace_to_be_noticed():
+    day = vacant(replace(ON, warning=timedelta())).begun()
+    day.then("09:01", DeviceLost(device=CODEC, why="no answer")).until("09:08")
+    day.reached().until("09:17:59")
+    assert day.asked_for(Release) == []
+    day.until("09:18:30", RELEASED)
 
 
 def test_a_booking_met_in_the_middle_has_its_grace_from_then_on():
