@@ -182,7 +182,7 @@ class Trending:
 
 def _beat(path: Path, ends: threading.Event, directory: Path) -> None:
     """Without a sync: an older sign, or none, after a cut of power says less than is true, and no more."""
-    # A write that a crash cut short is undone by who may write; until then no report could read the file.
+    # What a crash cut short is undone by who may write; until then others could not read the file.
     with contextlib.suppress(sqlite3.Error, trends.MadeByNewer):  # the first hour says so
         trends.open_to_write(directory).close()
     over = False

@@ -95,9 +95,33 @@ def _prepare(connection: Connection, path: Path) -> None:
 
 
 def open_to_read(directory: Path) -> Connection:
-    """The file, for reading alone; sqlite3.OperationalError if it is not there or may not be read."""
+    """The file, for reading alone; sqlite3.OperationalError if it is not there or may not be read.
+
+    A write that a crash cut short is undone first, by who may do that.
+    """
+    return _open_to_read(directory / FILE)
+
+
+def _open_to_read(path: Path) -> Connection:
+    file = _read_only(path)
+    try:
+        file.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError as error:
+        file.close()
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise
+        with closing(sqlite3.connect(path, timeout=BUSY_S)) as cut_short:
+            cut_short.execute("PRAGMA user_version").fetchone()
+        return _read_only(path)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _read_only(path: Path) -> Connection:
     return sqlite3.connect(
-        f"{(directory / FILE).absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None
     )
 
 
@@ -273,7 +297,7 @@ def back_up(directory: Path, file: Path) -> int | None:
 
 def look(file: Path) -> int:
     """Of how many days a copy tells; sqlite3.Error if it is damaged, or no such file."""
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as copy:
+    with closing(_open_to_read(file)) as copy:
         (made_by,) = copy.execute("PRAGMA application_id").fetchone()
         (sound,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
         if made_by != APPLICATION or sound != "ok":
@@ -390,7 +414,7 @@ def _readable(damaged: Path, table: str) -> Iterator[tuple[Any, ...]]:
     for order in ("ASC", "DESC"):
         with (
             suppress(sqlite3.Error),
-            closing(sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True)) as old,
+            closing(_read_only(damaged)) as old,
         ):
             yield from old.execute(f"SELECT * FROM {table} ORDER BY 1 {order}")  # noqa: S608
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -332,6 +333,22 @@ def test_a_backup_is_put_back_and_what_was_there_is_kept(tmp_path: Path):
     assert lines(read(state, days=11)) == before
     assert trends.look(state / "trends.db.replaced") == 12
     assert sorted(path.name for path in state.iterdir()) == ["trends.db", "trends.db.replaced"]
+
+
+def test_a_write_that_a_crash_cut_short_keeps_nobody_from_reading(tmp_path: Path):
+    state, killed = tmp_path / "state", tmp_path / "killed"
+    state.mkdir()
+    killed.mkdir()
+    make(state, rooms=50, days=10, first=MONDAY)
+    with closing(trends.open_to_write(state)) as file:
+        file.execute("PRAGMA cache_size = 2")  # pages: the rest goes to disk before the end
+        file.execute("BEGIN IMMEDIATE")
+        trends.save(file, [each for n in range(50) for each in whole_day(MONDAY, room=RoomId(f"r-{n}"))])
+        for path in state.iterdir():
+            shutil.copy(path, killed)
+    assert sorted(path.name for path in killed.iterdir()) == ["trends.db", "trends.db-journal"]
+    assert trends.back_up(killed, tmp_path / "backup.trends") == 10
+    assert lines(read(killed, days=10)) == lines(read(state, days=10))
 
 
 def test_a_backup_that_is_damaged_is_not_put_back(tmp_path: Path):
