@@ -69,7 +69,7 @@ class Sensing:
         self._waiting: dict[SensorId, deque[tuple[RoomId, RoomEvent]]] = {}
         self._asked: list[str] = []  # topics to subscribe to
         self._news = asyncio.Event()
-        self._odd: set[SensorId] = set()  # that said last what cannot be understood
+        self._odd: set[SensorId] = set()  # that have said what cannot be understood, over this connection
 
     async def run(self) -> None:
         """Until cancelled; nothing that a broker or a sensor does ends it."""
@@ -102,6 +102,7 @@ class Sensing:
         """Until it is lost."""
         self._ear.cut_off()
         self._waiting.clear()
+        self._odd.clear()
         self._news.clear()
         self._connection = connection
         refused = await subscribe(connection, self._ear.topics)
@@ -174,10 +175,8 @@ class Sensing:
 
     def _hear(self, heard: Heard) -> None:
         self._asked += heard.subscribe
-        odd = set()
         for sensor, why in heard.unreadable:
             self.vitals.unreadable += 1
-            odd.add(sensor)
             if sensor not in self._odd:
                 self._odd.add(sensor)
                 log.warning(
@@ -185,12 +184,11 @@ class Sensing:
                     sensor=sensor,
                     why=why,
                     mend="mend what [[rooms.sensors]] says of where its values stand, or its payload",
+                    consequence="what it sees is unknown until it says it otherwise",
                 )
         for room, event in heard.events:
             waiting = self._waiting.setdefault(event.sensor, deque(maxlen=LAST_OF_EACH))
             waiting.append((room, event))
-            if event.sensor not in odd:
-                self._odd.discard(event.sensor)
 
     async def _hand_on(self) -> None:
         """What is heard meanwhile waits here, and only the last of each sensor."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from agent.core.events import SensorAway, SensorBack, SensorSaid
 from agent.core.model import RoomId, SensorId
 from device_adapters.sensors.discovery import announced
-from device_adapters.sensors.payloads import Unreadable, read, read_word
+from device_adapters.sensors.payloads import Said, Unreadable, read, read_word
 from device_adapters.sensors.shapes import Availability, Sensor, Together
 
 Event = SensorSaid | SensorAway | SensorBack
@@ -113,9 +113,9 @@ class Ear:
             return
         try:
             said = read(payload, sensor.reading)
-        except Unreadable as error:
+        except Unreadable as error:  # it says otherwise than before, and nobody knows what
             heard.unreadable.append((sensor.id, str(error)))
-            return
+            said = Said(values=dict.fromkeys((value.sense for value in sensor.reading.values), None))
         event: Event
         if said.away:
             event = SensorAway(sensor=sensor.id, why="Home Assistant says that it is unavailable")

@@ -305,10 +305,14 @@ def test_one_topic_may_be_of_several_rooms():
     ]
 
 
-def test_what_cannot_be_understood_is_told_and_is_no_word():
-    came = Ear([ZIGBEE]).hear(TOPIC, b"<html>", kept=False)
-    assert came.events == []
-    assert came.unreadable == [(ONE, "it is no JSON")]
+@pytest.mark.parametrize("payload", [b"<html>", b'{"occupancy": "large movement"}'])
+def test_what_cannot_be_understood_is_told_and_leaves_nothing_known(payload):
+    """A radar's word for somebody that the file does not have must not leave its last, nobody, standing."""
+    came = Ear([ZIGBEE]).hear(TOPIC, payload, kept=False)
+    assert [sensor for sensor, _ in came.unreadable] == [ONE]
+    ((_, said),) = came.events
+    assert isinstance(said, SensorSaid)
+    assert said.values == {Sense.PRESENCE: None, Sense.PEOPLE: None}
 
 
 def test_a_word_that_was_taken_off_the_broker_says_nothing():
