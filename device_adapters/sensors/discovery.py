@@ -92,8 +92,12 @@ def _component(table: Mapping[str, object], topic: str, wanted: str | None) -> _
     components = table.get("components")
     if not isinstance(components, dict):
         return _Told(_kind_of(topic), table, {})
+    if wanted is None and len(components) == 1:
+        (wanted,) = components
     if wanted is None:
-        raise Unreadable(f"it announces several: name one of {', '.join(map(str, components))[:200]}")
+        raise Unreadable(
+            f"it announces several: name one of them as component: {', '.join(map(str, components))[:200]}"
+        )
     keys = components.get(wanted)
     if not isinstance(keys, dict):
         raise Unreadable(f"it announces no {wanted!r}, but {', '.join(map(str, components))[:200]}")

@@ -81,6 +81,8 @@ class Ear:
             known = announced(plain, payload)
         except Unreadable as error:
             heard.unreadable.append((sensor.id, str(error)))
+            if sensor.topic is None:  # else it is heard as it was announced before
+                heard.events.append((sensor.room, SensorAway(sensor=sensor.id, why=str(error))))
             return
         if known != sensor:
             self._take(known)

@@ -224,10 +224,19 @@ def test_a_device_may_announce_several_at_once():
         announced(discovering("homeassistant/device/0AFFD2/config"), json.dumps(whole).encode())
 
 
+def test_a_device_that_announces_one_thing_needs_no_name_for_it():
+    whole = {"cmps": {"seen": {"p": "binary_sensor", "stat_t": "c/seen"}}}
+    ear = Ear([discovering()])
+    assert ear.hear(CONFIG, json.dumps(whole).encode(), kept=True).subscribe == ["c/seen"]
+    assert only(ear, "c/seen", "ON").values == presence(True)
+
+
 def test_a_template_that_does_more_needs_a_path_of_ours():
     clever = {**ANNOUNCED, "value_template": "{% if value_json.a > 3 %}ON{% else %}OFF{% endif %}"}
     ear = Ear([discovering()])
-    ((_, why),) = ear.hear(CONFIG, json.dumps(clever).encode(), kept=True).unreadable
+    came = ear.hear(CONFIG, json.dumps(clever).encode(), kept=True)
+    ((_, why),) = came.unreadable
+    assert [event for _, event in came.events] == [SensorAway(sensor=ONE, why=why)]  # everybody can see why
     assert "write presence, people or in_use with the path beside discovery" in why
     ear = Ear([discovering(path=("occupancy",), sense=Sense.IN_USE)])
     ear.hear(CONFIG, json.dumps(clever).encode(), kept=True)
