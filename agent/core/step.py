@@ -73,6 +73,7 @@ from agent.core.third_party import (
     shifted_sensor,
     shifted_use,
     tell_use,
+    turned,
 )
 
 
@@ -153,7 +154,8 @@ def _take(room: Room, event: RoomEvent, *, now: datetime, policy: Policy) -> Ste
             return hear_back(room, event, now=now, policy=policy)
         case ClockStruck():
             struck = through(room, lambda view: strike(Step(room=view), now=now, policy=policy), now=now)
-            weighed = weigh(settle(forget_silent(struck.room, now=now), now=now, policy=policy), now=now)
+            settled = settle(forget_silent(struck.room, now=now), now=now, policy=policy)
+            weighed = weigh(settled, now=now, sensor=turned(struck.room, settled))
             return replace(struck, room=weighed.room, facts=struck.facts + weighed.facts)
         case ClockStepped(by=by):
             shifted = _shifted(room, by, now)

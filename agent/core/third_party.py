@@ -262,6 +262,15 @@ def settle(room: Room, *, now: datetime, policy: Policy) -> Room:
     return room if states == room.third_party else replace(room, third_party=states)
 
 
+def turned(before: Room, after: Room) -> SensorId | None:
+    """The one of whose word time has made something else; None where it is none, or several."""
+    if before.third_party is after.third_party:
+        return None
+    known = before.third_party
+    others = [each for each, state in after.third_party.items() if state.says != known[each].says]
+    return others[0] if len(others) == 1 else None
+
+
 def next_settling(room: Room, policy: Policy) -> datetime | None:
     """When a sensor's word counts, or counts no more, or a device is to be told anew."""
     if not sensed_by_others(room):

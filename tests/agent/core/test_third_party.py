@@ -99,6 +99,9 @@ def test_a_room_is_empty_once_nobody_was_seen_for_long_enough():
     told.then("09:06:59", said(presence=True)).then("09:10", said(presence=False)).until("09:10:59")
     told.until("09:11", CHANGED)
     assert known(told).presence is False
+    fact = told.told[-1]
+    assert isinstance(fact, OccupancyFact)
+    assert fact.sensor == CEILING
 
 
 def test_a_sensor_that_comes_up_and_sees_nobody_is_not_believed_at_once():
