@@ -491,7 +491,7 @@ class RoomDayData(Struct, frozen=True, kw_only=True):
     ]
     unwatched_min: Annotated[
         Minutes,
-        Meta(description="The agent was down: nothing else is counted of these, not even bookings."),
+        Meta(description="The agent was down: nothing else is counted of these, not even booked time."),
     ]
     bookings: Annotated[Count, Meta(description="Bookings that began.")]
     attended: Annotated[Count, Meta(description="Verdicts of this day, at the end of bookings: attended.")]
