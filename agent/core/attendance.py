@@ -165,7 +165,7 @@ def anybody_there(room: Room, *, now: datetime) -> bool | None:  # noqa: ARG001 
 
 
 def people_there(room: Room, *, now: datetime) -> int | None:
-    """How many people are counted that are believed; None: nobody counts, or what is counted is a picture."""
+    """How many people are counted, without pictures of people; None: nobody counts, or nothing but those."""
     return people(room.watch, room, now=now)
 
 

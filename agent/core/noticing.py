@@ -193,11 +193,12 @@ def _there(
 
 
 def people(watch: Watch, room: Room, *, now: datetime) -> int | None:
-    """How many people are counted that are believed; None: nobody counts, or what is counted is a picture."""
+    """How many people are counted, without pictures of people; None: nobody counts, or nothing but those."""
     for who, said in witnesses(room, now=now).items():
         if said.people is not None:
             known = watch.seen.get(who)
-            return None if known is not None and said.people <= (known.picture or -1) else said.people
+            pictures = (known.picture if known is not None else None) or 0
+            return None if 0 < pictures >= said.people else said.people - pictures
     return None
 
 

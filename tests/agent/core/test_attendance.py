@@ -355,6 +355,7 @@ def test_people_in_front_of_a_poster_are_people():
     story.hears("+1 10:58", people(2))
     story.hears("+1 11:05")
     assert verdict(story).attendance.outcome is Outcome.ATTENDED
+    assert verdict(story).attendance.people_peak == 1
     assert told(story)[0] == ("10:03:00", ATTENDED)
 
 
