@@ -583,6 +583,8 @@ class Tally:
     people: int | None = None
     counted: tuple[float, ...] = ()  # in this hour, in the order of `Counted`; the rest is 0
     today: tuple[float, ...] = ()  # in the hours of this day before it
+    ended: tuple[float, ...] = ()  # in the last of these: verdicts on what was booked then may still come
+    ended_from: datetime | None = None  # when that one began; None: it was of another day, or is not known
     working: WorkingHours = NO_WORKING_HOURS  # the same
     told: date | None = None  # the last day that the cloud was told of
 

@@ -82,39 +82,68 @@ def tally(before: Room, taken: Step, event: RoomEvent, *, now: datetime, policy:
     days: tuple[DayFact, ...] = ()
     hours: tuple[HourTally, ...] = ()
     if old.watched and old.settled_at <= now < old.ends_at and not isinstance(event, ClockStepped):
-        tallied = _within_the_hour(old, taken.facts, now, (booked, there, people))
+        standing = _within_the_hour(old, now, (booked, there, people))
     else:
         count = _Count(room=room.id, policy=policy, tally=old)
         count.pass_time(event, now)
         standing = replace(count.tally, booked=booked, there=there, people=people, watched=True)
-        tallied, days, hours = _noted(standing, taken.facts), tuple(count.facts), tuple(count.hours)
+        days, hours = tuple(count.facts), tuple(count.hours)
+    tallied = _noted(standing, taken.facts) if taken.facts else standing
     if tallied is old:
         return taken
+    if tallied.ended is not standing.ended:
+        hours += (_again(room.id, tallied, policy.timezone),)
     return replace(
         taken, room=replace(room, tally=tallied), facts=taken.facts + days, hours=taken.hours + hours
     )
 
 
-def _within_the_hour(
-    old: Tally, facts: tuple[Fact, ...], now: datetime, stands: tuple[bool, bool | None, int | None]
-) -> Tally:
-    noted = _noted(old, facts) if facts else old
+def _within_the_hour(old: Tally, now: datetime, stands: tuple[bool, bool | None, int | None]) -> Tally:
     if stands == (old.booked, old.there, old.people):
-        return noted
+        return old
     booked, there, people = stands
-    counted = _with_time(noted, now)
-    return replace(noted, counted=counted, settled_at=now, booked=booked, there=there, people=people)
+    counted = _with_time(old, now)
+    return replace(old, counted=counted, settled_at=now, booked=booked, there=there, people=people)
 
 
 def _noted(tally: Tally, facts: tuple[Fact, ...]) -> Tally:
-    """With what was told."""
-    told = [count for fact in facts for count in _counts(fact)]
-    if not told:
-        return tally
-    counted = list(_whole(tally.counted))
-    for name, value in told:
+    """With what was told, of the hour that runs or of the one before it."""
+    now = [count for fact in facts if not _is_of_the_last(fact, tally) for count in _counts(fact)]
+    late = [count for fact in facts if _is_of_the_last(fact, tally) for count in _counts(fact)]
+    if now:
+        tally = replace(tally, counted=_more(tally.counted, now))
+    if late:
+        tally = replace(tally, ended=_more(tally.ended, late), today=_more(tally.today, late))
+    return tally
+
+
+def _is_of_the_last(fact: Fact, tally: Tally) -> bool:
+    """Verdicts come some seconds or minutes after the end of what they judge, which is often a full hour."""
+    return (
+        isinstance(fact, AttendanceFact)
+        and tally.ended_from is not None
+        and tally.ended_from < fact.booking.ends_at <= tally.starts_at
+    )
+
+
+def _more(values: Values, counts: list[tuple[str, float]]) -> Values:
+    counted = list(_whole(values))
+    for name, value in counts:
         counted[PLACES[name]] += value
-    return replace(tally, counted=tuple(counted))
+    return tuple(counted)
+
+
+def _again(room: RoomId, tally: Tally, zone: tzinfo) -> HourTally:
+    """The hour before the one that runs, with the verdicts that came since."""
+    began = tally.starts_at if tally.ended_from is None else tally.ended_from
+    return HourTally(
+        room=room,
+        starts_at=began,
+        day=tally.day,
+        hour=began.astimezone(zone).hour,
+        length_s=round((tally.starts_at - began).total_seconds()),
+        counted=_counted(tally.ended),
+    )
 
 
 def next_tally(room: Room) -> datetime | None:
@@ -188,7 +217,13 @@ class _Count:
                 in_use_s=working.in_use_s + share * counted.in_use_s,
                 unknown_s=working.unknown_s + share * counted.unknown_s,
             )
-        self.tally = replace(ended, today=_sum(_whole(ended.today), values), working=working)
+        self.tally = replace(
+            ended,
+            counted=values,
+            settled_at=ended.ends_at,
+            today=_sum(_whole(ended.today), values),
+            working=working,
+        )
 
     def _after_days(self, morning: Tally, until: datetime) -> Tally:
         """The first hour of the day that runs; the whole days before it are told as missed."""
@@ -263,6 +298,8 @@ def _opened_at(starts_at: datetime, before: Tally, zone: tzinfo) -> Tally:
         counted=NOTHING,
         today=before.today if same_day else NOTHING,
         working=before.working if same_day else NO_WORKING_HOURS,
+        ended=before.counted if same_day else (),
+        ended_from=before.starts_at if same_day else None,
     )
 
 

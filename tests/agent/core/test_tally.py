@@ -132,9 +132,8 @@ class Counting:
         return self
 
     def hour(self, text: str) -> HourTally:
-        """The only tally of the hour that begins then."""
-        (found,) = [each for each in self.hours if each.starts_at == moment(text, self.zone)]
-        return found
+        """The last word on the hour that begins then."""
+        return [each for each in self.hours if each.starts_at == moment(text, self.zone)][-1]
 
 
 def verdict(outcome: Outcome, *, freed_min: float | None = None) -> AttendanceFact:
@@ -210,6 +209,26 @@ def test_verdicts_count_in_the_hour_in_which_they_are_given():
     verdicts = (counted.attended, counted.ghosts, counted.left_early, counted.overran, counted.unknown)
     assert verdicts == (1, 1, 1, 1, 1)
     assert counted.freed_min == 20
+
+
+def test_a_verdict_counts_in_the_last_hour_of_what_it_judges_though_it_comes_after_its_end():
+    counting = Counting().stands("2026-03-02 10:00", booked=True).stands("2026-03-02 11:00")
+    counting.told("2026-03-02 11:00:15", verdict(Outcome.GHOST)).restarts("2026-03-02 11:04")
+    counting.told("2026-03-02 11:05", verdict(Outcome.LEFT_EARLY, freed_min=5))  # of one that ended then, too
+    counting.passes("2026-03-03 00:01")
+    booked, after = (counting.hour(f"2026-03-02 {hour}:00").counted for hour in (10, 11))
+    assert (booked.ghosts, booked.left_early, booked.freed_min, booked.booked_s) == (1, 1, 5, 3600)
+    assert (after.ghosts, after.left_early, after.freed_min) == (0, 0, 0)
+    (day,) = counting.days
+    assert (day.counted.ghosts, day.counted.left_early) == (1, 1)
+    assert [each.length_s for each in counting.hours if each.counted.ghosts] == [3600, 3600]
+
+
+def test_a_verdict_on_the_day_before_counts_where_it_is_given_as_that_day_was_told():
+    late = replace(verdict(Outcome.GHOST), booking=replace(BOOKING, ends_at=moment("2026-03-03 00:00")))
+    counting = Counting().told("2026-03-03 00:00:15", late).passes("2026-03-04 00:01")
+    assert counting.hour("2026-03-03 00:00").counted.ghosts == 1
+    assert [day.counted.ghosts for day in counting.days] == [0, 1]
 
 
 def test_bookings_releases_and_uses_without_a_booking_count_when_they_are_told():
