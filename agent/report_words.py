@@ -208,7 +208,7 @@ def _ghosts(report: Report) -> Section:
         "numbers.",
         tables=(
             Rows(
-                title="Bookings nobody came to, of those that can be judged, by the hour in which they ended",
+                title="Bookings nobody came to, of those that can be judged, by their last hour",
                 head=("", *(f"{hour:02}" for hour in hours)),
                 rows=tuple(
                     (DAYS[day], *(_ghost_cell(report.grid[day][hour]) for hour in hours))

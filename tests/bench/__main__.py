@@ -72,7 +72,9 @@ async def measure(options: argparse.Namespace) -> int:
             rollup = rollups.measure(directory, quick=options.quick, say=_say)
         reported: list[reports.Asked] = []
         if REPORTS in options.only:
-            reported = reports.measure(directory, quick=options.quick, say=_say)
+            reported = reports.measure(
+                directory, quick=options.quick, say=_say, cores=apart.contender | apart.rest
+            )
     if listings:
         print(calendars.text(listings), calendars.HOW, sep="\n\n", end="\n\n")
     if rollup is not None:
@@ -86,6 +88,7 @@ async def measure(options: argparse.Namespace) -> int:
         numbers["rollups"] = None if rollup is None else rollups.plain(rollup)
         options.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     over = rollup is not None and rollup.share > rollups.AT_MOST
+    over = over or any(each.over for each in reported)
     return int(over or any(outcome.error for outcome in outcomes))
 
 

@@ -27,7 +27,7 @@ FORMS: Final[Mapping[str, Sequence[str]]] = {
 }
 HOW: Final = (
     "Python's start, the configuration of all rooms, reading, adding up, and for html the drawing are in it. "
-    "The quickest of three; `of a core` is what the process took of processors, not what it waited for one."
+    "The quickest of three; `of a core` is what its processes took of all cores, not what they waited."
 )
 
 
@@ -42,9 +42,16 @@ class Asked:
     core_s: float
     mb: float
 
+    @property
+    def over(self) -> bool:
+        """Whether a person waits longer than is promised."""
+        return self.took_s > AT_MOST_S
 
-def measure(directory: Path, *, quick: bool, say: Callable[[str], None]) -> list[Asked]:
-    """Make the file and the configuration, and ask for every form."""
+
+def measure(
+    directory: Path, *, quick: bool, say: Callable[[str], None], cores: frozenset[int]
+) -> list[Asked]:
+    """Make the file and the configuration, and ask for every form, on these cores, as a person would."""
     rooms, days = (QUICK_ROOMS, QUICK_DAYS) if quick else (ROOMS, DAYS)
     with tempfile.TemporaryDirectory(prefix="reports-", dir=directory) as name:
         where = Path(name)
@@ -57,7 +64,7 @@ def measure(directory: Path, *, quick: bool, say: Callable[[str], None]) -> list
         found = []
         for form, words in FORMS.items():
             say(f"reports: {form}")
-            every = [_run(where, file, words) for _ in range(TIMES)]
+            every = [_run(where, file, words, cores) for _ in range(TIMES)]
             took_s, core_s, size = (min(of_all) for of_all in zip(*every, strict=True))
             found.append(
                 Asked(form=form, rooms=rooms, days=days, took_s=took_s, core_s=core_s, mb=size / 1e6)
@@ -77,7 +84,7 @@ def _configuration(where: Path, rooms: Sequence[str]) -> str:
     )
 
 
-def _run(where: Path, file: Path, words: Sequence[str]) -> tuple[float, float, int]:
+def _run(where: Path, file: Path, words: Sequence[str], cores: frozenset[int]) -> tuple[float, float, int]:
     """Seconds that passed, seconds of a core, and bytes that were answered."""
     answer = where / "answer"
     with answer.open("wb") as out:
@@ -87,6 +94,7 @@ def _run(where: Path, file: Path, words: Sequence[str]) -> tuple[float, float, i
             stdout=out,
             env={**os.environ, "MPLCONFIGDIR": str(where / "plots")},
         )
+        os.sched_setaffinity(process.pid, cores)
         _, status, used = os.wait4(process.pid, 0)
         took_s = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -99,7 +107,7 @@ def text(asked: Sequence[Asked]) -> str:
     first = asked[0]
     lines = [f"A report over {first.days} days of {first.rooms} rooms (to reach: {AT_MOST_S:.0f} s)"]
     for each in asked:
-        verdict = "" if min(each.took_s, each.core_s) <= AT_MOST_S else "  OVER"
+        verdict = "  OVER" if each.over else ""
         lines.append(
             f"  {each.form:<6} {each.took_s:5.2f} s, {each.core_s:5.2f} s of a core, {each.mb:6.2f} MB"
             f"{verdict}"
@@ -117,7 +125,10 @@ if __name__ == "__main__":
         print(
             text(
                 measure(
-                    Path(here), quick="--quick" in sys.argv, say=lambda what: print(what, file=sys.stderr)
+                    Path(here),
+                    quick="--quick" in sys.argv,
+                    say=lambda what: print(what, file=sys.stderr),
+                    cores=frozenset(os.sched_getaffinity(0)),
                 )
             )
         )
