@@ -529,6 +529,13 @@ def test_a_device_that_agrees_and_does_not_do_it_is_a_failure_and_not_asked_agai
     assert day.asked_for(Release) == ["09:12:00"]
 
 
+def test_the_meeting_id_of_the_last_listing_is_the_one_that_is_declined():
+    day = vacant().begun().until("09:11")
+    day.bookings = (replace(PLANNING, meeting_id=M2),)
+    day.until("09:13", RELEASED)
+    assert [each.booking.meeting_id for _, each in day.requests if isinstance(each, Release)] == [M2]
+
+
 def test_a_refusal_is_told_with_its_reason():
     day = vacant(takes="The account's role is too small to change bookings").begun().until("09:20", FAILED)
     assert day.fact.cause == "The account's role is too small to change bookings"
