@@ -689,6 +689,14 @@ class _Reader:
             if given is not None:
                 self.notes.append("sensors: nobody is heard there, for no room has [[rooms.sensors]]")
             return None
+        self.notes += [
+            f"rooms.sensors: {rules.id} is silent for long (stale_after_s) before what it says counts "
+            "(counts_after_s, clears_after_s): unless it repeats itself, nothing will be known by it"
+            for room in self.content.rooms
+            for rules in rules_of(RoomId(room.id), room.sensors, table)
+            if rules.stale_after is not None
+            and max(rules.counts_after, rules.clears_after) >= rules.stale_after
+        ]
         broker = replace(ours, client_id=table.client_id or f"{ours.client_id}-sensors")
         if table.url is not None:
             broker = self._sensors_broker(table, table.url, broker.client_id)

@@ -197,3 +197,9 @@ def test_what_changes_of_sensors_touches_nothing_else(directory, line, table, pa
     """What is only made otherwise of their words closes no line."""
     old = reads(directory, 'topic = "a"')
     assert difference(old, reads(directory, line, table=table)).parts == {part}
+
+
+def test_a_sensor_that_is_silent_for_long_before_its_word_counts_is_noted(directory):
+    notes = reads(directory, 'topic = "a"\nclears_after_s = 600\nstale_after_s = 300', 'topic = "b"').notes
+    assert [note for note in notes if "repeats itself" in note and "fjord-sensor is" in note] == list(notes)
+    assert len(notes) == 1
