@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent import trends
 from agent.core.model import RoomId
-from agent.trends import COUNTS, HOUR, LENGTHS, PEAK, ROOM, THERE, UNKNOWN, UNWATCHED
-
-HOUR_S: Final = 3600
+from agent.trends import COUNTS, HOUR, HOUR_S, LENGTHS, PEAK, ROOM, THERE, UNKNOWN, UNWATCHED
 
 Column = NDArray[np.uint16]
 
@@ -143,13 +140,13 @@ def _loose_day(rows: Sequence[tuple[int, int, int, int, bytes]]) -> dict[str, Co
     body = b"".join(row[4].ljust(width, b"\0") for row in rows)
     counts = np.frombuffer(body, dtype=np.uint16).reshape(-1, len(COUNTS))
     there, room = np.unique(numbers, return_inverse=True)
-    lengths = np.zeros(24, dtype=np.int64)
-    _, first = np.unique(starts_s, return_index=True)  # the doubled hour of autumn has two
-    np.add.at(lengths, hour[first], length_s[first])
+    starts, first = np.unique(starts_s, return_index=True)
+    stretches = zip(hour[first].tolist(), length_s[first].tolist(), strict=True)
+    lengths = np.array(trends.lengths(dict(zip(starts.tolist(), stretches, strict=True))), dtype=np.int64)
     told = np.zeros((len(there), 24, len(COUNTS)), dtype=np.int64)
     known_s = np.zeros((len(there), 24), dtype=np.int64)
     peak = np.zeros((len(there), 24), dtype=np.int64)
-    for start in np.unique(starts_s):  # one hour of all rooms, and so no room twice
+    for start in starts:  # one hour of all rooms, and so no room twice
         now = starts_s == start
         told[room[now], hour[now]] += counts[now]
         known_s[room[now], hour[now]] += length_s[now]

@@ -36,6 +36,7 @@ HOUR: Final = "hour"  # … and which it was
 THERE: Final = "there"  # the numbers of the rooms that the day tells of; what it does not tell of them is 0
 LENGTHS: Final = "lengths"  # of the day's 24 hours (s)
 NAMES: Final = "names"  # of the day's columns, and of its rooms as `there` has them
+HOUR_S: Final = 3600
 MOST: Final = 0xFFFF  # that a column can hold of anything
 UNKNOWN: Final = COUNTS.index("unknown_s")
 UNWATCHED: Final = COUNTS.index("unwatched_s")
@@ -205,17 +206,15 @@ def packed(tx: Connection, day: int) -> dict[str, array[int]]:
     """The columns of a day of which hours are kept one by one, each as long as `room` but the last two."""
     told: dict[tuple[int, int], array[int]] = {}
     known_s: defaultdict[tuple[int, int], int] = defaultdict(int)
-    stretches_s: dict[tuple[int, int], int] = {}  # by hour and start: the doubled hour of autumn has two
+    stretches: dict[int, tuple[int, int]] = {}  # by start: the hour, and how long it is at most
     for starts_s, room, hour, length_s, body in tx.execute(
         "SELECT starts_s, room, hour, length_s, counts FROM hours WHERE day = ?", (day,)
     ):
         counts, before = array("H", body + bytes(2 * len(COUNTS) - len(body))), told.get((room, hour))
         told[room, hour] = counts if before is None else _together(before, counts)
         known_s[room, hour] += length_s
-        stretches_s[hour, starts_s] = max(length_s, stretches_s.get((hour, starts_s), 0))
-    lengths_s = array("H", bytes(2 * 24))
-    for (hour, _), length_s in stretches_s.items():
-        lengths_s[hour] = min(MOST, lengths_s[hour] + length_s)
+        stretches[starts_s] = hour, max(length_s, stretches.get(starts_s, (hour, 0))[1])
+    lengths_s = array("H", lengths(stretches))
     there = sorted({room for room, _ in told})
     for room in there:
         for hour, length_s in enumerate(lengths_s):
@@ -246,6 +245,25 @@ def _told_s(columns: Mapping[str, array[int]]) -> int:
     """How much of rooms' time a day tells of (s)."""
     nothing = array("H")
     return len(columns.get(THERE, nothing)) * sum(columns.get(LENGTHS, nothing))
+
+
+def lengths(stretches: Mapping[int, tuple[int, int]]) -> list[int]:
+    """How long each of the day's 24 hours is (s), by the hour and length of what begins at each second.
+
+    The doubled hour of autumn begins twice. Time between two hours of which nobody wrote anything is that of
+    the hours that follow the first.
+    """
+    lengths_s = [0] * 24
+    ends_s, last = min(stretches, default=0), 0
+    for starts_s, (hour, length_s) in sorted(stretches.items()):
+        while starts_s > ends_s:
+            last = min(last + 1, 23)
+            missing_s = min(HOUR_S, starts_s - ends_s)
+            lengths_s[last] += missing_s
+            ends_s += missing_s
+        lengths_s[hour] += length_s
+        ends_s, last = starts_s + length_s, hour
+    return [min(MOST, length_s) for length_s in lengths_s]
 
 
 def _together(one: array[int], other: array[int]) -> array[int]:

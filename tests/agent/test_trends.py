@@ -119,6 +119,19 @@ def test_hours_that_a_room_missed_are_unknown_and_not_quiet(tmp_path: Path):
     assert found["unwatched_s"].tolist() == found["unknown_s"].tolist() == [3600] * 12
 
 
+def test_hours_that_nobody_wrote_are_unknown_and_not_left_out(tmp_path: Path):
+    day = whole_day(MONDAY)
+    keep(tmp_path, *day[6:10], *day[13:])
+    loose = lines(read(tmp_path))
+    assert loose == {(FJORD, 0, hour, ("unknown_s", 3600), ("unwatched_s", 3600)) for hour in (10, 11, 12)}
+    assert read(tmp_path).lengths_s.tolist() == [[0] * 6 + [3600] * 18]
+    for n in range(1, 4):
+        keep(tmp_path, *whole_day(MONDAY + timedelta(days=n)))
+    with closing(trends.open_to_read(tmp_path)) as file:
+        assert file.execute("SELECT count(DISTINCT day) FROM days").fetchone() == (1,)
+    assert lines(read(tmp_path)) == loose
+
+
 def test_days_that_a_room_missed_are_unknown_after_its_first(tmp_path: Path):
     tuesday, thursday = MONDAY + timedelta(days=1), MONDAY + timedelta(days=3)
     keep(
