@@ -37,7 +37,14 @@ app = typer.Typer()
 Format = Literal["table", "csv", "json", "html"]
 Drawing = Callable[["Report"], Mapping[str, str]]  # all plots by name, as SVG
 
-FORMATS: Final[Mapping[str, Format]] = {".csv": "csv", ".json": "json", ".html": "html", ".htm": "html"}
+FORMATS: Final[Mapping[str, Format]] = {
+    "": "table",
+    ".txt": "table",
+    ".csv": "csv",
+    ".json": "json",
+    ".html": "html",
+    ".htm": "html",
+}
 WEEKS_SHOWN: Final = 13  # in a terminal: a quarter of a year
 ROOMS_SHOWN: Final = 10
 TOGETHER: Final = (1, 2, 3, 4, 6)  # hours in a column, until all columns are to be seen
@@ -106,7 +113,13 @@ def _format(form: Format | None, output: Path | None, *, as_json: bool) -> Forma
         fail(f"--json and --format {form} contradict each other: keep one of them", os.EX_USAGE)
     if as_json:
         return "json"
-    return form or FORMATS.get("" if output is None else output.suffix.lower(), "table")
+    ending = "" if output is None else output.suffix.lower()
+    if form is None and ending not in FORMATS:
+        fail(
+            f"{output}: a report is no {ending}: call it .html, .csv, .json or .txt, or add --format",
+            os.EX_USAGE,
+        )
+    return form or FORMATS[ending]
 
 
 # ── making it ─────────────────────────────────────────────────────────────────────────────────────

@@ -111,7 +111,7 @@ def headline(report: Report) -> str:
 def recorded(report: Report) -> str:
     """Of which of these days something is known at all."""
     if report.recorded_since is None or report.recorded_last is None:
-        return "Nothing is recorded of these rooms and days."
+        return "Nothing is recorded of these rooms and days: an hour is counted when it is over."
     missing = []
     if report.recorded_since > report.since:
         missing.append(f"before {day_of(report.recorded_since)}")

@@ -121,8 +121,9 @@ def test_a_document_is_written_as_its_name_says_and_never_over_another(counted, 
         (("--to", "2999-01-01"), "still to come"),
         (("--json", "--format", "csv"), "contradict"),
         (("--by", "week"), "--format csv"),
+        (("--output", "report.pdf"), "a report is no .pdf"),
     ],
-    ids=["group", "room", "last", "both", "future", "two forms", "by"],
+    ids=["group", "room", "last", "both", "future", "two forms", "by", "ending"],
 )
 def test_what_cannot_be_meant_is_refused_with_the_mend(site, words, why):
     told = site.types(*words)
@@ -147,7 +148,7 @@ def test_a_damaged_file_is_named_with_what_becomes_of_it(site):
 def test_days_without_a_record_are_told_and_are_no_mistake(counted):
     told = counted.types("--to", str(counted.today - timedelta(days=9)), "--last", "5d")
     assert told.exit_code == 0
-    assert "Nothing is recorded of these rooms and days." in told.stdout
+    assert "Nothing is recorded of these rooms and days: an hour is counted when it is over." in told.stdout
 
 
 def test_where_the_plots_process_is_killed_it_says_what_can_be_had_without(tmp_path, capsys):

@@ -100,7 +100,10 @@ def test_days_without_a_record_are_told_of(tmp_path, made):
     assert recorded(told) == (
         "Nothing was recorded before 2 Mar 2026 and after 2 Mar 2026: what follows is of the other days."
     )
-    assert recorded(reported(tmp_path, (), listed("den"))) == "Nothing is recorded of these rooms and days."
+    assert (
+        recorded(reported(tmp_path, (), listed("den")))
+        == "Nothing is recorded of these rooms and days: an hour is counted when it is over."
+    )
 
 
 # ── for machines ──────────────────────────────────────────────────────────────────────────────────
