@@ -847,6 +847,7 @@ def shifted_attendance(attendance: Attendance, by: timedelta) -> Attendance:
     return replace(
         attendance,
         since=attendance.since + by,
+        ends_at=attendance.ends_at if attendance.left is None else moved(attendance.ends_at),
         evidence=_shifted_evidence(attendance.evidence, by),
         came_at=moved(attendance.came_at),
         seen_at=moved(attendance.seen_at),

@@ -628,6 +628,17 @@ def test_a_booking_that_a_clock_took_back_is_judged_once():
     assert verdict(story).attendance.outcome is Outcome.GHOST
 
 
+@pytest.mark.parametrize("minutes", [-20, 20])
+def test_who_stays_while_the_clock_jumps_has_stayed_no_longer(minutes):
+    story = a_day()
+    story.hears("10:00", people(2), presence(True))
+    story.hears("11:02")
+    story.steps(timedelta(minutes=minutes))
+    story.hears("12:00")
+    clock = at("11:05") + timedelta(minutes=minutes)
+    assert [fact.at for fact in story.told if fact.kind is JUDGED] == [clock]
+
+
 # ── without a booking ─────────────────────────────────────────────────────────────────────────────
 
 
