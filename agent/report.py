@@ -283,8 +283,8 @@ def add_up(
         ),
         total=_one(_folded(of_cell, np.zeros(hours.days * DAY_H, dtype=np.int64), 1)),
         grid=_grid(cells, weekday),
-        days=_spans(hours, cells, np.arange(hours.days), there),
-        weeks=_spans(hours, cells, (np.arange(hours.days) + hours.since.weekday()) // WEEK_DAYS, there),
+        days=_spans(hours, cells, there, 1),
+        weeks=_spans(hours, cells, there, WEEK_DAYS),
     )
 
 
@@ -385,16 +385,15 @@ def _grid(cells: Mapping[str, Numbers], weekday: NDArray[np.int64]) -> tuple[tup
 
 
 def _spans(
-    hours: Hours, cells: Mapping[str, Numbers], key: NDArray[np.int64], there: NDArray[np.int64]
+    hours: Hours, cells: Mapping[str, Numbers], there: NDArray[np.int64], length: int
 ) -> tuple[Span, ...]:
-    """The days together that have the same key, of all days on which something was recorded."""
+    """Each day, or the days of each week, on which something was recorded; `length` is 1 or 7 days."""
     if not hours.days:
         return ()
+    key = (np.arange(hours.days) + hours.since.weekday() % length) // length
     size = int(key[-1]) + 1
     of_day = {name: (cell.max(axis=1) if name == PEAK else cell.sum(axis=1)) for name, cell in cells.items()}
     every = _sums(_folded(of_day, key, size))
-    length = int(np.bincount(key).max())  # days: 1, or 7 but for the shortest of reports
-    wanted = WEEK_DAYS if length > 1 else 1
     over = hours.lengths_s.sum(axis=1) >= HOUR_S * (DAY_H - 1)  # whole days, that of spring too
     spans = []
     for number, sums in enumerate(every):
@@ -404,7 +403,7 @@ def _spans(
                 Span(
                     since=_day(hours, int(days[0])),
                     last=_day(hours, int(days[-1])),
-                    whole=len(days) == wanted and bool(over[days].all()),
+                    whole=len(days) == length and bool(over[days].all()),
                     sums=sums,
                 )
             )

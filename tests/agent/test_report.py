@@ -200,3 +200,13 @@ def test_of_days_without_a_record_there_is_a_report_that_says_so(tmp_path):
     told = reported(tmp_path, (), FJORD, DEN, days=30)
     assert (told.recorded_since, told.weeks, told.days, told.ranked, told.too_big) == (None, (), (), (), ())
     assert told.total.use is None
+
+
+def test_a_day_of_a_week_is_no_whole_week(tmp_path):
+    sunday = MONDAY - timedelta(days=1)
+    hours = [*day_of("fjord", sunday), *day_of("fjord", MONDAY)]
+    told = reported(tmp_path, hours, FJORD, since=sunday, days=2)
+    assert [(week.since, week.whole) for week in told.weeks] == [(sunday, False), (MONDAY, False)]
+    assert [day.whole for day in told.days] == [True, True]
+    (week,) = reported(tmp_path, (), FJORD, since=sunday, days=1).weeks
+    assert not week.whole
