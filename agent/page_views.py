@@ -332,13 +332,16 @@ def _misconfigured(sight: Sight) -> Iterable[tuple[str, _Told]]:
 
 
 def _sensors(sight: Sight) -> Iterable[tuple[str, _Told]]:
-    """Those that are not Cisco's, and offline or silent; if nobody brings their word, that is told once."""
+    """Those that are not Cisco's: offline, silent or odd; if nobody brings their word, that is told once."""
     mend = "look at its battery, its radio and what it speaks through; `roomd doctor --only sensors`"
+    odd = "mend what [[rooms.sensors]] says of its values, or what it publishes"
     for settings in _configured(sight):
         for sensor in sight.rooms[settings.id].third_party.values():
             where = f"{settings.name} ({sensor.id})"
             if sensor.phase is SensorPhase.AWAY:
                 yield where, _Told("is offline", "are offline", sensor.why, mend)
+            elif sensor.phase is SensorPhase.HEARD and sensor.why is not None:
+                yield where, _Told("cannot be understood", "cannot be understood", sensor.why, odd)
             elif sensor.phase is SensorPhase.STALE:
                 why = "its last word is too old to count"
                 yield where, _Told("has fallen silent", "have fallen silent", why, mend)

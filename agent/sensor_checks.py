@@ -56,6 +56,9 @@ def _by_its_word(visit: Visit, sensors: Sensors, said: Json, rooms: Sequence[Jso
             what = f"{each['sensor']} ({room['room']})"
             if each["why"] is None:
                 good.append(each["sensor"])
+            elif each["phase"] == "heard":
+                mend = f"mend what [[rooms.sensors]] says of its values; {SHOWS_ALL}"
+                visit.wrong(what, each["why"], mend, code=os.EX_DATAERR)
             elif each["phase"] == "unheard":
                 mend = f"check its name in the file, and where its values stand; {SHOWS_ALL}"
                 visit.advise(what, each["why"], mend)

@@ -352,6 +352,7 @@ class SensorSaid:
     values: Mapping[Sense, int | bool | None] = field(default_factory=dict)
     kept: bool = False  # it was said some time ago, and somebody has kept it since
     at: datetime | None = None  # when; None: nobody says
+    why: str | None = None  # it cannot be understood
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

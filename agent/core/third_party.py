@@ -121,6 +121,7 @@ def _is_no_news(state: SensorState, event: SensorSaid, rules: SensorRules, now: 
         state.phase is SensorPhase.HEARD
         and said_at is not None
         and event.at is None
+        and event.why == state.why
         and timedelta(0) <= now - said_at < _noted_every(rules)
         and _with(state.heard, event.values) == state.heard
         and (state.turned_at is None or not event.values)
@@ -139,7 +140,7 @@ def _moved(state: SensorState, sign: SensorSign, now: datetime, why: str | None)
 
 def _said(state: SensorState, event: SensorSaid, rules: SensorRules, now: datetime) -> SensorState:
     sign = SensorSign.KEPT if event.kept else SensorSign.SAID
-    moved = _moved(state, sign, now, None)
+    moved = _moved(state, sign, now, event.why)
     if moved.phase is SensorPhase.AWAY:
         return state  # it was kept from before
     said_at = _said_at(state, event, now)

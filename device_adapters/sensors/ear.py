@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from agent.core.events import SensorAway, SensorBack, SensorSaid
 from agent.core.model import RoomId, SensorId
 from device_adapters.sensors.discovery import announced
-from device_adapters.sensors.payloads import Said, Unreadable, read, read_word
+from device_adapters.sensors.payloads import Unreadable, read, read_word
 from device_adapters.sensors.shapes import Availability, Sensor, Together
 
 Event = SensorSaid | SensorAway | SensorBack
@@ -113,16 +113,19 @@ class Ear:
     def _hear_value(self, sensor: Sensor, payload: bytes, heard: Heard, *, kept: bool) -> None:
         if sensor.reading is None or not payload:
             return
+        event: Event
         try:
             said = read(payload, sensor.reading)
         except Unreadable as error:  # it says otherwise than before, and nobody knows what
             heard.unreadable.append((sensor.id, str(error)))
-            said = Said(values=dict.fromkeys((value.sense for value in sensor.reading.values), None))
-        event: Event
-        if said.away:
-            event = SensorAway(sensor=sensor.id, why="Home Assistant says that it is unavailable")
+            unknown = dict.fromkeys((value.sense for value in sensor.reading.values), None)
+            why = f"what it says cannot be understood: {error}"
+            event = SensorSaid(sensor=sensor.id, values=unknown, kept=kept, why=why)
         else:
-            event = SensorSaid(sensor=sensor.id, values=said.values, kept=kept, at=said.at)
+            if said.away:
+                event = SensorAway(sensor=sensor.id, why="Home Assistant says that it is unavailable")
+            else:
+                event = SensorSaid(sensor=sensor.id, values=said.values, kept=kept, at=said.at)
         heard.events.append((sensor.room, event))
 
     def _take(self, sensor: Sensor) -> None:

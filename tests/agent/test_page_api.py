@@ -418,13 +418,15 @@ async def test_sensors_that_are_offline_or_cannot_be_heard_are_told(house):
     ceiling = SensorState(
         id=SensorId("ceiling"), phase=SensorPhase.AWAY, since=NOW, why="the bridge is offline"
     )
-    house.put(replace(room("fjord"), third_party={ceiling.id: ceiling}))
+    odd = SensorState(id=SensorId("door"), phase=SensorPhase.HEARD, since=NOW, why="it is no JSON")
+    house.put(replace(room("fjord"), third_party={ceiling.id: ceiling, odd.id: odd}))
     house.picture["sensors"] = {"connected": False, "why": "it hung up"}
     async with opened(house) as client:
         troubles = (await client.get("/api/site")).json()["troubles"]
     assert [(each["what"], each["why"]) for each in troubles] == [
         ("The sensors' broker is not reached", "it hung up"),
         ("Fjord (ceiling) is offline", "the bridge is offline"),
+        ("Fjord (door) cannot be understood", "it is no JSON"),
     ]
 
 

@@ -143,6 +143,17 @@ def test_a_battery_that_is_told_after_a_cut_makes_no_old_word_count_on():
     told.then("09:20", said(presence=True), CHANGED)
 
 
+def test_why_a_sensor_is_not_understood_stands_until_it_is():
+    told = story(PROMPT).then("09:00", said(presence=False), CHANGED)
+    odd = replace(said(presence=None), why="what it says cannot be understood")
+    told.then("09:01", odd, CHANGED)
+    assert (phase(told), told.room.third_party[CEILING].why) == (SensorPhase.HEARD, odd.why)
+    assert known(told) == Occupancy()
+    room = told.room
+    assert told.then("09:01:01", odd).room is room
+    assert told.then("09:01:02", said(presence=None)).room.third_party[CEILING].why is None
+
+
 def test_a_sensor_that_is_silent_for_long_knows_nothing():
     told = story(PROMPT).then("09:00", said(presence=False), CHANGED).until("11:59")
     told.until("12:00", CHANGED)

@@ -322,6 +322,8 @@ def test_what_cannot_be_understood_is_told_and_leaves_nothing_known(payload):
     ((_, said),) = came.events
     assert isinstance(said, SensorSaid)
     assert said.values == {Sense.PRESENCE: None, Sense.PEOPLE: None}
+    assert said.why is not None
+    assert came.unreadable[0][1] in said.why
 
 
 def test_a_word_that_was_taken_off_the_broker_says_nothing():
