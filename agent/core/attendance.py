@@ -11,17 +11,12 @@ from typing import assert_never
 
 from agent.core.events import (
     BookingCheckedIn,
-    CallsCounted,
     ClockStepped,
     ClockStruck,
     CurrentValuesRead,
-    PeopleCounted,
-    PresenceSensed,
     PromptAnswered,
     RoomEvent,
     SensorSaid,
-    SharingSensed,
-    UseSensed,
 )
 from agent.core.facts import AttendanceFact, BookingFact, FactKind, Step, UseFact
 from agent.core.model import (
@@ -67,7 +62,6 @@ UNBOOKED_AT_MOST = timedelta(hours=4)  # then it is told, and counted anew
 
 OPEN = frozenset({AttendancePhase.AWAITED, AttendancePhase.ATTENDED, AttendancePhase.DESERTED})
 TOUCHES = frozenset({EvidenceKind.CHECK_IN, EvidenceKind.ANSWER})
-SAID = (PeopleCounted, PresenceSensed, UseSensed, CallsCounted, SharingSensed, CurrentValuesRead, SensorSaid)
 HEARD_ANEW = (ClockStruck, ClockStepped, CurrentValuesRead, SensorSaid, PromptAnswered)
 
 
@@ -170,9 +164,14 @@ def people_there(room: Room, *, now: datetime) -> int | None:
 
 
 def _speaker(event: RoomEvent) -> DeviceId | SensorId | None:
-    if not isinstance(event, SAID):
-        return None
-    return event.sensor if isinstance(event, SensorSaid) else event.device
+    """Whose word is anew by this event: a single value says nothing of what was read before a gap."""
+    match event:
+        case CurrentValuesRead(device=device):
+            return device
+        case SensorSaid(sensor=sensor):
+            return sensor
+        case _:
+            return None
 
 
 # ── one moment ────────────────────────────────────────────────────────────────────────────────────
@@ -305,7 +304,7 @@ def _opened(booking: Booking, scene: _Scene) -> Attendance:
     return Attendance(
         booking=booking.key,
         phase=move.to,
-        since=starts_at,
+        since=scene.now,
         starts_at=starts_at,
         follows=_follows(booking, scene.room),
         there=scene.watch.there,
@@ -448,7 +447,7 @@ def _deserted_at(attendance: Attendance, rules: Rules) -> datetime | None:
     due = _empty_since(attendance) + rules.judging.empty_for
     match attendance.phase:
         case AttendancePhase.AWAITED:
-            return max(due, attendance.starts_at + rules.judging.grace)
+            return max(due, max(attendance.starts_at, attendance.since) + rules.judging.grace)
         case AttendancePhase.ATTENDED:
             return due
         case AttendancePhase.DESERTED | AttendancePhase.OVER:

@@ -490,6 +490,14 @@ def test_no_more_is_freed_than_was_booked():
     assert verdict(story).freed == timedelta(minutes=30)
 
 
+def test_who_books_in_the_middle_of_it_has_time_to_come():
+    story = a_day(listed("webex-9", "meeting-9", "13:00", "14:00"))
+    story.hears("10:30")
+    story.lists("10:30", TEN, listed("webex-9", "meeting-9", "13:00", "14:00"), tells=(CONFIRMED, STARTED))
+    story.hears("11:05")
+    assert told(story) == [("10:40:00", DESERTED), ("11:00:15", GHOST)]
+
+
 def test_an_extended_booking_is_judged_at_its_new_end():
     story = a_day()
     story.hears("10:00", people(2), presence(True))
@@ -579,6 +587,16 @@ def test_a_restart_in_the_middle_leaves_a_gap_that_nobody_knows():
     assert fact.attendance.outcome is Outcome.UNKNOWN
     assert timedelta(minutes=10) <= fact.unknown <= timedelta(minutes=15)
     assert fact.known + fact.unknown == timedelta(hours=1)
+
+
+def test_what_a_device_says_of_one_thing_after_a_restart_says_nothing_of_the_rest():
+    story = a_day()
+    story.hears("10:31")
+    story.restarts("10:40").connected("10:41")
+    story.hears("10:41", people(1), people(0))
+    assert anybody_there(story.room, now=story.now) is None
+    story.hears("10:42", values())
+    assert anybody_there(story.room, now=story.now) is False
 
 
 def test_evidence_from_before_a_restart_stands():
