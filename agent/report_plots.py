@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from unicodedata import east_asian_width
 
 import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -33,7 +34,7 @@ RANKED_EACH: Final = 8  # of the busiest and of the idlest
 MOST_LABELS: Final = 9  # below a plot, before they run into each other
 MOST_BARS: Final = 26  # weeks
 MOST_FIGURES: Final = 20  # weeks that have their number beside the mark
-LONGEST_NAME: Final = 24
+LONGEST_NAME: Final = 24  # small letters
 WIDTH_IN: Final = 8.0
 ROW_IN: Final = 0.34
 ABOVE_IN: Final = 0.36  # the legend
@@ -418,12 +419,21 @@ def _rows(axes: Axes, rooms: Sequence[RoomSums]) -> None:
 
 
 def _names_in(rooms: Sequence[RoomSums]) -> float:
-    return 0.2 + SIGN_IN * max((len(_short(each.room.name)) for each in rooms), default=0)
+    return 0.2 + SIGN_IN * max((_breadth(_short(each.room.name)) for each in rooms), default=0.0)
 
 
 def _short(name: str) -> str:
-    name = "".join(sign if sign.isprintable() else "�" for sign in name)
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    name = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name)
+    if _breadth(name) <= LONGEST_NAME:
+        return name
+    while _breadth(name) > LONGEST_NAME - 1:
+        name = name[:-1]
+    return f"{name}…"
+
+
+def _breadth(name: str) -> float:
+    """Of small letters; those of East Asia are as broad as they are high."""
+    return sum(1.65 if east_asian_width(sign) in "WF" else 1.25 if sign.isupper() else 1.0 for sign in name)
 
 
 def _percent(share: float | None) -> str:

@@ -172,6 +172,17 @@ def test_words_in_plots_stay_words(drawn):
     assert "2 of 12" in words
 
 
+@pytest.mark.parametrize(
+    ("sign", "breadth"), [("a", 6.2), ("H", 7.6), ("会", 10)], ids=["small", "capital", "broad"]
+)
+def test_a_long_name_is_cut_so_that_its_begin_is_seen(made, sign, breadth):
+    rooms = tuple(replace(each, room=replace(each.room, name=sign * 40)) for each in made.rooms)
+    named = re.search(rf'x="([\d.]+)"[^>]*>({sign}+…)<', PLOTS["too-big"](replace(made, rooms=rooms)))
+    assert named is not None
+    assert len(named[2]) > 12
+    assert len(named[2]) * breadth < float(named[1])
+
+
 def test_the_same_report_is_drawn_the_same_way(made, drawn):
     assert PLOTS["ghosts"](made) == drawn["ghosts"]
 
