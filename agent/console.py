@@ -413,6 +413,8 @@ def _word(state: Json, reach: Json) -> Text:
         return Text("booked", style="red")
     if occupancy["in_use"]:
         return Text("in use, unbooked", style="magenta")
+    if occupancy["in_use"] is None and not reach["devices"] and not reach["calendars"]:
+        return Text("unknown", style="dim")  # it has sensors alone, and they say nothing
     return Text("free", style="green")
 
 

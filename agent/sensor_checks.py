@@ -50,12 +50,13 @@ def _by_its_word(visit: Visit, sensors: Sensors, said: Json, rooms: Sequence[Jso
         visit.wrong(url, f"connected, and not all may be heard: {said['why']}", None, code=os.EX_NOPERM)
     else:
         visit.ok(url, f"roomd is connected; {said['messages']} messages came, since it started")
-    good: list[str] = []
+    heard: list[str] = []
+    silent: list[str] = []
     for room in rooms:
         for each in room["availability"].get("sensors", ()):
             what = f"{each['sensor']} ({room['room']})"
             if each["why"] is None:
-                good.append(each["sensor"])
+                (heard if each["phase"] == "heard" else silent).append(each["sensor"])
             elif each["phase"] == "heard":
                 mend = f"mend what [[rooms.sensors]] says of its values; {SHOWS_ALL}"
                 visit.wrong(what, each["why"], mend, code=os.EX_DATAERR)
@@ -65,8 +66,10 @@ def _by_its_word(visit: Visit, sensors: Sensors, said: Json, rooms: Sequence[Jso
             else:
                 mend = "look at its battery, its radio and what it speaks through"
                 visit.advise(what, f"{each['phase']}: {each['why']}", mend)
-    if good:
-        visit.ok("sensors", f"{some(good)}: heard, or heard before and waited for")
+    if heard:
+        visit.ok("sensors", f"{some(heard)}: heard")
+    if silent:
+        visit.ok("sensors", f"{some(silent)}: no word of people since roomd was connected; waited for")
 
 
 # ── without the daemon ────────────────────────────────────────────────────────────────────────────

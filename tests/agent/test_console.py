@@ -101,6 +101,15 @@ def test_a_room_nobody_hears_is_unknown():
     assert "unknown" in shown(rooms_table(picture(Story())))
 
 
+@pytest.mark.parametrize(("in_use", "word"), [(None, "unknown"), (False, "free")], ids=["silent", "empty"])
+def test_a_room_with_sensors_alone_is_free_by_their_word_only(in_use, word):
+    whole = picture(Story().connected())
+    (room,) = whole["rooms"]
+    room["availability"] |= {"devices": [], "calendars": []}
+    room["state"]["occupancy"]["in_use"] = in_use
+    assert word in shown(rooms_table(whole))
+
+
 def test_a_room_is_called_by_its_whole_name_on_eighty_columns():
     one = picture(Story().connected())
     rooms = [json.loads(json.dumps(room)) | {"name": "Heron Board Room"} for room in one["rooms"]]
