@@ -43,7 +43,7 @@ RIGHT_IN: Final = 0.08
 SIGN_IN: Final = 0.086  # of a name, on average
 STRONGER: Final = (0.45, 0.12, 0.28, 0.48, 0.88)  # so that the number on it can be read, by day and by night
 DOUBTFUL: Final = 0.5  # of it is not known: what is known says little
-ENOUGH_BOOKED_S: Final = 2 * 3600  # of a weekday's hour, for a share of it
+ENOUGH_BOOKED_S: Final = 2 * 3600  # of a weekday's hour: a share of less has its number, and no tone
 
 INK, LOW, HAIR, EDGE = "#1b1f1d", "#59615d", "#dfe1dc", "#84908a"
 CARD, IN_USE, GHOST, UNKNOWN = "#fefefe", "#835000", "#a5302a", "#565d5a"
@@ -102,7 +102,8 @@ def ghosts(report: Report) -> str:
         if not sums.judged and not sums.unknown:
             return None
         doubtful = (sums.unjudged_share or 0.0) > DOUBTFUL
-        return _Cell(value=sums.ghosts, words=str(sums.ghosts), doubtful=doubtful)
+        words = str(sums.ghosts) if sums.judged else "?"
+        return _Cell(value=sums.ghosts, words=words, doubtful=doubtful)
 
     return _by_hour(report, "ghosts", cell, "the stronger the tone, the more bookings nobody came to")
 
@@ -111,11 +112,12 @@ def empty(report: Report) -> str:
     """Of the time that was booked, the share in which nobody was there, by weekday and hour."""
 
     def cell(sums: Sums) -> _Cell | None:
-        if sums.booked_s < ENOUGH_BOOKED_S:
+        if not sums.booked_s:
             return None
         share = sums.empty_share or 0.0
         doubtful = sums.booked_unknown_s > sums.booked_s * DOUBTFUL
-        return _Cell(value=share, words="?" if doubtful else f"{share:.0%}", doubtful=doubtful)
+        value = share if sums.booked_s >= ENOUGH_BOOKED_S else 0.0
+        return _Cell(value=value, words="?" if doubtful else f"{share:.0%}", doubtful=doubtful)
 
     return _by_hour(
         report, "empty", cell, "the stronger the tone, the more of the booked time nobody was there"
@@ -351,7 +353,9 @@ def _shares(axes: Axes, every: Sequence[Sums], box: Callable[[int, float, float]
     """Of each a bar: in use, empty, and not known; `box` is a part of it, by its place, begin and length."""
     parts = [_parts(sums) for sums in every]
     for part, look in enumerate((_FILLED, _OPEN, _NOT_KNOWN)):
-        boxes = [box(place, sum(shares[:part]), shares[part]) for place, shares in enumerate(parts)]
+        boxes = [
+            box(place, sum(shares[:part]), shares[part]) for place, shares in enumerate(parts) if shares[part]
+        ]
         _draw_boxes(axes, boxes, {**look, "linewidth": 0.8})
 
 
@@ -374,7 +378,8 @@ def _draw_boxes(axes: Axes, boxes: Sequence[Box], look: Mapping[str, Any]) -> No
             (left, low),
         )
     ]
-    axes.add_artist(PathPatch(Path(corners, _BOX * len(boxes)), **look))
+    if boxes:
+        axes.add_artist(PathPatch(Path(corners, _BOX * len(boxes)), **look))
 
 
 _FILLED: Final[Mapping[str, Any]] = {"facecolor": IN_USE, "edgecolor": IN_USE}

@@ -172,6 +172,16 @@ def test_words_in_plots_stay_words(drawn):
     assert "2 of 12" in words
 
 
+def test_numbers_in_plots_are_those_of_the_tables_also_where_little_was_booked(tmp_path):
+    short = Counted(booked_s=1800, attended_s=900, empty_s=900, in_use_s=900)
+    made = reported(tmp_path, day_of("fjord", MONDAY, {9: short, 10: BLIND}), listed("fjord"))
+    empty, ghosts = (list(ET.fromstring(PLOTS[name](made)).itertext()) for name in ("empty", "ghosts"))
+    assert "50%" in empty
+    assert "?" in empty
+    assert "?" in ghosts
+    assert "0" not in ghosts
+
+
 @pytest.mark.parametrize(
     ("sign", "breadth"), [("a", 6.2), ("H", 7.6), ("会", 10)], ids=["small", "capital", "broad"]
 )
