@@ -18,6 +18,7 @@ from agent.core.facts import FactKind, ListBookings, ReadValues, ReleaseFact, Re
 from agent.core.glance import standing_hold
 from agent.core.holds import MAY_BE_THERE, Turn, name_message, surfaces_on, turn
 from agent.core.model import (
+    NOTHING_KNOWN,
     UNDER_WAY,
     Ability,
     AnswerStatus,
@@ -39,6 +40,7 @@ from agent.core.model import (
     Releasing,
     Room,
     SensorId,
+    SensorPhase,
     ShowingPhase,
     Surface,
 )
@@ -653,7 +655,11 @@ def _check(step: Step, attempt: ReleaseAttempt, booking: Booking, now: datetime,
     listed = all(state.listed_at is not None and state.listed_at >= check_at for state in _lists(room))
     believed = believed_calendar(room)
     read = believed is None or (believed.listed_at is not None and believed.listed_at >= check_at)
-    if attempt.devices_left or not listed or not read:
+    heard = all(
+        state.phase is not SensorPhase.UNHEARD or state.says == NOTHING_KNOWN
+        for state in room.third_party.values()
+    )
+    if attempt.devices_left or not listed or not read or not heard:
         if now < check_at + CHECKED_WITHIN:
             return step
         return _move(step, attempt, booking, Sign.DOUBTFUL, now, cause=Cause.UNCHECKED)

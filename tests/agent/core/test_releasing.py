@@ -33,6 +33,8 @@ from agent.core.events import (
     PromptCleared,
     PromptDisplayed,
     RoomEvent,
+    SensorCutOff,
+    SensorSaid,
     SharingSensed,
     UseSensed,
 )
@@ -66,6 +68,9 @@ from agent.core.model import (
     Releasing,
     RoomId,
     Rules,
+    Sense,
+    SensorId,
+    SensorRules,
     Surface,
 )
 from agent.core.orders import ClearMessage, ExtendBooking, PlaceHold, ShowMessage
@@ -471,6 +476,23 @@ def test_a_last_check_that_nobody_answers_spares_the_room():
     day.rereads = False
     day.until("09:12:29").until("09:12:31", KEPT)
     assert day.fact.cause == "unchecked"
+
+
+def test_a_sensor_that_nobody_hears_at_the_last_check_spares_the_room_unless_it_is_heard_in_time():
+    """What it said before the line broke counts for two minutes: long enough for somebody to come unseen."""
+    sensor = SensorRules(id=SensorId("ceiling"), clears_after=timedelta(0))
+    nobody = SensorSaid(sensor=sensor.id, values={Sense.PRESENCE: False})
+    for heard_again, told, cause in ((False, KEPT, "unchecked"), (True, RELEASED, None)):
+        day = vacant()
+        day.policy = replace(day.policy, rooms={RoomId("fjord"): Rules(releasing=ON, sensors=(sensor,))})
+        day.restarts("07:00")
+        day.begun(until="08:30").then("08:30", nobody).until("09:11:30")
+        day.then("09:11:30", SensorCutOff(sensor=sensor.id, why="cut")).until("09:12:10")
+        assert day.asked_for(Release) == []
+        if heard_again:
+            day.then("09:12:15", replace(nobody, kept=True))
+        day.until("09:13", told)
+        assert day.fact.cause == cause
 
 
 def test_a_listing_that_does_not_come_spares_the_room():
