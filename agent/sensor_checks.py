@@ -23,6 +23,8 @@ from device_adapters.sensors.ear import Ear
 BROKER_WITHIN_S: Final = 10.0
 KEPT_WITHIN_S: Final = 3.0  # what a broker has kept it sends at once
 SHOWS_ALL: Final = "`mosquitto_sub -v -t '#'`, or the like, at that broker shows what really comes"
+LOOK_AT_IT: Final = "look at its battery, its radio and what it speaks through"
+OFFLINE: Final = "is offline"
 
 Json = Mapping[str, Any]
 
@@ -64,8 +66,7 @@ def _by_its_word(visit: Visit, sensors: Sensors, said: Json, rooms: Sequence[Jso
                 mend = f"check its name in the file, and where its values stand; {SHOWS_ALL}"
                 visit.advise(what, each["why"], mend)
             else:
-                mend = "look at its battery, its radio and what it speaks through"
-                visit.advise(what, f"{each['phase']}: {each['why']}", mend)
+                visit.advise(what, f"{each['phase']}: {each['why']}", LOOK_AT_IT)
     if heard:
         visit.ok("sensors", f"{some(heard)}: heard")
     if silent:
@@ -130,6 +131,8 @@ async def _listen(visit: Visit, sensors: Sensors, connection: Connection) -> Non
         if sensor.id in odd:
             mend = f"mend what [[rooms.sensors]] says of its values; {SHOWS_ALL}"
             visit.wrong(what, f"says what cannot be understood: {odd[sensor.id]}", mend, code=os.EX_DATAERR)
+        elif heard.get(sensor.id, "").startswith(OFFLINE):
+            visit.advise(what, heard[sensor.id], LOOK_AT_IT)
         elif sensor.id in heard:
             visit.ok(what, heard[sensor.id])
         elif not refused.intersection(ear.topics_of(sensor.id)):
@@ -154,8 +157,8 @@ def _take(
         odd |= dict(came.unreadable)
         for _, event in came.events:
             if isinstance(event, SensorAway):
-                heard[event.sensor] = f"is offline: {event.why}"
-            elif isinstance(event, SensorSaid) and not heard.get(event.sensor, "").startswith("is offline"):
+                heard[event.sensor] = f"{OFFLINE}: {event.why}"
+            elif isinstance(event, SensorSaid) and not heard.get(event.sensor, "").startswith(OFFLINE):
                 heard[event.sensor] = _in_words(event)
     return more
 
