@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -88,8 +89,8 @@ def report(  # noqa: PLR0913, PLR0917 - days, rooms and forms can be told in man
 ) -> None:
     """Report how rooms were booked and used: ghosts, rooms too big, busiest and idlest, week over week.
 
-    Without a word, of all rooms and the last 30 days, with today. Everywhere it says of how much nobody knows
-    whether somebody was there. Works beside a running daemon and without one.
+    Without options: of all rooms, over the last 30 days with today. Beside each number stands how much of the
+    time nobody knows about. Works beside a running daemon and without one.
     """
     chosen = _format(form, output, as_json=as_json)
     if by != "room" and chosen != "csv":
@@ -250,6 +251,7 @@ def drawn_beside() -> Iterator[Drawing]:
 
 def _draw(asker: Connection, asked: Connection) -> None:
     asker.close()  # else this end would keep it open, and nobody would hear that it is closed
+    gc.disable()  # this process is gone before it would pay
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks hears Ctrl-C, and goes
     with tempfile.TemporaryDirectory(prefix="roomd-report-") as scratch:
         os.environ["MPLCONFIGDIR"] = _kept(scratch)
