@@ -16,7 +16,7 @@ By = Literal["room", "day", "week", "hour"]  # what a line of a table is
 
 USUALLY_DAYS: Final = 30
 KEPT_DAYS: Final = 400  # what is older is forgotten
-SPAN: Final = re.compile(r"(\d{1,4})([dw]?)")
+SPAN: Final = re.compile(r"(\d{1,9})([dw]?)")
 MANY: Final = 5  # names that are told of more
 
 

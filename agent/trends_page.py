@@ -88,9 +88,7 @@ class Workshop:
             async with self._bench:
                 if (kept := self._fresh(key)) is None:  # another may have had the same wish
                     kept = await self._make(asked)
-                    self._kept[key] = time.monotonic(), kept
-                    while len(self._kept) > KEPT:
-                        self._kept.popitem(last=False)
+                    self._keep(key, kept)
                 return kept
         finally:
             self._waiting -= 1
@@ -98,6 +96,12 @@ class Workshop:
     def _fresh(self, key: object) -> Made | None:
         at, kept = self._kept.get(key, (0.0, None))
         return kept if kept is not None and time.monotonic() - at < FRESH_S else None
+
+    def _keep(self, key: object, made: Made) -> None:
+        self._kept = OrderedDict((each, kept) for each, kept in self._kept.items() if self._fresh(each))
+        self._kept[key] = time.monotonic(), made
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
 
     async def _make(self, asked: Asked) -> Made:
         try:

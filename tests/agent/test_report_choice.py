@@ -27,7 +27,7 @@ ROOMS = (
         ({"last": "7d"}, (date(2026, 3, 25), TODAY)),
         ({"last": " 2W "}, (date(2026, 3, 18), TODAY)),
         ({"last": "1"}, (TODAY, TODAY)),
-        ({"last": "9999d"}, (date(2025, 2, 25), TODAY)),
+        ({"last": "99999999d"}, (date(2025, 2, 25), TODAY)),
         ({"since": "2026-03-01"}, (date(2026, 3, 1), TODAY)),
         ({"since": "2026-03-01", "last_day": "2026-03-07"}, (date(2026, 3, 1), date(2026, 3, 7))),
         ({"last": "7d", "last_day": "2026-03-07"}, (date(2026, 3, 1), date(2026, 3, 7))),
