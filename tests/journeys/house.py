@@ -23,7 +23,7 @@ from tests.simulator.site import Site
 PROFILES: Final = ("10.19.4.2", "11.14.5.0", "11.27.2.0", "26.4.1")
 MIX: Final = 10  # rooms in which every profile and every kind of calendar is found
 HASTE: Final = "broker,devices,states"
-SEEN_WITHIN_S: Final = 15.0
+SEEN_WITHIN_S: Final = 60.0  # generous: on a loaded machine all wait for all
 
 Json = Mapping[str, Any]
 
