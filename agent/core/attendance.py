@@ -30,6 +30,7 @@ from agent.core.model import (
     EvidenceKind,
     Outcome,
     Policy,
+    ReleasePhase,
     Room,
     Rules,
     SensorId,
@@ -527,7 +528,9 @@ def _verdict(
     early = ends_at + CLOCKS_DIFFER < booking.ends_at
     if attendance.came_at is None:
         in_time = attendance.phase is not AttendancePhase.DESERTED  # before it was one
-        cancelled = cause == CHECKED_OUT or (early and (in_time or _given_back(booking, cause)))
+        cancelled = not _ours(booking, scene.room) and (
+            cause == CHECKED_OUT or (early and (in_time or _given_back(booking, cause)))
+        )
         return _of_nobody(attendance, cancelled, scene), None
     if early and _given_back(booking, cause):
         gone_at = attendance.deserted_since or ends_at
@@ -539,6 +542,12 @@ def _verdict(
         return Outcome.ATTENDED, None
     freed = booking.ends_at - max(gone_at, booking.starts_at)
     return (Outcome.LEFT_EARLY, freed) if freed >= scene.rules.judging.empty_for else (Outcome.ATTENDED, None)
+
+
+def _ours(booking: Booking, room: Room) -> bool:
+    """Whether it was roomd that gave it back, as nobody came: whatever the device calls that."""
+    attempt = room.releases.get(booking.key)
+    return attempt is not None and attempt.phase in {ReleasePhase.ASKED, ReleasePhase.RELEASED}
 
 
 def _given_back(booking: Booking, cause: str | None) -> bool:

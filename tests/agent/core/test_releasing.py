@@ -12,6 +12,7 @@ import pytest
 from agent import snapshots
 from agent.core.events import (
     BookingCheckedIn,
+    BookingDeleted,
     BookingRequested,
     BookingsListed,
     CalendarOrderTaken,
@@ -99,6 +100,7 @@ class Vacant(Story):
 
     shows: bool = True  # messages
     obeys: bool = True  # when told to give a booking back
+    says: str | None = None  # at once, why it is gone
     rereads: bool = True  # its values when it is asked
     takes: str | None = None  # why the device does not give it back
     sensed: dict[str, object] = field(default_factory=dict)
@@ -249,6 +251,9 @@ class Vacant(Story):
                         each for each in self.bookings if each.booking_id != booking.booking_ids[device]
                     )
                 yield OrderTaken(device=device, command=command)
+                if self.says is not None:
+                    id_ = booking.booking_ids[device]
+                    yield BookingDeleted(device=device, booking_id=id_, meeting_id=M1, cause=self.says)
             case ListBookings(device=device) if not self.mute:
                 yield self._what_is_known(device)
             case _:
@@ -493,6 +498,15 @@ def test_a_sensor_that_nobody_hears_at_the_last_check_spares_the_room_unless_it_
             day.then("09:12:15", replace(nobody, kept=True))
         day.until("09:13", told)
         assert day.fact.cause == cause
+
+
+@pytest.mark.parametrize("cause", ["checked_out", "deleted", "declined"])
+def test_what_roomd_gives_back_was_a_ghost_whatever_the_device_calls_it(cause: str):
+    day = vacant(judges=True, says=cause).begun().until("09:12:30", RELEASED)
+    ghosts = [
+        fact.kind for fact in day.told if fact.kind in {FactKind.BOOKING_GHOST, FactKind.BOOKING_JUDGED}
+    ]
+    assert ghosts == [FactKind.BOOKING_GHOST]
 
 
 def test_a_listing_that_does_not_come_spares_the_room():
