@@ -14,6 +14,7 @@ from agent.core.events import (
     ClockStepped,
     ClockStruck,
     CurrentValuesRead,
+    PeopleCounted,
     PromptAnswered,
     RoomEvent,
     SensorSaid,
@@ -48,6 +49,7 @@ from agent.core.noticing import (
     look_away,
     look_shifted,
     people,
+    recount,
     standing,
 )
 from agent.core.renewing import replace
@@ -132,6 +134,9 @@ def judge(before: Room, taken: Step, event: RoomEvent, *, now: datetime, policy:
         and not isinstance(event, HEARD_ANEW)
     ):
         return taken
+    recounted = _recounted(before, room, event, now)
+    if recounted is not None:
+        return replace(taken, room=replace(room, watch=recounted))
     watch = look(room, heard=_speaker(event), now=now)
     scene = _Scene(taken=taken, event=event, watch=watch, now=now, rules=policy.rules(room.id))
     attendances, told = _bookings(scene)
@@ -145,6 +150,22 @@ def judge(before: Room, taken: Step, event: RoomEvent, *, now: datetime, policy:
     judged = replace(room, watch=watch, attendances=attendances)
     facts = (*taken.facts, *told, *told_of_use) if told or told_of_use else taken.facts
     return replace(taken, room=judged, facts=facts)
+
+
+def _recounted(before: Room, room: Room, event: RoomEvent, now: datetime) -> Watch | None:
+    """What is noticed where nothing follows of it: more people or fewer, and not more than there were."""
+    if not isinstance(event, PeopleCounted) or not event.people:
+        return None
+    if room.bookings is not before.bookings or room.devices is not before.devices:
+        return None
+    peaks = [each.people_peak for each in room.attendances.values() if each.phase is AttendancePhase.ATTENDED]
+    if room.watch.unbooked is not None:
+        peaks.append(room.watch.unbooked.people_peak)
+    elif not any(_has_the_room(each) for each in room.attendances.values()):
+        return None
+    if any(event.people > (peak or 0) for peak in peaks):
+        return None
+    return recount(before, room, event, now=now)
 
 
 def next_judgement(room: Room, policy: Policy) -> datetime | None:

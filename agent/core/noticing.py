@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
+from agent.core.events import PeopleCounted
 from agent.core.model import (
     DeviceId,
+    DevicePhase,
     EvidenceKind,
     Occupancy,
     Room,
@@ -57,6 +59,26 @@ def look(room: Room, *, heard: DeviceId | SensorId | None, now: datetime) -> Wat
         return before
     since = before.there_since if there is before.there and before.there_since is not None else now
     return Watch(seen=seen, there=there, there_since=since, looked_at=now, unbooked=before.unbooked)
+
+
+def recount(before: Room, room: Room, event: PeopleCounted, *, now: datetime) -> Watch | None:
+    """What `look` notices where the only witness counts more people than before, or fewer, and still some.
+
+    That is most of what a busy site says, and a small part of what there is to look at. None: look.
+    """
+    watch = room.watch
+    known, state = watch.seen.get(event.device), room.devices.get(event.device)
+    said, says = before.sensors.get(event.device), room.sensors.get(event.device)
+    only = len(watch.seen) == 1 and not room.third_party and state is not None and state.use is None
+    if known is None or said is None or says is None or not only or watch.there is not True:
+        return None
+    if not known.anew or known.picture is not None or EvidenceKind.PEOPLE not in known.up:
+        return None
+    counts = said.people and says.people and known.people == said.people != says.people
+    if not counts or state is None or state.phase is not DevicePhase.CONNECTED:
+        return None
+    seen = replace(known, people=says.people, same_since=now)
+    return replace(watch, seen={event.device: seen}, looked_at=now)
 
 
 def _who(room: Room) -> Iterator[DeviceId | SensorId]:

@@ -28,6 +28,7 @@ from agent.core.renewing import replace
 from agent.core.week import MINUTES_A_DAY, WeekHours
 
 HOUR: Final = timedelta(hours=1)
+AT_A_TIME: Final = timedelta(seconds=1)  # numbers of people that change faster are one: the last of them
 DAY: Final = timedelta(days=1)
 SPREAD_S: Final = 8  # over which the rooms of a site end their hour: all at once would keep events waiting
 MISSED_DAYS_TOLD: Final = 31  # at most, each for every room: who was away for longer knows it
@@ -102,6 +103,8 @@ def _within_the_hour(old: Tally, now: datetime, stands: tuple[bool, bool | None,
     if stands == (old.booked, old.there, old.people):
         return old
     booked, there, people = stands
+    if people and old.people and booked is old.booked and old.settled_at + AT_A_TIME > now:
+        return replace(old, people=people)
     counted = _with_time(old, now)
     return replace(old, counted=counted, settled_at=now, booked=booked, there=there, people=people)
 
