@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from agent.clock import Clock
+from agent.core.attendance import plans_anew
 from agent.core.events import ClockStepped, ClockStruck, OrderRefused, RoomEvent
 from agent.core.facts import Book, CalendarRequest, Extend, Release, Request, Step
 from agent.core.model import Policy, Room, RoomId
@@ -254,8 +255,7 @@ class Pipeline:
             or taken.room.commands is not before.commands
             or taken.room.bookings is not before.bookings
             or taken.room.devices is not before.devices
-            or taken.room.attendances is not before.attendances
-            or taken.room.watch.unbooked is not before.watch.unbooked
+            or plans_anew(before, taken.room)
             or taken.room.calendars is not before.calendars
             or taken.room.heard is not before.heard
             or taken.room.releases is not before.releases

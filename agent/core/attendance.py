@@ -136,7 +136,7 @@ def judge(before: Room, taken: Step, event: RoomEvent, *, now: datetime, policy:
         return taken
     recounted = _recounted(before, room, event, now)
     if recounted is not None:
-        return replace(taken, room=replace(room, watch=recounted))
+        return replace(taken, room=recounted)
     watch = look(room, heard=_speaker(event), now=now)
     scene = _Scene(taken=taken, event=event, watch=watch, now=now, rules=policy.rules(room.id))
     attendances, told = _bookings(scene)
@@ -152,20 +152,25 @@ def judge(before: Room, taken: Step, event: RoomEvent, *, now: datetime, policy:
     return replace(taken, room=judged, facts=facts)
 
 
-def _recounted(before: Room, room: Room, event: RoomEvent, now: datetime) -> Watch | None:
-    """What is noticed where nothing follows of it: more people or fewer, and not more than there were."""
-    if not isinstance(event, PeopleCounted) or not event.people:
+def _recounted(before: Room, room: Room, event: RoomEvent, now: datetime) -> Room | None:
+    """The room where nothing more follows of an event than more people or fewer."""
+    people = event.people if isinstance(event, PeopleCounted) else None
+    if not people or room.bookings is not before.bookings or room.devices is not before.devices:
         return None
-    if room.bookings is not before.bookings or room.devices is not before.devices:
+    attendances, use = room.attendances, room.watch.unbooked
+    if use is None and not any(_has_the_room(each) for each in attendances.values()):
         return None
-    peaks = [each.people_peak for each in room.attendances.values() if each.phase is AttendancePhase.ATTENDED]
-    if room.watch.unbooked is not None:
-        peaks.append(room.watch.unbooked.people_peak)
-    elif not any(_has_the_room(each) for each in room.attendances.values()):
+    watch = recount(before, room, event, now=now) if isinstance(event, PeopleCounted) else None
+    if watch is None:
         return None
-    if any(event.people > (peak or 0) for peak in peaks):
-        return None
-    return recount(before, room, event, now=now)
+    if use is not None and people > (use.people_peak or 0):
+        watch = replace(watch, unbooked=replace(use, people_peak=people))
+    for key, each in attendances.items():
+        if each.phase is AttendancePhase.ATTENDED and people > (each.people_peak or 0):
+            if room.bookings[key].ends_at <= now:
+                return None
+            attendances = {**attendances, key: replace(each, people_peak=people)}
+    return replace(room, watch=watch, attendances=attendances)
 
 
 def next_judgement(room: Room, policy: Policy) -> datetime | None:
@@ -173,6 +178,16 @@ def next_judgement(room: Room, policy: Policy) -> datetime | None:
     if not room.bookings and not room.attendances and room.watch.unbooked is None:
         return None
     return min(_deadlines(room, policy.rules(room.id)), default=None)
+
+
+def plans_anew(before: Room, after: Room) -> bool:
+    """Whether `next_judgement` may say another time now; how many people there are is no matter of time."""
+    if after.attendances is not before.attendances:
+        return True
+    use, was = after.watch.unbooked, before.watch.unbooked
+    if use is was:
+        return False
+    return use is None or was is None or replace(use, people_peak=was.people_peak) != was
 
 
 def anybody_there(room: Room, *, now: datetime) -> bool | None:  # noqa: ARG001 - the last event was at most now
