@@ -334,6 +334,11 @@ def _meet_others(disguise: Disguise) -> None:
             disguise.know(Kind.PERSON, user.pw_name)
 
 
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
 def _configuration(tables: Json, disguise: Disguise) -> object:
     """Its shape: keys, numbers and switches as they are, words in the place of names, no paths of secrets."""
     ours = known_keys()
@@ -350,7 +355,7 @@ def _configuration(tables: Json, disguise: Disguise) -> object:
         if not isinstance(value, str):
             kept = isinstance(value, bool) or (isinstance(value, int | float) and last in ours)
             return value if kept else f"({type(value).__name__})"
-        if last == "timezone" and value in available_timezones():
+        if last == "timezone" and value in _zones():
             return value
         if last in KEPT_KEYS:
             return sentence(value, disguise)

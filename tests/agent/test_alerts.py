@@ -42,6 +42,8 @@ FIRES: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
     "RoomdSealingFailed": ({"roomd_sealing_failed": "1x20"}, "6m"),
     "RoomdDeviceRefused": ({f'roomd_device_phase{{{BOARD},phase="refused"}}': "1x20"}, "6m"),
     "RoomdDeviceLost": ({f'roomd_device_phase{{{BOARD},phase="unheard"}}': "1x40"}, "31m"),
+    "RoomdTrendsNotWritten": ({"roomd_trends_waiting": "3x60"}, "31m"),
+    "RoomdTrendsLost": ({"roomd_trends_lost_total": "0+1x20"}, "10m"),
     "RoomdSensorsCutOff": ({"roomd_sensors_connected": "0x20"}, "11m"),
     "RoomdSensorSilent": (
         {'roomd_sensor_phase{phase="stale",room="fjord",sensor="ceiling"}': "1x80"},

@@ -284,11 +284,11 @@ def test_the_secret_itself_is_in_no_value(directory):
     assert "hunter2" not in repr(reads(directory, MICROSOFT, GOOGLE_TABLE, WEBEX, PUSHES, ROOM, DEVICE))
 
 
-def test_only_a_room_with_neither_device_nor_calendar_is_worth_a_note(directory):
-    assert "neither" in reads(directory, ROOM).notes[0]
+def test_only_a_room_with_neither_device_nor_calendar_nor_sensor_is_worth_a_note(directory):
+    assert "has no device, calendar or sensor" in reads(directory, ROOM).notes[0]
     assert reads(directory, MICROSOFT, ROOM).notes == ()
     left_out = "calendar = { microsoft = false }\n"
-    assert "neither" in reads(directory, MICROSOFT, ROOM, left_out).notes[0]
+    assert "has no device, calendar or sensor" in reads(directory, MICROSOFT, ROOM, left_out).notes[0]
 
 
 def test_putting_the_agenda_on_devices_names_the_terms(directory):

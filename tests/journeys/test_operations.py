@@ -70,6 +70,7 @@ async def test_what_waits_is_exported_and_goes_on_waiting(tmp_path):
     file = tmp_path / "waiting.jsonl"
     async with house(tmp_path) as h:
         await h.heard()
+        await h.delivered()
         h.line.cut()
         h.line.refuse()
         for people in (2, 3, 4):
