@@ -164,6 +164,7 @@ class Play:
         self.steps = 0
         self.ignored = 0
         self.wrongs: list[str] = []
+        self.ordered_s: dict[int, float] = {}
         self.released_s: dict[int, float] = {}  # by whom was that? by us
         self.restarted: list[tuple[float, float]] = []
         self._now_s = past.begins_s
@@ -680,6 +681,7 @@ class Play:
         if drawn > 1 - FORGETS:
             return True
         gone_s = self._now_s + self.luck.uniform(0.5, 4)
+        self.ordered_s[booked.number] = self._now_s
         self.released_s[booked.number] = gone_s
         self._at(
             gone_s + 0.2,

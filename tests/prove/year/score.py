@@ -186,7 +186,7 @@ def _release(score: Score, truth: Truth, *, seed: int) -> None:
             score.releases[f"{ROOMD} told|1|{each.fact.kind}|{each.fact.cause}"] += 1
             if each.fact.kind is FactKind.BOOKING_RELEASED and each.booking is not None:
                 told.setdefault(each.booking, []).append(each.at_s)
-    for number, at_s in play.released_s.items():
+    for number, at_s in play.ordered_s.items():  # like the rivals: by what could be known when it was done
         booked = past.bookings[number]
         what = truth.released(booked, at_s, play.heard)
         where = f"{past.traits.name} booking {number} ({booked.kind}) {_when(booked)}, at {_clock(at_s)}"

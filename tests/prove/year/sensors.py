@@ -123,7 +123,12 @@ def watched(past: Past, number: int, *, seed: int) -> Seen:
     asleep = _told(changes, eye, past.begins_s, Random(f"{luck.random()}"), awake=False)
     awake = _told(changes, eye, past.begins_s, Random(f"{luck.random()}"), awake=True)
     outages = list(_gaps(past, luck, eye.outages, (2 * MINUTE, 180 * MINUTE)))
-    reboots = list(_gaps(past, luck, eye.reboots, (90.0, 200.0)))
+    apart = [(each.from_s - MINUTE, each.to_s + MINUTE) for each in outages]
+    reboots = [  # one that is out of reach does not come back because it was restarted meanwhile
+        each
+        for each in _gaps(past, luck, eye.reboots, (90.0, 200.0))
+        if not any(from_s < each.to_s and each.from_s < to_s for from_s, to_s in apart)
+    ]
     faces = _together(seen)
     return Seen(eye=eye, asleep=asleep, awake=awake, faces=faces, outages=outages, reboots=reboots)
 
