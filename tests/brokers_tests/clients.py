@@ -140,6 +140,7 @@ class Paho:
         line = self.client.socket()
         if line is not None:
             line.close()
+        self.client._reset_sockets(sockpair_only=True)  # noqa: SLF001 - else its own pair is left to the garbage
 
     def _tell(self, notes: list[Any], note: object) -> None:
         self._loop.call_soon_threadsafe(self._note, notes, note)
