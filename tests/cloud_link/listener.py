@@ -32,3 +32,4 @@ async def listening(url: str, topic_filter: str, heard: list[bytes]) -> AsyncIte
     finally:
         client.disconnect()
         await asyncio.to_thread(client.loop_stop)
+        client._reset_sockets(sockpair_only=True)  # noqa: SLF001 - else its own pair is left to the garbage
