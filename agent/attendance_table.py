@@ -5,29 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from agent.core.model import Judging
-from agent.tables import Table
-
-
-def _no_truth(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("should be a number")
-    return value
-
-
-Whole = Annotated[int, BeforeValidator(_no_truth)]
+from agent.tables import Number, Table, span
 
 
 class AttendanceTable(Table):
     """`[attendance]` of the site, and `[rooms.attendance]` of a room: what is None, somebody else says."""
 
-    people_s: Annotated[Whole, Field(ge=10, le=600)] | None = None
-    grace_min: Annotated[Whole, Field(ge=1, le=240)] | None = None
-    empty_min: Annotated[Whole, Field(ge=1, le=60)] | None = None
-    overrun_min: Annotated[Whole, Field(ge=1, le=60)] | None = None
-    unbooked_min: Annotated[Whole, Field(ge=1, le=240)] | None = None
+    people_s: Annotated[Number, Field(ge=10, le=600)] | None = None
+    grace_min: Annotated[Number, Field(ge=1, le=240)] | None = None
+    empty_min: Annotated[Number, Field(ge=1, le=60)] | None = None
+    overrun_min: Annotated[Number, Field(ge=1, le=60)] | None = None
+    unbooked_min: Annotated[Number, Field(ge=1, le=240)] | None = None
 
 
 def judging(site: AttendanceTable, room: AttendanceTable) -> Judging:
@@ -35,13 +26,9 @@ def judging(site: AttendanceTable, room: AttendanceTable) -> Judging:
     said = site.model_dump(exclude_none=True) | room.model_dump(exclude_none=True)
     usual = Judging()
     return Judging(
-        people_for=_span(said.get("people_s"), usual.people_for, timedelta(seconds=1)),
-        grace=_span(said.get("grace_min"), usual.grace, timedelta(minutes=1)),
-        empty_for=_span(said.get("empty_min"), usual.empty_for, timedelta(minutes=1)),
-        overrun_after=_span(said.get("overrun_min"), usual.overrun_after, timedelta(minutes=1)),
-        unbooked_for=_span(said.get("unbooked_min"), usual.unbooked_for, timedelta(minutes=1)),
+        people_for=span(said.get("people_s"), usual.people_for, timedelta(seconds=1)),
+        grace=span(said.get("grace_min"), usual.grace, timedelta(minutes=1)),
+        empty_for=span(said.get("empty_min"), usual.empty_for, timedelta(minutes=1)),
+        overrun_after=span(said.get("overrun_min"), usual.overrun_after, timedelta(minutes=1)),
+        unbooked_for=span(said.get("unbooked_min"), usual.unbooked_for, timedelta(minutes=1)),
     )
-
-
-def _span(number: int | None, usual: timedelta, unit: timedelta) -> timedelta:
-    return usual if number is None else number * unit

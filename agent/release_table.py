@@ -9,19 +9,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from agent.core.model import ReleaseMode, Releasing
 from agent.core.week import MINUTES_A_DAY, read_hours
-from agent.tables import Table, Words, refused
+from agent.tables import Number, Table, Words, refused, span
 
 LONGEST_TEXT: Final = 255  # characters of a message on any firmware
 LONGEST_LINE: Final = 140
 LONGEST_WARNING_S: Final = 600
 MINUTES_A_WEEK: Final = 7 * MINUTES_A_DAY
 SHORTEST_WARNING_S: Final = 30
-
-
-def _no_truth(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("should be a number")
-    return value
 
 
 def _warning(value: int) -> int:
@@ -51,7 +45,7 @@ def _hours(value: object) -> object:
     return value
 
 
-Minutes = Annotated[int, BeforeValidator(_no_truth), Field(ge=1)]
+Minutes = Annotated[Number, Field(ge=1)]
 Hours = Annotated[str, BeforeValidator(_hours)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)]
 
@@ -62,12 +56,7 @@ class ReleaseTable(Table):
     mode: Literal["off", "dry-run", "on"] | None = None
     grace_min: Annotated[Minutes, Field(le=240)] | None = None
     empty_min: Annotated[Minutes, Field(le=60)] | None = None
-    warning_s: (
-        Annotated[
-            int, BeforeValidator(_no_truth), Field(ge=0, le=LONGEST_WARNING_S), AfterValidator(_warning)
-        ]
-        | None
-    ) = None
+    warning_s: Annotated[Number, Field(ge=0, le=LONGEST_WARNING_S), AfterValidator(_warning)] | None = None
     spare_longer_than_min: Annotated[int | Literal[False], BeforeValidator(_longest)] | None = None
     spare_private: bool | None = None
     spare_organizers: tuple[Words, ...] | None = None
@@ -85,9 +74,9 @@ def releasing(site: ReleaseTable, room: ReleaseTable) -> Releasing:
     longest = said.get("spare_longer_than_min")
     return Releasing(
         mode=ReleaseMode(said.get("mode", usual.mode)),
-        grace=_span(said.get("grace_min"), usual.grace, timedelta(minutes=1)),
-        empty_for=_span(said.get("empty_min"), usual.empty_for, timedelta(minutes=1)),
-        warning=_span(said.get("warning_s"), usual.warning, timedelta(seconds=1)),
+        grace=span(said.get("grace_min"), usual.grace, timedelta(minutes=1)),
+        empty_for=span(said.get("empty_min"), usual.empty_for, timedelta(minutes=1)),
+        warning=span(said.get("warning_s"), usual.warning, timedelta(seconds=1)),
         longest=usual.longest if longest is None else timedelta(minutes=longest) if longest else None,
         private=not said.get("spare_private", not usual.private),
         organizers=tuple(said.get("spare_organizers", usual.organizers)),
@@ -97,7 +86,3 @@ def releasing(site: ReleaseTable, room: ReleaseTable) -> Releasing:
         answer=said.get("answer", usual.answer),
         countdown=said.get("countdown", usual.countdown),
     )
-
-
-def _span(number: int | None, usual: timedelta, unit: timedelta) -> timedelta:
-    return usual if number is None else number * unit

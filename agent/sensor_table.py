@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from agent.core.model import RoomId, Sense, SensorId, SensorRules
-from agent.tables import Table, Words, refused
+from agent.tables import Number, Slug, Table, Words, refused
 from cloud_link.broker import Address
-from cloud_link.contract import SLUG
 from device_adapters.sensors import payloads, shapes
 from device_adapters.sensors.payloads import SOMEBODY, Path, Reading, Unreadable, Value, read_path
 from device_adapters.sensors.shapes import Availability, Discovery, Sensor
@@ -23,12 +22,6 @@ CLEARS_AFTER_S: Final = 60
 STALE_AFTER_S: Final = 3 * 3600
 STALE_HOME_ASSISTANT_S: Final = 24 * 3600  # it tells of changes only, and says itself what is offline
 MOST_WORDS: Final = 20
-
-
-def _no_truth(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("should be a number")
-    return value
 
 
 def _topic(value: str) -> str:
@@ -47,9 +40,8 @@ def _path(value: str) -> str:
 
 Topic = Annotated[str, AfterValidator(_topic)]
 JsonPath = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_path)]
-Span = Annotated[int, BeforeValidator(_no_truth), Field(ge=0, le=LONGEST_SPAN_S)]
+Span = Annotated[Number, Field(ge=0, le=LONGEST_SPAN_S)]
 SomeWords = Annotated[tuple[Words, ...], Field(min_length=1, max_length=MOST_WORDS)]
-Slug = Annotated[str, StringConstraints(pattern=f"^{SLUG}$")]
 
 
 class _Times(Table):

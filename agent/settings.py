@@ -45,14 +45,15 @@ from agent.tables import (
     CalendarTables,
     GoogleTable,
     MicrosoftTable,
+    Number,
     PushesTable,
+    Slug,
     Table,
     WebexTable,
     Words,
     refused,
 )
 from cloud_link.broker import Address
-from cloud_link.contract import SLUG
 from cloud_link.envelope import Privacy, Site
 from cloud_link.privacy import PrivacyMode, UnusableKey, choose
 
@@ -79,14 +80,7 @@ NOBODY = Credential(username="", password_file=Path(os.devnull))  # for a device
 HOST_KEY = r"^([Ss][Hh][Aa]256:)?[A-Za-z0-9+/]{43}=?$"  # as ssh-keygen -l prints it
 
 
-def _no_truth(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("should be a number")
-    return value
-
-
-Count = Annotated[int, BeforeValidator(_no_truth), Field(ge=1)]
-Slug = Annotated[str, StringConstraints(pattern=f"^{SLUG}$")]
+Count = Annotated[Number, Field(ge=1)]
 Group = Annotated[str, StringConstraints(min_length=1, max_length=63, strip_whitespace=True)]
 
 

@@ -1,12 +1,15 @@
-"""The tables of the file that are about calendars, as they may be written; what they mean, `linking` says."""
+"""What the tables of the file share, and those that are about calendars: `linking` says what these mean."""
 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 from pydantic_core import PydanticCustomError
+
+from cloud_link.contract import SLUG
 
 NO_TENANTS = frozenset(
     {"common", "organizations", "consumers"}
@@ -15,7 +18,21 @@ GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 TENANT: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]*")
 ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("should be a number")
+    return value
+
+
+Number = Annotated[int, BeforeValidator(_no_truth)]  # `true` is none
+Slug = Annotated[str, StringConstraints(pattern=f"^{SLUG}$")]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+def span(number: int | None, usual: timedelta, unit: timedelta) -> timedelta:
+    """How long something lasts of which the file says so many of these units; `usual` if it says nothing."""
+    return usual if number is None else number * unit
 
 
 def refused(what: str, mend: str) -> PydanticCustomError:
