@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from agent.core.model import RoomId, Sense, SensorId, SensorRules
-from agent.tables import Number, Slug, Table, Words, refused
+from agent.tables import BrokerTable, Number, Slug, Table, Words, refused
 from cloud_link.broker import Address
 from device_adapters.sensors import payloads, shapes
 from device_adapters.sensors.payloads import SOMEBODY, Path, Reading, Unreadable, Value, read_path
@@ -50,16 +50,10 @@ class _Times(Table):
     stale_after_s: Span | None = None
 
 
-class SensorsTable(_Times):
+class SensorsTable(_Times, BrokerTable):
     """[sensors]: their broker, and what holds for all of them."""
 
     url: str | None = None
-    client_id: Words | None = None
-    ca_file: str | None = None
-    username: Words | None = None
-    password_file: str | None = None
-    certificate_file: str | None = None
-    key_file: str | None = None
     zigbee2mqtt_base: Topic = shapes.ZIGBEE2MQTT_BASE
     home_assistant_base: Topic = shapes.STATESTREAM_BASE
     tell_devices: bool = True

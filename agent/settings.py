@@ -8,7 +8,7 @@ import socket
 import stat
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from ipaddress import ip_address
@@ -41,6 +41,7 @@ from agent.core.week import WeekHours, read_hours
 from agent.release_table import Hours, ReleaseTable, releasing
 from agent.sensor_table import Sensors, SensorsTable, SensorTable, id_of, rules_of, sensor_of
 from agent.tables import (
+    BrokerTable,
     CalendarTable,
     CalendarTables,
     GoogleTable,
@@ -225,15 +226,9 @@ class _Agent(Table):
     budget_mb: Annotated[Count, Field(ge=SMALLEST_BUDGET_MB)] = 256
 
 
-class _Mqtt(Table):
+class _Mqtt(BrokerTable):
     url: str
     root: str = "roomd"
-    client_id: Words | None = None
-    ca_file: str | None = None
-    username: Words | None = None
-    password_file: str | None = None
-    certificate_file: str | None = None
-    key_file: str | None = None
     window: Annotated[Count, Field(le=1000)] = 40
 
 
@@ -647,27 +642,44 @@ class _Reader:
 
     def _broker(self) -> Address:
         mqtt = self.content.mqtt
-        url = self._url("mqtt.url", mqtt.url)
+        return self._address(
+            "mqtt",
+            mqtt,
+            mqtt.url,
+            mqtt.client_id or own_client_id(self.content.site.id, self._agent_id()),
+            local=lambda host: host in {"localhost", "127.0.0.1", "::1"},
+            danger="everybody on the way can read and write",
+        )
+
+    def _address(
+        self,
+        name: str,
+        table: BrokerTable,
+        text: str,
+        client_id: str,
+        *,
+        local: Callable[[str], bool],
+        danger: str,
+    ) -> Address:
+        """Of the broker that a table names; `danger` is that of plain text, but to a `local` host."""
+        url = self._url(f"{name}.url", text)
         if url.username or url.password:
-            self._wrong("mqtt.url", "holds a user or a password", "Use username and password_file")
-        if mqtt.password_file is not None and mqtt.username is None:
-            self._wrong("mqtt.password_file", "has no username beside it", "Add username")
-        if (mqtt.certificate_file is None) != (mqtt.key_file is None):
-            self._wrong(
-                "mqtt.certificate_file", "needs its key, and a key its certificate", "Name both, or neither"
-            )
-        if url.scheme in {"mqtt", "ws"} and url.hostname not in {"localhost", "127.0.0.1", "::1"}:
-            self.notes.append(
-                f"mqtt.url: {url.scheme} is not encrypted: everybody on the way can read and write"
-            )
+            self._wrong(f"{name}.url", "holds a user or a password", "Use username and password_file")
+        if table.password_file is not None and table.username is None:
+            self._wrong(f"{name}.password_file", "has no username beside it", "Add username")
+        if (table.certificate_file is None) != (table.key_file is None):
+            what = "needs its key, and a key its certificate"
+            self._wrong(f"{name}.certificate_file", what, "Name both, or neither")
+        if url.scheme in {"mqtt", "ws"} and not local(url.hostname or ""):
+            self.notes.append(f"{name}.url: {url.scheme} is not encrypted: {danger}")
         return Address(
-            url=mqtt.url,
-            client_id=mqtt.client_id or own_client_id(self.content.site.id, self._agent_id()),
-            username=mqtt.username,
-            password_file=self._secret("mqtt.password_file", mqtt.password_file),
-            ca_file=self._file("mqtt.ca_file", mqtt.ca_file),
-            certificate_file=self._file("mqtt.certificate_file", mqtt.certificate_file),
-            key_file=self._secret("mqtt.key_file", mqtt.key_file),
+            url=text,
+            client_id=client_id,
+            username=table.username,
+            password_file=self._secret(f"{name}.password_file", table.password_file),
+            ca_file=self._file(f"{name}.ca_file", table.ca_file),
+            certificate_file=self._file(f"{name}.certificate_file", table.certificate_file),
+            key_file=self._secret(f"{name}.key_file", table.key_file),
         )
 
     def _sensors(self, ours: Address) -> Sensors | None:
@@ -693,7 +705,14 @@ class _Reader:
         ]
         broker = replace(ours, client_id=table.client_id or f"{ours.client_id}-sensors")
         if table.url is not None:
-            broker = self._sensors_broker(table, table.url, broker.client_id)
+            broker = self._address(
+                "sensors",
+                table,
+                table.url,
+                broker.client_id,
+                local=is_loopback,
+                danger="anybody on the way can say what they see",
+            )
         else:
             for name in ("ca_file", "username", "password_file", "certificate_file", "key_file"):
                 if getattr(table, name) is not None:
@@ -704,29 +723,6 @@ class _Reader:
             self._wrong("sensors.client_id", what, "Write another, or take it out")
         sensors = tuple(sensor for sensor in found if sensor is not None)
         return Sensors(broker=broker, own_broker=table.url is not None, sensors=sensors)
-
-    def _sensors_broker(self, table: SensorsTable, text: str, client_id: str) -> Address:
-        url = self._url("sensors.url", text)
-        if url.username or url.password:
-            self._wrong("sensors.url", "holds a user or a password", "Use username and password_file")
-        if table.password_file is not None and table.username is None:
-            self._wrong("sensors.password_file", "has no username beside it", "Add username")
-        if (table.certificate_file is None) != (table.key_file is None):
-            what = "needs its key, and a key its certificate"
-            self._wrong("sensors.certificate_file", what, "Name both, or neither")
-        if url.scheme in {"mqtt", "ws"} and not is_loopback(url.hostname or ""):
-            self.notes.append(
-                f"sensors.url: {url.scheme} is not encrypted: anybody on the way can say what they see"
-            )
-        return Address(
-            url=text,
-            client_id=client_id,
-            username=table.username,
-            password_file=self._secret("sensors.password_file", table.password_file),
-            ca_file=self._file("sensors.ca_file", table.ca_file),
-            certificate_file=self._file("sensors.certificate_file", table.certificate_file),
-            key_file=self._secret("sensors.key_file", table.key_file),
-        )
 
     def _url(self, key: str, text: str) -> SplitResult:
         try:

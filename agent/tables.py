@@ -88,6 +88,17 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class BrokerTable(Table):
+    """Who roomd is to a broker, and how the two know each other."""
+
+    client_id: Words | None = None
+    ca_file: str | None = None
+    username: Words | None = None
+    password_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+
 class ServiceTable(Table):
     """What every service has."""
 
