@@ -126,7 +126,7 @@ class RoomSettings:
     @property
     def listed(self) -> ListedRoom:
         """As people find it in a list."""
-        return ListedRoom(id=self.id, name=self.name, capacity=self.capacity, groups=self.groups)
+        return _listed(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -542,16 +542,7 @@ class _Reader:
             agent=policy.agent,
             timezone=policy.timezone,
             working=policy.working,
-            rooms=tuple(
-                ListedRoom(
-                    id=RoomId(room.id),
-                    name=room.name or room.id,
-                    capacity=room.capacity,
-                    groups=room.groups,
-                )
-                for room in self.content.rooms
-                if not room.id.startswith(LEFT_OUT)
-            ),
+            rooms=tuple(_listed(room) for room in self.content.rooms if not room.id.startswith(LEFT_OUT)),
             services=tuple(name for name in SERVICES if getattr(tables, name) is not None),
             state_directory=agent.state_directory,
             budget_bytes=agent.budget_mb * 1024 * 1024,
@@ -1159,6 +1150,11 @@ class _Reader:
 
 def _may_read(file: Path | None) -> TypeGuard[Path]:
     return file is not None and os.access(file, os.R_OK, effective_ids=True)
+
+
+def _listed(room: RoomSettings | _Room) -> ListedRoom:
+    name = room.name or room.id
+    return ListedRoom(id=RoomId(room.id), name=name, capacity=room.capacity, groups=room.groups)
 
 
 def own_client_id(site: str, agent: str) -> str:
