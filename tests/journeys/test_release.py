@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.house import HASTE, House, house
+from tests.journeys.house import HASTE, SEEN_WITHIN_S, House, house
 from tests.simulator.device import Device
 from tests.simulator.site import Site
 
 pytestmark = pytest.mark.slow
 
-SEEN_WITHIN_S = 20.0
 ON = """[release]
 mode = "on"
 warning_s = 60

@@ -11,11 +11,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from cloud_link.broker import Address, Connection, Message, connect
-from tests.journeys.house import House, house
+from tests.journeys.house import SEEN_WITHIN_S, House, house
 
 pytestmark = pytest.mark.slow
 
-SEEN_WITHIN_S = 20.0
 FJORD, ATTIC = "room-0001", "attic"
 LINES = {
     FJORD: 'sensors = [{ zigbee2mqtt = "fjord", clears_after_s = 0 }]',
