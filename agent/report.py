@@ -227,10 +227,12 @@ def read_report(question: Question) -> Report:
         rooms=[room.id for room in question.rooms],
         names=NEEDED,
     )
-    return add_up(hours, question.rooms, site=question.site, about=question.about, working=question.working)
+    return _added_up(
+        hours, question.rooms, site=question.site, about=question.about, working=question.working
+    )
 
 
-def add_up(
+def _added_up(
     hours: Hours,
     listed: Iterable[ListedRoom],
     *,

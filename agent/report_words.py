@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
@@ -69,18 +69,18 @@ def number(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def hours_long(seconds: float) -> str:
+def _hours_long(seconds: float) -> str:
     """A length of time in hours."""
     hours = seconds / 3600
     return f"{hours:,.1f} h" if 0 < hours < FEW_HOURS else f"{hours:,.0f} h"
 
 
-def day_of(day: date) -> str:
+def _day_of(day: date) -> str:
     """A day as people write it."""
     return f"{day.day} {day:%b %Y}"
 
 
-def hours_of_week(working: Iterable[WeekHours]) -> str:
+def _hours_of_week(working: Iterable[WeekHours]) -> str:
     """Working hours, as the file has them."""
     return ", ".join(f"{_days(each)} {_clock(each.begins_min)}–{_clock(each.ends_min)}" for each in working)
 
@@ -105,7 +105,7 @@ def _many(count: int, one: str, more: str = "") -> str:
 def headline(report: Report) -> str:
     """Which rooms, and of which days."""
     rooms = f"{report.about}, {_many(len(report.rooms), 'room')}"
-    return f"{rooms}, {day_of(report.since)} to {day_of(report.last)}"
+    return f"{rooms}, {_day_of(report.since)} to {_day_of(report.last)}"
 
 
 def recorded(report: Report) -> str:
@@ -114,9 +114,9 @@ def recorded(report: Report) -> str:
         return "Nothing is recorded of these rooms and days: an hour is counted when it is over."
     missing = []
     if report.recorded_since > report.since:
-        missing.append(f"before {day_of(report.recorded_since)}")
+        missing.append(f"before {_day_of(report.recorded_since)}")
     if report.recorded_last < report.last - timedelta(days=1):  # today's hours may still be to come
-        missing.append(f"after {day_of(report.recorded_last)}")
+        missing.append(f"after {_day_of(report.recorded_last)}")
     return (
         f"Nothing was recorded {' and '.join(missing)}: what follows is of the other days." if missing else ""
     )
@@ -130,7 +130,7 @@ def figures(report: Report) -> tuple[Figure, ...]:
         Figure(
             name="Bookings",
             value=number(total.bookings),
-            beside=f"{hours_long(total.booked_s)} booked, "
+            beside=f"{_hours_long(total.booked_s)} booked, "
             f"{percent(_of(total.booked_unknown_s, total.booked_s))} of it {NOT_KNOWN}",
         ),
         Figure(
@@ -141,17 +141,17 @@ def figures(report: Report) -> tuple[Figure, ...]:
         Figure(
             name="Left early",
             value=number(total.left_early),
-            beside=f"{hours_long(total.freed_min * 60)} that others could have had",
+            beside=f"{_hours_long(total.freed_min * 60)} that others could have had",
         ),
         Figure(
             name="Given back",
             value=number(total.released),
-            beside=f"{hours_long(total.released_min * 60)} of bookings that roomd released",
+            beside=f"{_hours_long(total.released_min * 60)} of bookings that roomd released",
         ),
         Figure(
             name="Used without a booking",
             value=f"{_many(total.unbooked, 'time')}",
-            beside=hours_long(total.unbooked_s),
+            beside=_hours_long(total.unbooked_s),
         ),
         Figure(
             name="In use in working hours",
@@ -197,7 +197,6 @@ def _ghosts(report: Report) -> Section:
         )
         if worst := _worst(report):
             says += (worst,)
-    hours = report.shown_hours
     rooms = report.most_ghosts[:BUSIEST]
     return Section(
         name="ghosts",
@@ -207,13 +206,10 @@ def _ghosts(report: Report) -> Section:
         "stronger the tone, the more. Hatched where most bookings cannot be judged. The table has the same "
         "numbers.",
         tables=(
-            Rows(
-                title="Bookings nobody came to, of those that can be judged, by their last hour",
-                head=("", *(f"{hour:02}" for hour in hours)),
-                rows=tuple(
-                    (DAYS[day], *(_ghost_cell(report.grid[day][hour]) for hour in hours))
-                    for day in range(WEEK_DAYS)
-                ),
+            _by_hour(
+                "Bookings nobody came to, of those that can be judged, by their last hour",
+                report,
+                _ghost_cell,
             ),
             Rows(
                 title="Rooms with the most of them",
@@ -232,6 +228,18 @@ def _ghosts(report: Report) -> Section:
     )
 
 
+def _by_hour(title: str, report: Report, cell: Callable[[Sums], str]) -> Rows:
+    """Weekdays in lines, hours in columns."""
+    hours = report.shown_hours
+    return Rows(
+        title=title,
+        head=("", *(f"{hour:02}" for hour in hours)),
+        rows=tuple(
+            (DAYS[day], *(cell(report.grid[day][hour]) for hour in hours)) for day in range(WEEK_DAYS)
+        ),
+    )
+
+
 def _ghost_cell(sums: Sums) -> str:
     if sums.judged:
         return f"{sums.ghosts}/{sums.judged}"
@@ -240,17 +248,16 @@ def _ghost_cell(sums: Sums) -> str:
 
 def _empty(report: Report) -> Section:
     total = report.total
-    hours = report.shown_hours
     return Section(
         name="empty",
         title="Booked and empty",
         says=(
             (
                 f"For {percent(total.empty_share)} of the booked time that is known, nobody was there: "
-                f"{hours_long(total.empty_s)}, with those who came late or left early."
+                f"{_hours_long(total.empty_s)}, with those who came late or left early."
             ),
             (
-                f"Of {hours_long(total.booked_unknown_s)} "
+                f"Of {_hours_long(total.booked_unknown_s)} "
                 f"({percent(_of(total.booked_unknown_s, total.booked_s))} of the booked time) nobody knows."
             ),
         ),
@@ -258,13 +265,8 @@ def _empty(report: Report) -> Section:
         "stronger the tone, the more. Hatched where that is mostly not known. The table has the same "
         "numbers.",
         tables=(
-            Rows(
-                title="Share of the booked time in which nobody was there, by weekday and hour",
-                head=("", *(f"{hour:02}" for hour in hours)),
-                rows=tuple(
-                    (DAYS[day], *(_empty_cell(report.grid[day][hour]) for hour in hours))
-                    for day in range(WEEK_DAYS)
-                ),
+            _by_hour(
+                "Share of the booked time in which nobody was there, by weekday and hour", report, _empty_cell
             ),
         ),
     )
@@ -352,7 +354,7 @@ def _busiest(report: Report) -> Section:
     ranked, dark = report.ranked, report.little_known
     says = [
         (
-            f"Share of working hours ({hours_of_week(report.working)}) in which somebody was there, of the "
+            f"Share of working hours ({_hours_of_week(report.working)}) in which somebody was there, of the "
             "time that is known."
         )
     ]
@@ -393,7 +395,7 @@ def _use_rows(title: str, rooms: Sequence[RoomSums]) -> Rows:
                 percent(each.sums.unknown_share),
                 percent(each.sums.use_of_known),
                 number(each.sums.bookings),
-                hours_long(each.sums.unbooked_s),
+                _hours_long(each.sums.unbooked_s),
             )
             for each in rooms
         ),
@@ -445,14 +447,14 @@ def _weeks(report: Report) -> Section:
 def _week(span: Span) -> tuple[str, ...]:
     sums = span.sums
     return (
-        f"{day_of(span.since)}{'' if span.whole else ' *'}",
+        f"{_day_of(span.since)}{'' if span.whole else ' *'}",
         number(sums.bookings),
         percent(sums.use),
         percent(sums.unknown_share),
         percent(sums.ghost_share),
         percent(sums.unjudged_share),
         number(sums.left_early),
-        hours_long(sums.freed_min * 60),
+        _hours_long(sums.freed_min * 60),
     )
 
 
@@ -511,13 +513,13 @@ def _room(each: RoomSums) -> tuple[str, ...]:
         ", ".join(each.room.groups),
         NOTHING if each.room.capacity is None else str(each.room.capacity),
         number(sums.bookings),
-        hours_long(sums.booked_s),
-        hours_long(sums.attended_s),
+        _hours_long(sums.booked_s),
+        _hours_long(sums.attended_s),
         f"{number(sums.ghosts)} ({percent(sums.ghost_share)})",
         percent(sums.unjudged_share),
         number(sums.left_early),
-        hours_long(sums.freed_min * 60),
-        hours_long(sums.unbooked_s),
+        _hours_long(sums.freed_min * 60),
+        _hours_long(sums.unbooked_s),
         percent(sums.use),
         percent(sums.unknown_share),
         _mean(sums),
@@ -563,7 +565,7 @@ _SHARES: Final = (
 )
 
 
-def sums_told(sums: Sums) -> dict[str, Any]:
+def _sums_told(sums: Sums) -> dict[str, Any]:
     """Numbers for machines: times in minutes, shares from 0 to 1, null where there is nothing to be said."""
     told: dict[str, Any] = {f"{name}_min": round(getattr(sums, f"{name}_s") / 60) for name in _MINUTES}
     told |= {"freed_min": round(sums.freed_min), "released_min": round(sums.released_min)}
@@ -576,7 +578,7 @@ def sums_told(sums: Sums) -> dict[str, Any]:
     return told
 
 
-def room_told(each: RoomSums) -> dict[str, Any]:
+def _room_told(each: RoomSums) -> dict[str, Any]:
     """A room for machines."""
     return {
         "room": each.room.id,
@@ -587,24 +589,24 @@ def room_told(each: RoomSums) -> dict[str, Any]:
         "counted_h": each.counted_h,
         "usual_people": each.usual_people,
         "too_big": each.too_big,
-        **sums_told(each.sums),
+        **_sums_told(each.sums),
     }
 
 
-def span_told(span: Span) -> dict[str, Any]:
+def _span_told(span: Span) -> dict[str, Any]:
     """Days together, for machines."""
     return {
         "since": span.since.isoformat(),
         "last": span.last.isoformat(),
         "whole": span.whole,
-        **sums_told(span.sums),
+        **_sums_told(span.sums),
     }
 
 
-def hours_told(report: Report) -> list[dict[str, Any]]:
+def _hours_told(report: Report) -> list[dict[str, Any]]:
     """Weekdays and hours for machines."""
     return [
-        {"weekday": DAYS[day], "hour": hour, **sums_told(report.grid[day][hour])}
+        {"weekday": DAYS[day], "hour": hour, **_sums_told(report.grid[day][hour])}
         for day in range(WEEK_DAYS)
         for hour in range(DAY_H)
     ]
@@ -619,16 +621,16 @@ def told(report: Report) -> Mapping[str, Any]:
         "last": report.last.isoformat(),
         "recorded_since": None if report.recorded_since is None else report.recorded_since.isoformat(),
         "recorded_last": None if report.recorded_last is None else report.recorded_last.isoformat(),
-        "working_hours": hours_of_week(report.working),
-        "total": sums_told(report.total),
-        "rooms": [room_told(each) for each in report.rooms],
+        "working_hours": _hours_of_week(report.working),
+        "total": _sums_told(report.total),
+        "rooms": [_room_told(each) for each in report.rooms],
         "too_big": [each.room.id for each in report.too_big],
         "ranked": [each.room.id for each in report.ranked],
         "little_known": [each.room.id for each in report.little_known],
         "most_ghosts": [each.room.id for each in report.most_ghosts],
-        "hours": hours_told(report),
-        "weeks": [span_told(span) for span in report.weeks],
-        "days": [span_told(span) for span in report.days],
+        "hours": _hours_told(report),
+        "weeks": [_span_told(span) for span in report.weeks],
+        "days": [_span_told(span) for span in report.days],
     }
 
 
@@ -643,16 +645,16 @@ def as_csv(made: Report, by: By) -> str:
             lines = [
                 {
                     name: (", ".join(value) if name == "groups" else value)
-                    for name, value in room_told(each).items()
+                    for name, value in _room_told(each).items()
                 }
                 for each in made.rooms
             ]
         case "day":
-            lines = [span_told(span) for span in made.days]
+            lines = [_span_told(span) for span in made.days]
         case "week":
-            lines = [span_told(span) for span in made.weeks]
+            lines = [_span_told(span) for span in made.weeks]
         case "hour":
-            lines = hours_told(made)
+            lines = _hours_told(made)
     out = io.StringIO()
     if lines:
         table = csv.DictWriter(out, fieldnames=tuple(lines[0]), lineterminator="\r\n")  # RFC 4180
