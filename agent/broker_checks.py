@@ -16,7 +16,8 @@ from agent.findings import Finding, Visit
 from agent.line_words import AUTHORITY, NAME_SERVERS, in_words, mend_of
 from agent.names import is_name, look_up
 from cloud_link import broker
-from cloud_link.broker import PORTS, BrokerError, Connection, Version
+from cloud_link.address import Version
+from cloud_link.broker import PORTS, BrokerError, Connection
 from cloud_link.delivery import Ending, judge_ending
 from cloud_link.envelope import Site, agent_stream, answers_of, room_stream
 

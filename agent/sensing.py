@@ -14,7 +14,8 @@ from agent.core.events import RoomEvent, SensorBack, SensorCutOff
 from agent.core.model import RoomId, SensorId
 from agent.line_words import in_words, mend_of
 from cloud_link import broker
-from cloud_link.broker import Address, BrokerError, Connection, Lost, Version
+from cloud_link.address import Address, Version
+from cloud_link.broker import BrokerError, Connection, Lost
 from cloud_link.delivery import Ending, Line, Rest, judge_ending, rest_s
 from device_adapters.sensors.ear import Ear, Heard
 from device_adapters.sensors.shapes import Sensor

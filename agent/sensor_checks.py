@@ -16,7 +16,8 @@ from agent.line_words import in_words, mend_of
 from agent.sensing import GRANT_IT, MENDS, subscribe
 from agent.sensor_table import Sensors
 from cloud_link import broker
-from cloud_link.broker import BrokerError, Connection, Version
+from cloud_link.address import Version
+from cloud_link.broker import BrokerError, Connection
 from cloud_link.delivery import Ending, judge_ending
 from device_adapters.sensors.ear import Ear
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from agent.core.model import RoomId, Sense, SensorId, SensorRules
 from agent.tables import BrokerTable, Number, Slug, Table, Words, refused
-from cloud_link.broker import Address
+from cloud_link.address import Address
 from device_adapters.sensors import payloads, shapes
 from device_adapters.sensors.payloads import SOMEBODY, Path, Reading, Unreadable, Value, read_path
 from device_adapters.sensors.shapes import Availability, Discovery, Sensor

@@ -54,12 +54,11 @@ from agent.tables import (
     Words,
     refused,
 )
-from cloud_link.broker import Address
-from cloud_link.envelope import Privacy, Site
-from cloud_link.privacy import PrivacyMode, UnusableKey, choose
+from cloud_link.address import Address
 
 if TYPE_CHECKING:
     from cloud_link.calendars.accounts import Accounts, LinkedRoom
+    from cloud_link.envelope import Privacy, Site
 
 DEFAULT_FILE = Path("/etc/roomd/roomd.toml")
 HTTPS_PORT = 443
@@ -561,6 +560,8 @@ class _Reader:
         return AgentId(host or "roomd")
 
     def _site(self) -> Site | None:
+        from cloud_link.envelope import Site  # noqa: PLC0415 - and all that is published
+
         try:
             return Site(
                 site=SiteId(self.content.site.id), agent=self._agent_id(), root=self.content.mqtt.root
@@ -613,6 +614,8 @@ class _Reader:
                         self.notes.append(note)
 
     def _privacy(self) -> Privacy | None:
+        from cloud_link.privacy import PrivacyMode, UnusableKey, choose  # noqa: PLC0415 - and its libraries
+
         site = self.content.site
         key_file = self._file("site.recipient_key_file", site.recipient_key_file)
         mode = None if site.privacy is None else PrivacyMode(site.privacy)

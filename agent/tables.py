@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from cloud_link.contract import SLUG
+from cloud_link.address import SLUG
 
 NO_TENANTS = frozenset(
     {"common", "organizations", "consumers"}

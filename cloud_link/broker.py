@@ -12,9 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final, Protocol, cast
 from urllib.parse import urlsplit
 
@@ -26,6 +24,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from cloud_link.address import Address, Version
 from cloud_link.delivery import OVER_SIZE, packet_bytes
 
 log = structlog.get_logger()
@@ -61,29 +60,6 @@ CONNACK: Final = 0x20
 
 
 # ── values ────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Version(IntEnum):
-    """Which MQTT."""
-
-    V311 = 4
-    V5 = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where the broker is, and who we are to it. Secrets are paths, read at every dial and not kept."""
-
-    url: str  # mqtt, mqtts, ws or wss
-    client_id: str
-    ca_file: Path | None = None  # None: the system's authorities
-    username: str | None = None
-    password_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
-    keepalive_s: int = 30
-    largest_packet_bytes: int | None = None  # for a broker that has a bound and does not say so (MQTT 3.1.1)
-    version: Version = Version.V5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

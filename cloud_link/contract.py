@@ -20,11 +20,10 @@ from agent.core.model import (
     Surface,
 )
 from agent.core.orders import AnswerStatus
+from cloud_link.address import SLUG
 
 # Names and meanings hold still: additions are free, a change of meaning needs `v2`. What is not known is null
 # and not left out, so that a consumer can tell "unknown" from "a word that this version does not say".
-
-SLUG = "[a-z0-9][a-z0-9-]{0,62}"
 
 # ── words ─────────────────────────────────────────────────────────────────────────────────────────
 

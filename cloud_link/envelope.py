@@ -49,10 +49,10 @@ from agent.core.model import (
     SiteId,
 )
 from agent.core.orders import Answer
-from cloud_link import contract
+from cloud_link import address, contract
 from cloud_link.contract import AgentState, CalendarService, ClockState, RoomReach
 
-SLUG: Final = re.compile(contract.SLUG)
+SLUG: Final = re.compile(address.SLUG)
 ROOT: Final = re.compile(r"[^\s/+#$\x00][^\s/+#\x00]*(/[^\s/+#\x00]+)*")
 SLASHES_AT_MOST: Final = 7  # AWS IoT Core
 BYTES_AT_MOST: Final = 256  # AWS IoT Core and Azure Event Grid

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from agent.findings import Part, Verdict
-from cloud_link.broker import Address, Message, connect
+from cloud_link.address import Address
+from cloud_link.broker import Message, connect
 from tests.agent.examining import examined, installed, one
 from tests.brokers import Liar, Mosquitto
 

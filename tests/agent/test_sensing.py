@@ -13,7 +13,8 @@ import structlog.testing
 from agent.core.events import RoomEvent, SensorAway, SensorBack, SensorCutOff, SensorSaid
 from agent.core.model import RoomId, Sense, SensorId
 from agent.sensing import LAST_OF_EACH, Sensing
-from cloud_link.broker import Address, Connection, Message, Version, connect
+from cloud_link.address import Address, Version
+from cloud_link.broker import Connection, Message, connect
 from cloud_link.delivery import Rest
 from device_adapters.sensors import shapes
 from device_adapters.sensors.payloads import Value

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from cloud_link import outbox
-from cloud_link.broker import Address, Dial, dialling
+from cloud_link.address import Address
+from cloud_link.broker import Dial, dialling
 from cloud_link.database import Database, Limits, open_database
 from cloud_link.delivery import Rest
 from cloud_link.envelope import Envelope

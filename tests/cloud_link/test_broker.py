@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from cloud_link import broker as module
-from cloud_link.broker import Address, AddressUnusable, BrokerError, Connection, Message, Version, connect
+from cloud_link.address import Address, Version
+from cloud_link.broker import AddressUnusable, BrokerError, Connection, Message, connect
 from tests.brokers import Ack, Authority, BadLine, Liar, Mosquitto, Offer, Way, withheld
 from tests.cloud_link.listener import listening
 from tests.cloud_link.stand import address, forwarding, numbers, seal, until

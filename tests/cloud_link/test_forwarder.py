@@ -11,7 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from cloud_link import outbox
-from cloud_link.broker import Address, dialling
+from cloud_link.address import Address
+from cloud_link.broker import dialling
 from cloud_link.database import open_database, open_to_read
 from cloud_link.delivery import Rest
 from cloud_link.forwarder import Forwarder

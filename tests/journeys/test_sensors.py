@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cloud_link.broker import Address, Connection, Message, connect
+from cloud_link.address import Address
+from cloud_link.broker import Connection, Message, connect
 from tests.journeys.house import SEEN_WITHIN_S, House, house
 
 pytestmark = pytest.mark.slow

@@ -480,13 +480,13 @@ def _hurry_devices() -> None:
 
 
 def _hurry_lines() -> None:
-    from cloud_link import broker, delivery, forwarder  # noqa: PLC0415
+    from cloud_link import address, delivery, forwarder  # noqa: PLC0415
     from device_adapters import websocket  # noqa: PLC0415
 
     _default(websocket.LinePace, "ping_after_s", 2.0)
     _default(websocket.LinePace, "pong_within_s", 2.0)
     _default(forwarder.Conduct, "overdue_s", 4.0)
-    _default(broker.Address, "keepalive_s", 4)
+    _default(address.Address, "keepalive_s", 4)
     delivery.OVERDUE_S = 4.0  # type: ignore[misc]
 
 
