@@ -134,9 +134,10 @@ def judge(before: Room, taken: Step, event: RoomEvent, *, now: datetime, policy:
         and not isinstance(event, HEARD_ANEW)
     ):
         return taken
-    recounted = _recounted(before, room, event, now)
-    if recounted is not None:
-        return replace(taken, room=recounted)
+    if isinstance(event, PeopleCounted) and event.people:
+        recounted = _recounted(before, room, event, event.people, now)
+        if recounted is not None:
+            return replace(taken, room=recounted)
     watch = look(room, heard=_speaker(event), now=now)
     scene = _Scene(taken=taken, event=event, watch=watch, now=now, rules=policy.rules(room.id))
     attendances, told = _bookings(scene)
@@ -152,15 +153,14 @@ def judge(before: Room, taken: Step, event: RoomEvent, *, now: datetime, policy:
     return replace(taken, room=judged, facts=facts)
 
 
-def _recounted(before: Room, room: Room, event: RoomEvent, now: datetime) -> Room | None:
+def _recounted(before: Room, room: Room, event: PeopleCounted, people: int, now: datetime) -> Room | None:
     """The room where nothing more follows of an event than more people or fewer."""
-    people = event.people if isinstance(event, PeopleCounted) else None
-    if not people or room.bookings is not before.bookings or room.devices is not before.devices:
+    if room.bookings is not before.bookings or room.devices is not before.devices:
         return None
     attendances, use = room.attendances, room.watch.unbooked
     if use is None and not any(_has_the_room(each) for each in attendances.values()):
         return None
-    watch = recount(before, room, event, now=now) if isinstance(event, PeopleCounted) else None
+    watch = recount(before, room, event, now=now)
     if watch is None:
         return None
     if use is not None and people > (use.people_peak or 0):
@@ -188,16 +188,6 @@ def plans_anew(before: Room, after: Room) -> bool:
     if use is was:
         return False
     return use is None or was is None or replace(use, people_peak=was.people_peak) != was
-
-
-def anybody_there(room: Room, *, now: datetime) -> bool | None:  # noqa: ARG001 - the last event was at most now
-    """Whether there is any sign of people: True any; False known to be empty; None nobody can tell."""
-    return room.watch.there
-
-
-def people_there(room: Room, *, now: datetime) -> int | None:
-    """How many people are counted, without pictures of people; None: nobody counts, or nothing but those."""
-    return people(room.watch, room, now=now)
 
 
 def _speaker(event: RoomEvent) -> DeviceId | SensorId | None:

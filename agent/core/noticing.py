@@ -58,7 +58,7 @@ def look(room: Room, *, heard: DeviceId | SensorId | None, now: datetime) -> Wat
     if seen is before.seen and there is before.there and before.there_since is not None:
         return before
     since = before.there_since if there is before.there and before.there_since is not None else now
-    return Watch(seen=seen, there=there, there_since=since, looked_at=now, unbooked=before.unbooked)
+    return replace(before, seen=seen, there=there, there_since=since, looked_at=now)
 
 
 def recount(before: Room, room: Room, event: PeopleCounted, *, now: datetime) -> Watch | None:
@@ -109,7 +109,8 @@ def _seen(known: Seen, said: Occupancy | None, now: datetime, *, ours: bool) -> 
         if kind is not EvidenceKind.PEOPLE and (is_up or (is_up is None and kind in known.steady))
     }
     tells = _tells(said, ours=ours) is not None
-    seen = Seen(  # all of it: `replace` takes several times as long, and this is done for each word
+    seen = replace(
+        known,
         up=known.up if up == known.up else up,
         steady=known.steady if steady == known.steady else steady,
         people=people,
@@ -118,7 +119,6 @@ def _seen(known: Seen, said: Occupancy | None, now: datetime, *, ours: bool) -> 
         pictured_at=pictured_at,
         tells=known.tells or tells,
         blind_since=None if tells or not known.tells else known.blind_since or now,
-        anew=known.anew,
     )
     return known if seen == known else seen
 

@@ -10,7 +10,6 @@ from fnmatch import fnmatchcase
 from hashlib import blake2b
 from typing import assert_never
 
-from agent.core.attendance import anybody_there
 from agent.core.commands import obey, why_not_released
 from agent.core.devices import misconfigured
 from agent.core.events import ClockStruck, CommandGiven, CurrentValuesRead, RoomEvent
@@ -369,7 +368,7 @@ def _wait(step: Step, attempt: ReleaseAttempt, booking: Booking, now: datetime, 
     rules = policy.rules(step.room.id).releasing
     if _somebody_came(step.room, booking, now, policy):
         return _move(step, attempt, booking, Sign.SEEN, now)
-    empty = anybody_there(step.room, now=now) is False
+    empty = step.room.watch.there is False
     since = (attempt.empty_since or now) if empty else None
     if since != attempt.empty_since or booking.ends_at != attempt.ends_at:
         attempt = replace(attempt, empty_since=since, ends_at=booking.ends_at)
@@ -473,7 +472,7 @@ def _objection(
     """What keeps a booking of which the room is asked; none: nothing does."""
     rules = policy.rules(room.id).releasing
     hold = None if attempt.prompt is None else room.holds.get(attempt.prompt)
-    there = anybody_there(room, now=now)
+    there = room.watch.there
     attendance = room.attendances.get(booking.key)
     noticed = () if attendance is None else attendance.evidence
     if hold is not None and hold.answer is not None:

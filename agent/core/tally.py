@@ -9,9 +9,18 @@ from functools import lru_cache
 from typing import Any, Final
 from zlib import crc32
 
-from agent.core.attendance import anybody_there, people_there
 from agent.core.events import ClockStepped, RoomEvent
-from agent.core.facts import AttendanceFact, BookingFact, DayFact, Fact, FactKind, ReleaseFact, Step, UseFact
+from agent.core.facts import (
+    AttendanceFact,
+    BookingFact,
+    DayFact,
+    Fact,
+    FactKind,
+    OccupancyFact,
+    ReleaseFact,
+    Step,
+    UseFact,
+)
 from agent.core.model import (
     NO_WORKING_HOURS,
     BookingPhase,
@@ -24,6 +33,7 @@ from agent.core.model import (
     Tally,
     WorkingHours,
 )
+from agent.core.noticing import people as counted_people
 from agent.core.renewing import replace
 from agent.core.week import MINUTES_A_DAY, WeekHours
 
@@ -67,36 +77,36 @@ def tally(before: Room, taken: Step, event: RoomEvent, *, now: datetime, policy:
     nothing to count.
     """
     old, room = taken.room.tally, taken.room
-    if old is None or (
-        old.watched
+    if old is None:
+        return taken
+    runs_on = old.watched and old.settled_at <= now < old.ends_at and not isinstance(event, ClockStepped)
+    if (
+        runs_on
         and not taken.facts
         and room.bookings is before.bookings
         and room.watch is before.watch
         and room.occupancy is before.occupancy
-        and old.settled_at <= now < old.ends_at
-        and not isinstance(event, ClockStepped)
     ):
         return taken
     booked = any(booking.phase is BookingPhase.STARTED for booking in room.bookings.values())
-    there = anybody_there(room, now=now)
-    people = people_there(room, now=now) if there else None
+    there = room.watch.there
+    people = counted_people(room.watch, room, now=now) if there else None
     days: tuple[DayFact, ...] = ()
     hours: tuple[HourTally, ...] = ()
-    if old.watched and old.settled_at <= now < old.ends_at and not isinstance(event, ClockStepped):
+    if runs_on:
         standing = _within_the_hour(old, now, (booked, there, people))
     else:
         count = _Count(room=room.id, policy=policy, tally=old)
         count.pass_time(event, now)
         standing = replace(count.tally, booked=booked, there=there, people=people, watched=True)
         days, hours = tuple(count.facts), tuple(count.hours)
-    tallied = _noted(standing, taken.facts) if taken.facts else standing
+    tallied = _noted(standing, taken.facts)
     if tallied is old:
         return taken
     if tallied.ended is not standing.ended:
         hours += (_again(room.id, tallied, policy.timezone),)
-    return replace(
-        taken, room=replace(room, tally=tallied), facts=taken.facts + days, hours=taken.hours + hours
-    )
+    room = replace(room, tally=tallied)
+    return replace(taken, room=room, facts=(*taken.facts, *days), hours=(*taken.hours, *hours))
 
 
 def _within_the_hour(old: Tally, now: datetime, stands: tuple[bool, bool | None, int | None]) -> Tally:
@@ -111,8 +121,11 @@ def _within_the_hour(old: Tally, now: datetime, stands: tuple[bool, bool | None,
 
 def _noted(tally: Tally, facts: tuple[Fact, ...]) -> Tally:
     """With what was told, of the hour that runs or of the one before it."""
-    now = [count for fact in facts if not _is_of_the_last(fact, tally) for count in _counts(fact)]
-    late = [count for fact in facts if _is_of_the_last(fact, tally) for count in _counts(fact)]
+    now: list[tuple[str, float]] = []
+    late: list[tuple[str, float]] = []
+    for fact in facts:
+        if not isinstance(fact, OccupancyFact):  # the most of them by far, and counted by the time it lasts
+            (late if _is_of_the_last(fact, tally) else now).extend(_counts(fact))
     if now:
         tally = replace(tally, counted=_more(tally.counted, now))
     if late:

@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from agent import snapshots
-from agent.core.attendance import anybody_there
 from agent.core.events import (
     BookingCheckedIn,
     BookingDeleted,
@@ -362,7 +361,7 @@ def test_people_in_front_of_a_poster_are_people():
 def test_a_poster_that_keeps_presence_up_is_never_taken_for_emptiness():
     story = a_day(first=values(people=2, presence=True))
     story.hears("+1 08:00")
-    assert anybody_there(story.room, now=story.now) is None
+    assert story.room.watch.there is None
     story.lists("+1 08:00", listed("webex-9", "meeting-9", "+1 10:00", "+1 11:00"), tells=(CONFIRMED,))
     story.told.clear()
     story.hears("+1 11:05")
@@ -594,9 +593,9 @@ def test_what_a_device_says_of_one_thing_after_a_restart_says_nothing_of_the_res
     story.hears("10:31")
     story.restarts("10:40").connected("10:41")
     story.hears("10:41", people(1), people(0))
-    assert anybody_there(story.room, now=story.now) is None
+    assert story.room.watch.there is None
     story.hears("10:42", values())
-    assert anybody_there(story.room, now=story.now) is False
+    assert story.room.watch.there is False
 
 
 def test_evidence_from_before_a_restart_stands():
@@ -727,4 +726,4 @@ def test_the_phase_of_a_running_booking_can_be_asked():
     (attendance,) = story.room.attendances.values()
     assert attendance.phase is AttendancePhase.DESERTED
     assert attendance.deserted_since == at("10:00")
-    assert anybody_there(story.room, now=story.now) is False
+    assert story.room.watch.there is False
