@@ -36,6 +36,7 @@ from agent.core.model import (
     DeviceId,
     DevicePhase,
     DeviceState,
+    Policy,
     Room,
     RoomId,
     SensorPhase,
@@ -253,12 +254,10 @@ class _Daemon:
         self._own = OwnFacts(configuration.site, database, clock=clock, offer=self._offer_own)
         self._calendars = None if calendars is None else self._open(calendars)
         self._trending = Trending(configuration.state_directory)
-        counted = partial(
-            begin, now=clock.now(), policy=configuration.policy, alive_at=self._trending.begin()
+        furnished = partial(
+            self._furnished, policy=configuration.policy, now=clock.now(), alive_at=self._trending.begin()
         )
-        rooms = [
-            counted(self._furnished(room, known.get(room.id), clock.now())) for room in configuration.rooms
-        ]
+        rooms = [furnished(room, known.get(room.id)) for room in configuration.rooms]
         self.broadcast = Broadcast()
         site = configuration.site
         self._desk = Desk(
@@ -507,13 +506,21 @@ class _Daemon:
             webex=webex,
         )
 
-    def _furnished(self, room: RoomSettings, known: Room | None, now: datetime) -> Room:
+    def _furnished(
+        self,
+        room: RoomSettings,
+        known: Room | None,
+        *,
+        policy: Policy,
+        now: datetime,
+        alive_at: datetime | None = None,
+    ) -> Room:
         kinds, writes = self._links_of(room.id)
         furnished = furnish(
             known, room.id, room.devices, calendars=kinds, writes=writes, puts=room.put_on_devices, now=now
         )
-        sensors = self._configuration.policy.rules(room.id).sensors
-        return install(furnished, sensors, listening=False, now=now)
+        furnished = install(furnished, policy.rules(room.id).sensors, listening=False, now=now)
+        return begin(furnished, now=now, policy=policy, alive_at=alive_at)
 
     def _links_of(self, room: RoomId) -> tuple[tuple[CalendarKind, ...], frozenset[CalendarKind]]:
         calendars = self._calendars
@@ -638,12 +645,11 @@ class _Daemon:
         self, changes: Changes, closed: frozenset[DeviceId], before: Mapping[RoomId, Room], now: datetime
     ) -> Mapping[RoomId, Room]:
         rooms: dict[RoomId, Room] = {}
+        policy = changes.applied.policy
         for wanted in changes.applied.rooms:
             room = before.get(wanted.id)
-            sensors = changes.applied.policy.rules(wanted.id).sensors
             if room is None:
-                furnished = begin(self._furnished(wanted, None, now), now=now, policy=changes.applied.policy)
-                rooms[wanted.id] = install(furnished, sensors, listening=False, now=now)
+                rooms[wanted.id] = self._furnished(wanted, None, policy=policy, now=now)
                 continue
             if wanted.id in changes.rooms_refitted or not closed.isdisjoint(room.devices):
                 room = refit(room, wanted.devices, closed=closed, puts=wanted.put_on_devices, now=now)
@@ -652,7 +658,7 @@ class _Daemon:
                 room = link_anew(room, CalendarsLinked(calendars=kinds, writes=writes), now=now).room
             if changes.parts & {Part.SENSORS, Part.SENSES}:
                 listening = Part.SENSORS not in changes.parts
-                room = install(room, sensors, listening=listening, now=now)
+                room = install(room, policy.rules(room.id).sensors, listening=listening, now=now)
             rooms[wanted.id] = room
         return rooms
 
