@@ -8,9 +8,8 @@ import sqlite3
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -18,8 +17,6 @@ from agent.outbox_commands import need_no_damage, readable, size
 from agent.terminal import DEFAULT, ConfigOption, JsonOption, fail, read_whereabouts
 
 app = typer.Typer()
-
-VERSION: Final = version("roomd")
 
 
 @app.command()
@@ -37,6 +34,8 @@ def backup(
     configuration and its secrets are in neither: keep /etc/roomd with the machine's own backup. The copies
     have been read in whole when this ends well.
     """
+    from importlib.metadata import version
+
     from agent import trends
     from cloud_link.copies import NoBackup, Origin, back_up, look
     from cloud_link.database import SchemaTooNew
@@ -52,7 +51,7 @@ def backup(
             look(file)  # raises where it is something else
         origin = Origin(
             at=datetime.now(UTC).isoformat(timespec="seconds"),
-            version=VERSION,
+            version=version("roomd"),
             site=where.site,
             agent=where.agent,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -121,6 +120,8 @@ async def _link(where: Whereabouts, *, as_json: bool) -> None:
 
 
 async def _connect(where: Whereabouts, service: str, *, as_json: bool) -> None:
+    import asyncio
+
     before = {each["service"]: each["phase"] for each in await _services(where)}
     answer = await _ask(where, "consent", service=service)
     if not answer["known"]:

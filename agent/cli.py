@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
-import logging
 import os
 import sys
 from contextlib import ExitStack
 from datetime import UTC, tzinfo
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -82,6 +79,8 @@ def _roomd(
     show_version: Annotated[bool, typer.Option("--version", help="Says which version this is.")] = False,
 ) -> None:
     if show_version:
+        from importlib.metadata import version
+
         print(f"roomd {version('roomd')}")
         raise typer.Exit
 
@@ -192,6 +191,8 @@ def doctor(
     ] = False,
 ) -> None:
     """Examine the whole installation: what is wrong, and what to do. Changes nothing anywhere."""
+    import logging
+
     import structlog
 
     from agent.doctor import NoRoom, consult
@@ -325,6 +326,9 @@ def record(  # noqa: PLR0913, PLR0917 - a device can be described in many words
 def _record(
     device: Device, output: Path, *, minutes: float, force: bool, zone: tzinfo, as_json: bool
 ) -> None:
+    import asyncio
+    import logging
+
     import structlog
 
     from agent import record as recording

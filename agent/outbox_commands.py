@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sqlite3
@@ -294,6 +293,8 @@ def _why(letter: DeadLetter) -> str:
 
 
 async def _send(where: Whereabouts, letters: list[DeadLetter], *, as_json: bool) -> None:
+    import asyncio
+
     from agent.local_api import DaemonAbsent, ask
     from cloud_link import dead_letters
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeGuard, get_args
@@ -19,7 +20,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from agent.attendance_table import AttendanceTable, judging
 from agent.core.model import (
@@ -57,9 +57,12 @@ from agent.tables import (
 from cloud_link.address import Address
 
 if TYPE_CHECKING:
+    from pydantic_settings import SettingsError
+
     from cloud_link.calendars.accounts import Accounts, LinkedRoom
     from cloud_link.envelope import Privacy, Site
 
+ENVIRONMENT = "ROOMD_"  # what begins so there goes before the file
 DEFAULT_FILE = Path("/etc/roomd/roomd.toml")
 HTTPS_PORT = 443
 FEEDBACK_PORT = 8443
@@ -313,14 +316,7 @@ class _Room(Table):
     sensors: tuple[SensorTable, ...] = ()
 
 
-class _File(BaseSettings):
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        env_prefix="ROOMD_",
-        env_nested_delimiter="__",
-    )
+class _File(Table):
     site: _Site
     mqtt: _Mqtt
     agent: _Agent = _Agent()
@@ -337,17 +333,39 @@ class _File(BaseSettings):
     sensors: SensorsTable | None = None
     rooms: tuple[_Room, ...] = ()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic names and passes them all
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment over the file; no dotenv file and no directory of secrets."""
-        return env_settings, init_settings
+
+@cache
+def _under_the_environment() -> type[_File]:
+    """The same shape, over whose values those of the environment are laid."""
+    # Most commands find nothing there, and need not wait for a library that reads much more than that.
+    from pydantic_settings import (  # noqa: PLC0415
+        BaseSettings,
+        PydanticBaseSettingsSource,
+        SettingsConfigDict,
+    )
+
+    class UnderTheEnvironment(_File, BaseSettings):
+        model_config = SettingsConfigDict(
+            extra="forbid",
+            frozen=True,
+            hide_input_in_errors=True,
+            env_prefix=ENVIRONMENT,
+            env_nested_delimiter="__",
+        )
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic names and passes them all
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            """The environment over the file; no dotenv file and no directory of secrets."""
+            return env_settings, init_settings
+
+    return UnderTheEnvironment
 
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────
@@ -376,17 +394,26 @@ def _content(file: Path) -> tuple[_File, list[ErrorDetails]]:
     """The file's tables; and what is wrong in them, which is left out."""
     table = _parse(file)
     try:
-        return _File(**table), []
-    except SettingsError as error:
-        raise ConfigurationRefused([_explain_environment(error)]) from None
+        return _filled(table), []
     except ValidationError as error:
         errors = error.errors()
         # The rest is looked at all the same: who mends a file wants to know everything at once.
         remainder = _without(table, errors)
         try:
-            return _File(**remainder), errors
-        except (ValidationError, SettingsError):
+            return _filled(remainder), errors
+        except ValidationError:
             raise ConfigurationRefused(_explain(file, e) for e in errors) from None
+
+
+def _filled(table: Mapping[str, Any]) -> _File:
+    if not any(name.upper().startswith(ENVIRONMENT) for name in os.environ):
+        return _File(**table)
+    from pydantic_settings import SettingsError  # noqa: PLC0415 - as above
+
+    try:
+        return _under_the_environment()(**table)
+    except SettingsError as error:
+        raise ConfigurationRefused([_explain_environment(error)]) from None
 
 
 def known_keys() -> frozenset[str]:
@@ -532,15 +559,15 @@ class _Reader:
         )
 
     def whereabouts(self) -> Whereabouts:
-        policy, agent, tables = self._policy(), self.content.agent, self._tables
-        if policy is None or self.problems:
+        timezone, agent, tables = self._timezone(), self.content.agent, self._tables
+        if timezone is None or self.problems:
             raise ConfigurationRefused(self.problems)
         return Whereabouts(
             file=self.file,
             site=SiteId(self.content.site.id),
-            agent=policy.agent,
-            timezone=policy.timezone,
-            working=policy.working,
+            agent=self._agent_id(),
+            timezone=timezone,
+            working=self._working(),
             rooms=tuple(_listed(room) for room in self.content.rooms if not room.id.startswith(LEFT_OUT)),
             services=tuple(name for name in SERVICES if getattr(tables, name) is not None),
             state_directory=agent.state_directory,
@@ -571,18 +598,27 @@ class _Reader:
             return None
 
     def _policy(self) -> Policy | None:
-        name = self.content.site.timezone
+        timezone = self._timezone()
         holds = self.content.holds
+        if timezone is None:
+            return None
+        return Policy(
+            timezone=timezone,
+            agent=self._agent_id(),
+            disturb=holds.disturb,
+            light=holds.light,
+            working=self._working(),
+            tell_use=(self.content.sensors or SensorsTable()).tell_devices,
+            rooms={RoomId(room.id): self._rules(room) for room in self.content.rooms},
+        )
+
+    def _working(self) -> tuple[WeekHours, ...]:
+        return tuple(read_hours(hours) for hours in self.content.site.working_hours)
+
+    def _timezone(self) -> ZoneInfo | None:
+        name = self.content.site.timezone
         try:
-            return Policy(
-                timezone=ZoneInfo(name),
-                agent=self._agent_id(),
-                disturb=holds.disturb,
-                light=holds.light,
-                working=tuple(read_hours(hours) for hours in self.content.site.working_hours),
-                tell_use=(self.content.sensors or SensorsTable()).tell_devices,
-                rooms={RoomId(room.id): self._rules(room) for room in self.content.rooms},
-            )
+            return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             self._wrong("site.timezone", f"{name!r} is no time zone", 'Write it like "Europe/Oslo"')
             return None
@@ -1257,6 +1293,6 @@ def _explain(file: Path, error: ErrorDetails) -> Problem:
             what, mend = "is no table", f"Write it as [{key}] with its keys below"
         case _:
             what, mend = error["msg"].replace("Input should be", "should be"), "Mend its value"
-    variable = "ROOMD_" + "__".join(str(part) for part in error["loc"]).upper()
+    variable = ENVIRONMENT + "__".join(str(part) for part in error["loc"]).upper()
     place = Path("environment") if variable in os.environ else file
     return Problem(file=place, key=variable if variable in os.environ else key, what=what, mend=mend)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -58,6 +57,8 @@ def _read(file: Path, read: Callable[[Path], T]) -> T:
 
 def wait_for(work: Coroutine[object, object, None]) -> None:
     """Do what asks the daemon; out where there is none, at Ctrl-C, and when nobody reads any more."""
+    import asyncio
+
     from agent.local_api import DaemonAbsent
 
     try:
