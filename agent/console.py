@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from agent.telemetry import printable as printable  # noqa: PLC0414 - who shows something finds it here
+from agent.signs import printable as printable  # noqa: PLC0414 - who shows something finds it here
 
 FACTS_KEPT = 200
 FEWEST_FACTS = 3

@@ -33,7 +33,7 @@ from agent.machine_checks import (
 from agent.names import Answer
 from agent.sensor_checks import examine_sensors
 from agent.settings import Configuration, ConfigurationRefused
-from agent.telemetry import printable
+from agent.signs import printable
 from agent.terminal import progress_line
 
 PICTURE_WITHIN_S: Final = 10.0

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from agent.core.model import Transport
 from agent.enrolling import TALKED, Outcome, Visit
-from agent.telemetry import printable
+from agent.signs import printable
 from device_adapters.xapi.schema import ANY
 
 SHOWN_ADDRESSES = 8  # of those that are no room devices

@@ -305,7 +305,7 @@ class _Orders:
 
     def named(self, booking: Json) -> str:
         """A booking in a few words: its times and, where it is known, its title."""
-        from agent.telemetry import printable
+        from agent.signs import printable
 
         times = self._times(booking)
         return f"{times} {printable(booking['title'])}" if booking["title"] else times

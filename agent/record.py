@@ -26,7 +26,7 @@ from agent.core.facts import Step
 from agent.core.model import Credential, Device, DeviceId, Policy, RoomId, Transport, Trust
 from agent.pipeline import Pipeline
 from agent.settings import FINGERPRINT, HOST_KEY, HTTPS_PORT, LINES, Configuration
-from agent.telemetry import printable
+from agent.signs import printable
 from device_adapters import trust
 from device_adapters.conversation import Dial
 from device_adapters.http import Http

@@ -387,6 +387,6 @@ def _rows(rows: Rows, *, newest: bool) -> RenderableType:
 
 
 def _clean(text: str) -> str:
-    from agent.telemetry import printable
+    from agent.signs import printable
 
     return printable(text)

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from agent.report import Report
 from agent.report_words import Figure, Rows, Section, figures, headline, recorded, sections
+from agent.signs import printable
 
 STYLE: Final = Path(__file__).parent / "page" / "trends.css"
 FOLDED_ROWS: Final = 25  # more of them are folded up
@@ -110,4 +111,4 @@ def _capital(text: str) -> str:
 
 
 def _safe(text: str) -> str:
-    return html.escape("".join(sign if sign.isprintable() else " " for sign in text))
+    return html.escape(printable(text))

@@ -224,11 +224,6 @@ def _tell_of_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
 CRASH_MEND = "an error in roomd: report it with these lines; systemd starts roomd again by itself"
 
 
-def printable(text: str) -> str:
-    """Titles and names are anybody's words: nothing in them may move the technician's cursor."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
 # ── what it measures, and its word to systemd ─────────────────────────────────────────────────────
 
 

@@ -24,6 +24,7 @@ from agent.core.model import ListedRoom
 from agent.local_api import Sight
 from agent.report_child import Asked, Made
 from agent.report_choice import NotUnderstood, Question, days_asked, groups_of, rooms_asked
+from agent.signs import printable
 
 log = structlog.get_logger()
 
@@ -327,4 +328,4 @@ def _option(value: str, words: str, chosen: str) -> str:
 
 
 def _safe(text: str) -> str:
-    return html.escape("".join(sign if sign.isprintable() else " " for sign in text))
+    return html.escape(printable(text))
