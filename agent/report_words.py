@@ -657,9 +657,9 @@ def as_csv(made: Report, by: By) -> str:
             lines = _hours_told(made)
     out = io.StringIO()
     if lines:
-        table = csv.DictWriter(out, fieldnames=tuple(lines[0]), lineterminator="\r\n")  # RFC 4180
-        table.writeheader()
-        table.writerows({name: _plain(value) for name, value in line.items()} for line in lines)
+        table = csv.writer(out, lineterminator="\r\n")  # RFC 4180
+        table.writerow(lines[0])
+        table.writerows([_plain(value) for value in line.values()] for line in lines)
     return out.getvalue()
 
 
