@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import trustme
+
+from tests.nursery import fork
 
 ENDS_WITHIN_S = 15.0  # systemd's patience
 READY_WITHIN_S = 20.0
@@ -28,6 +31,7 @@ class Installation:
 
     directory: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    forked: bool = False  # commands come from the nursery, which has imported them already
 
     @property
     def config(self) -> Path:
@@ -50,6 +54,8 @@ class Installation:
 
     async def ask(self, *arguments: str) -> tuple[int, str, str]:
         """Run a command to its end: exit code, answer, complaints."""
+        if self.forked:
+            return await self._ask_forked(*arguments)
         process = await asyncio.create_subprocess_exec(
             *self.command(*arguments),
             stdout=asyncio.subprocess.PIPE,
@@ -58,6 +64,20 @@ class Installation:
         )
         out, err = await process.communicate()
         return process.returncode or 0, out.decode(), err.decode()
+
+    async def _ask_forked(self, *arguments: str) -> tuple[int, str, str]:
+        _, _, module, *words = self.command(*arguments)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = await fork(
+                module, words, environment={**os.environ, **self.environment}, out=out, err=err
+            )
+            try:
+                code = await process.wait()
+            finally:
+                process.kill()
+            out.seek(0)
+            err.seek(0)
+            return code, out.read().decode(), err.read().decode()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.subprocess.Process]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -213,13 +214,14 @@ async def house(
     bare: Iterable[tuple[str, str]] = (),
     start: bool = True,
     listen: bool = True,
+    forked: bool = True,
 ) -> AsyncIterator[House]:
     """Everything up; roomd as well unless it shall start later. `strangers`: rooms at other hosts.
 
     `arrange` changes the devices, and what roomd is told of them, before it starts; with `feedback` roomd
     listens for devices that call back; `page` are the lines of its table. `tables` writes the files of the
     calendars' tables into a directory; `links` are one line more for a room, `bare` ids and names of rooms
-    without a device.
+    without a device. Unless it is `forked`, everything of roomd is a new interpreter, as it is elsewhere.
     """
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(
@@ -249,7 +251,8 @@ async def house(
             links=links,
             bare=bare,
         )
-        roomd = await stack.enter_async_context(Roomd(installation))
+        installation = replace(installation, forked=forked)
+        roomd = await stack.enter_async_context(Roomd(installation, forked=forked))
         recorder.also_seen = lambda: f"and roomd said:\n{roomd.log[-2000:]}"
         crew = await stack.enter_async_context(Crew())
         crew.start(recorder.run(), name="recorder")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_a_good_file_is_called_good(tmp_path):
-    async with house(tmp_path, rooms=2, start=False) as h:
+    async with house(tmp_path, rooms=2, start=False, forked=False) as h:
         code, out, _ = await h.ask("check", "--json")
         assert (code, json.loads(out)["ok"], json.loads(out)["devices"]) == (0, True, 2)
 
@@ -142,7 +142,7 @@ async def test_commands_that_need_the_daemon_say_so_when_it_is_not_there(tmp_pat
 
 
 async def test_a_second_daemon_is_refused_and_the_first_goes_on(tmp_path):
-    async with house(tmp_path) as h:
+    async with house(tmp_path, forked=False) as h:
         (device,) = h.devices
         await h.heard()
         code, out, err = await h.ask("run")
@@ -177,7 +177,7 @@ async def test_a_database_of_a_newer_roomd_is_a_clear_error_that_no_restart_mend
 
 
 async def test_sigterm_stops_in_time_and_loses_nothing(tmp_path):
-    async with house(tmp_path, rooms=4) as h:
+    async with house(tmp_path, rooms=4, forked=False) as h:
         await h.heard()
         h.site.flood.start(300.0, modulo=9)
         await h.recorder.until(lambda: len(h.recorder.events) > 200)

@@ -291,7 +291,9 @@ async def stage(
             links={} if there is None else there.links(),
             bare=() if there is None else there.bare(),
         )
-        roomd = await stack.enter_async_context(Roomd(Talkative(directory=installation.directory)))
+        roomd = await stack.enter_async_context(
+            Roomd(Talkative(directory=installation.directory, forked=True))
+        )
         recorder = Recorder(broker.port)
         recorder.also_seen = lambda: f"and roomd said:\n{roomd.log[-2000:]}"
         crew = await stack.enter_async_context(Crew())

@@ -58,7 +58,7 @@ async def enough(h: House, events: int) -> None:
 
 
 async def test_a_stop_under_load_loses_nothing_and_a_second_one_changes_nothing(tmp_path: Path):
-    async with house(tmp_path, rooms=ROOMS) as h:
+    async with house(tmp_path, rooms=ROOMS, forked=False) as h:
         await h.heard()
         async with flood(h):
             await enough(h, 100)
@@ -79,7 +79,7 @@ async def test_a_stop_under_load_loses_nothing_and_a_second_one_changes_nothing(
 
 async def test_a_broker_that_takes_its_time_does_not_hold_up_a_stop(tmp_path: Path):
     liar = Liar()
-    async with house(tmp_path, rooms=ROOMS, broker=liar) as h:
+    async with house(tmp_path, rooms=ROOMS, broker=liar, forked=False) as h:
         await h.heard()
         liar.pubacks = late(3.0)
         before = len(liar.received)

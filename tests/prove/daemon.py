@@ -7,11 +7,12 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
 from tests.installation import ENDS_WITHIN_S, Installation
+from tests.nursery import Forked, fork
 
 LOOK_EVERY_S: Final = 0.02
 
@@ -21,13 +22,23 @@ class TookTooLong(Exception):
 
 
 class Roomd:
-    """One daemon at a time for one installation. `async with` sees to it that none is left behind."""
+    """One daemon at a time for one installation. `async with` sees to it that none is left behind.
 
-    def __init__(self, installation: Installation, *, environment: Mapping[str, str] | None = None) -> None:
+    One that is `forked` comes from the nursery, which has imported it already.
+    """
+
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        environment: Mapping[str, str] | None = None,
+        forked: bool = False,
+    ) -> None:
         self.installation: Final = installation
         self.environment = dict(environment or {})
         self.starts = 0
-        self._process: asyncio.subprocess.Process | None = None
+        self._forked: Final = forked
+        self._process: asyncio.subprocess.Process | Forked | None = None
 
     @property
     def running(self) -> bool:
@@ -52,21 +63,28 @@ class Roomd:
         """Returns at once; `until_up` waits."""
         if self.running:
             raise AssertionError("it is running")
-        command: Sequence[str] = (sys.executable, "-m", module, *self.installation.command("run")[3:])
+        words = self.installation.command("run")[3:]
+        told = {
+            **os.environ,
+            **self.installation.environment,
+            **self.environment,
+            **(environment or {}),
+        }
         with self.installation.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={
-                    **os.environ,
-                    **self.installation.environment,
-                    **self.environment,
-                    **(environment or {}),
-                },
-                start_new_session=True,
-            )
+            if self._forked:
+                self._process = await fork(module, words, environment=told, out=log, err=log)
+            else:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    module,
+                    *words,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=told,
+                    start_new_session=True,
+                )
         self.starts += 1
 
     async def until_up(self, *, within_s: float = 20.0) -> None:
