@@ -7,6 +7,8 @@ import io
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -159,6 +161,23 @@ def test_where_the_plots_process_is_killed_it_says_what_can_be_had_without(tmp_p
             draw(reported(tmp_path, (), listed("den")))
     assert gone.value.exit_code == os.EX_SOFTWARE
     assert "--format csv" in capsys.readouterr().err
+
+
+def test_a_report_for_a_spreadsheet_loads_nothing_that_only_other_forms_need(counted):
+    program = (
+        "import sys; from agent import cli; cli.app(sys.argv[1:], standalone_mode=False); "
+        "others = {'asyncio', 'matplotlib', 'rich', 'structlog'} & sys.modules.keys(); "
+        "sys.exit(', '.join(sorted(others)) or 0)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, "report", "--config", counted.file, "--format", "csv"],
+        env={name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("room,name,groups")
 
 
 def test_a_notebooks_settings_do_not_reach_the_plots(counted, monkeypatch):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -222,6 +224,15 @@ def test_the_environment_is_laid_over_the_file(directory, monkeypatch):
     assert reads(directory).broker.url == "mqtt://127.0.0.1:1883"
 
 
+def test_the_environment_may_be_in_small_letters_and_hold_a_whole_table(directory, monkeypatch):
+    monkeypatch.setenv("roomd_agent", '{"id": "a1"}')
+    assert reads(directory).policy.agent == "a1"
+    monkeypatch.setenv("roomd_agent", "{")
+    with pytest.raises(ConfigurationRefused) as refusal:
+        read_whereabouts(directory / "roomd.toml")
+    assert [str(problem.file) for problem in refusal.value.problems] == ["environment"]
+
+
 def test_a_broker_beyond_this_machine_without_tls_is_worth_a_note(directory):
     text = GOOD.replace("mqtts://broker.example.com:8883", "mqtt://broker.example.com")
     assert any("not encrypted" in note for note in reads(directory, text).notes)
@@ -387,6 +398,25 @@ def test_where_the_daemon_is_is_known_without_what_the_file_names_and_whatever_e
     with pytest.raises(ConfigurationRefused) as refusal:
         read_whereabouts(directory / "roomd.toml")
     assert {problem.key for problem in refusal.value.problems} == {"site.timezone", "agent.budget_mb"}
+
+
+def test_who_asks_where_the_daemon_is_loads_nothing_of_brokers_keys_logs_and_waiting(directory):
+    (directory / "roomd.toml").write_text(GOOD)
+    heavy = "{'asyncio', 'cloud_link.broker', 'cloud_link.contract', 'cryptography', 'joserfc', 'numpy', "
+    heavy += "'paho', 'pydantic_settings', 'rich', 'structlog'}"
+    program = (
+        "import sys; from pathlib import Path; from agent import cli; "
+        "from agent.settings import read_whereabouts; print(read_whereabouts(Path(sys.argv[1])).site); "
+        f"sys.exit(', '.join(sorted({heavy} & sys.modules.keys())) or 0)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, directory / "roomd.toml"],
+        env={name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "oslo-lysaker\n", "")
 
 
 def test_a_directory_that_may_not_be_entered_is_a_problem_like_any_other(directory):
