@@ -70,7 +70,7 @@ def link(config: ConfigOption = DEFAULT, as_json: JsonOption = False) -> None:
 
 
 async def _ask(where: Whereabouts, question: str, **more: object) -> Json:
-    from agent.local_api import ask
+    from agent.asking import ask
 
     answer: Json | None = await anext(ask(where.socket, question, **more), None)
     if answer is None:

@@ -402,8 +402,8 @@ def schema(
 async def _rooms(where: Whereabouts, *, as_json: bool, follow: bool) -> None:
     from rich.console import Console
 
+    from agent.asking import ask
     from agent.console import health_line, rooms_table, show_live, troubles
-    from agent.local_api import ask
 
     zone = where.timezone
     if follow and not as_json:
@@ -420,8 +420,8 @@ async def _rooms(where: Whereabouts, *, as_json: bool, follow: bool) -> None:
 async def _events(where: Whereabouts, *, as_json: bool, follow: bool) -> None:
     from rich.console import Console
 
+    from agent.asking import ask
     from agent.console import fact_line
-    from agent.local_api import ask
 
     console = Console(soft_wrap=True, highlight=False)
     async for answer in ask(where.socket, "events"):

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.text import Text
 
 from agent import settings
+from agent.asking import DaemonAbsent, ask
 from agent.broker_checks import examine_broker
 from agent.calendar_checks import examine_calendars
 from agent.clock import Clock
 from agent.device_checks import examine_devices
 from agent.door_checks import examine_own_certificate, listens
 from agent.findings import TITLES, Finding, Part, Verdict, Visit, some
-from agent.local_api import DaemonAbsent, ask
 from agent.machine_checks import (
     examine_clock,
     examine_disk,

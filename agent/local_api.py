@@ -30,7 +30,6 @@ LISTENER_HOLDS = 2000  # events; one who reads more slowly misses the oldest, an
 PICTURE_EVERY_S = 1.0
 QUESTION_WITHIN_S = 10.0
 LONGEST_QUESTION = 32 * 1024  # an order with all its words, each character escaped
-LONGEST_ANSWER = 16 * 1024 * 1024
 
 Picture = Callable[[], Awaitable[dict[str, Any]]]
 Calendars = Callable[[], list[dict[str, Any]]]
@@ -50,10 +49,6 @@ class Order(Protocol):
 
 class SocketInUse(Exception):
     """Another daemon answers on this socket."""
-
-
-class DaemonAbsent(Exception):
-    """Nobody answers on the socket: the daemon does not run, or runs elsewhere."""
 
 
 class Broadcast:
@@ -279,31 +274,3 @@ async def _pass_on(
 async def _say(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
     writer.write(json.dumps(answer).encode() + b"\n")
     await writer.drain()
-
-
-# ── the command line's side ───────────────────────────────────────────────────────────────────────
-
-
-async def ask(path: Path, question: str, **more: object) -> AsyncIterator[dict[str, Any]]:
-    """The daemon's answers to a question, until it has no more. Raises `DaemonAbsent`.
-
-    The question "order" names a `room`, a command by its `name`, and its `arguments`, as the contract does;
-    "consent" names a `service`.
-    """
-    try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST_ANSWER)
-    except PermissionError:
-        raise DaemonAbsent(
-            f"{path} may not be opened by this user: run with sudo, or join the group roomd"
-        ) from None
-    except OSError:
-        raise DaemonAbsent(
-            f"no roomd answers on {path}: start it (systemctl start roomd, or `roomd run`), or name its "
-            "configuration with --config"
-        ) from None
-    try:
-        writer.write(json.dumps({"ask": question, **more}).encode() + b"\n")
-        while line := await reader.readline():
-            yield json.loads(line)
-    finally:
-        writer.close()

@@ -312,8 +312,8 @@ class _Orders:
 
     async def give(self, name: str, arguments: Json, words: str) -> None:
         """Give it and wait for its end; `words` say what is true once it is done."""
+        from agent.asking import ask
         from agent.core.model import AnswerStatus
-        from agent.local_api import ask
 
         question = {"room": self._room, "name": name, "arguments": arguments}
         async for answer in ask(self._socket, "order", **question):
@@ -347,7 +347,7 @@ class _Orders:
 
     async def look(self) -> None:
         """What is known of the room, by its id or its name; out where there is no such room."""
-        from agent.local_api import ask
+        from agent.asking import ask
 
         rooms = [room async for picture in ask(self._socket, "picture") for room in picture["rooms"]]
         named = [room for room in rooms if str(room["name"]).casefold() == self._room.casefold()]

@@ -295,7 +295,7 @@ def _why(letter: DeadLetter) -> str:
 async def _send(where: Whereabouts, letters: list[DeadLetter], *, as_json: bool) -> None:
     import asyncio
 
-    from agent.local_api import DaemonAbsent, ask
+    from agent.asking import DaemonAbsent, ask
     from cloud_link import dead_letters
 
     going = {one.place for one in letters if one.can_go}

@@ -30,11 +30,11 @@ from zoneinfo import available_timezones
 
 from agent import clock as clocks
 from agent import trends
+from agent.asking import DaemonAbsent, ask
 from agent.core.model import DeviceId
 from agent.disguise import Disguise, Kind, only_known, without_names
 from agent.doctor import examine as examine_installation
 from agent.findings import Finding, Part
-from agent.local_api import DaemonAbsent, ask
 from agent.settings import known_keys, place_of_secret
 from agent.snapshots import read_body
 from cloud_link import dead_letters, outbox

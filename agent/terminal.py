@@ -59,7 +59,7 @@ def wait_for(work: Coroutine[object, object, None]) -> None:
     """Do what asks the daemon; out where there is none, at Ctrl-C, and when nobody reads any more."""
     import asyncio
 
-    from agent.local_api import DaemonAbsent
+    from agent.asking import DaemonAbsent
 
     try:
         asyncio.run(work)

@@ -19,8 +19,8 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.text import Text
 
+from agent.asking import DaemonAbsent, ask
 from agent.console import FACTS_KEPT, show_live
-from agent.local_api import DaemonAbsent, ask
 from tests.brokers.mosquitto import Mosquitto
 from tests.brokers.ports import free_port
 from tests.installation import ENDS_WITHIN_S, Installation, install, site_of

@@ -19,10 +19,11 @@ import pytest
 import trustme
 
 from agent import device_checks, doctor
+from agent.asking import DaemonAbsent, ask
 from agent.calendar_checks import SETTLED
 from agent.doctor import consult
 from agent.findings import Finding, Part, Verdict, exit_code
-from agent.local_api import Broadcast, DaemonAbsent, Inside, ask, serve
+from agent.local_api import Broadcast, Inside, serve
 from cloud_link.calendars import google_calendar
 from cloud_link.calendars.google_calendar import Feature
 from cloud_link.calendars.webex_codes import MANIFEST, SCOPES, Activation, XapiAccess

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.local_api import LISTENER_HOLDS, Broadcast, DaemonAbsent, Inside, SocketInUse, ask, serve
+from agent.asking import DaemonAbsent, ask
+from agent.local_api import LISTENER_HOLDS, Broadcast, Inside, SocketInUse, serve
 
 PICTURE = {"site": "oslo", "rooms": []}
 
