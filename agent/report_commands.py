@@ -50,6 +50,7 @@ WEEKS_SHOWN: Final = 13  # in a terminal: a quarter of a year
 ROOMS_SHOWN: Final = 10
 TOGETHER: Final = (1, 2, 3, 4, 6)  # hours in a column, until all columns are to be seen
 PIPE_WIDTH: Final = 100
+OURS: Final = 3  # plots; the others take a twin as long
 READABLE: Final = 0o666  # but for what the user's umask takes away: there is nothing private in it
 
 
@@ -225,7 +226,7 @@ def drawn_beside() -> Iterator[Drawing]:
 
     fork = get_context("fork")  # as nothing runs here yet but this thread, and nothing large is loaded
     here, there = fork.Pipe()
-    process = fork.Process(target=_draw, args=(here, there), name="plots", daemon=True)
+    process = fork.Process(target=_draw, args=(here, there), name="plots")
     process.start()
     there.close()
 
@@ -257,10 +258,27 @@ def _draw(asker: Connection, asked: Connection) -> None:
         os.environ["MPLCONFIGDIR"] = _kept(scratch)
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         os.environ.pop("MPLBACKEND", None)  # of some notebook: no window is opened here
-        from agent.report_plots import draw_all
+        from agent import report_plots  # noqa: F401 - loads its library before there is anything to draw
 
-        with suppress(EOFError):  # there is nothing to be drawn
-            asked.send(draw_all(asked.recv()))
+        with suppress(EOFError):  # there is nothing, or the twin is gone: who asked hears that we are, too
+            asked.send(_side_by_side(asked.recv()))
+
+
+def _side_by_side(made: Report) -> Mapping[str, str]:
+    """All plots, half of the work done by a twin of this process: they are what a document waits for."""
+    from multiprocessing import get_context
+
+    from agent.report_plots import PLOTS, draw_all
+
+    names = tuple(PLOTS)
+    fork = get_context("fork")  # the library is loaded, and nothing runs here but this thread
+    here, there = fork.Pipe(duplex=False)
+    twin = fork.Process(target=lambda: there.send(draw_all(made, names[OURS:])), name="more plots")
+    twin.start()
+    there.close()
+    drawn = {**draw_all(made, names[:OURS]), **here.recv()}
+    twin.join()
+    return drawn
 
 
 def _kept(scratch: str) -> str:

@@ -7,7 +7,7 @@ import math
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from unicodedata import east_asian_width
@@ -306,16 +306,12 @@ PLOTS: Final[Mapping[str, Callable[[Report], str]]] = {
 }
 
 
-def draw_all(report: Report) -> Mapping[str, str]:
-    """Every plot by its name; of what there is nothing to see, none."""
+def draw_all(report: Report, names: Iterable[str] = PLOTS) -> Mapping[str, str]:
+    """Every plot by its name, or those of `names`; of what there is nothing to see, none."""
     if report.recorded_since is None:
         return {}
-    return {name: draw(report) for name, draw in PLOTS.items() if name not in _without(report)}
-
-
-def _without(report: Report) -> frozenset[str]:
     nothing = {"too-big": not report.too_big, "busiest": not report.ranked, "weeks": not report.weeks}
-    return frozenset(name for name, there_is_none in nothing.items() if there_is_none)
+    return {name: PLOTS[name](report) for name in names if not nothing.get(name, False)}
 
 
 # ── how it is drawn ───────────────────────────────────────────────────────────────────────────────
