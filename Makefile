@@ -1,10 +1,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.NOTPARALLEL:
 unexport PYTHONDONTWRITEBYTECODE # hundreds of processes are started, and would compile all anew
 
 BIN := .venv/bin
+WORKERS = $(shell echo $$(($$(nproc) * 3 / 2))) # who drives a daemon waits for it as long as they compute
 FAST := -m "not slow" tests/agent/core tests/device_adapters tests/cloud_link
 step = @printf '\n── %s\n' "$(1)"
 
@@ -30,8 +30,13 @@ demo: ready ## A site of simulated devices, a broker and roomd, told as it happe
 
 # ── to check it
 
+# Types take one core for long, and what is brought from elsewhere waits: together they are done in the time of one.
+BEFORE := types judges others unformatted lint imports schema-check
+
 .PHONY: test
-test: ready unformatted lint types imports schema-check judges pytest fast-others ## Everything that must hold before a push
+test: ready ## Everything that must hold before a push
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(BEFORE)
+	@$(MAKE) --no-print-directory --jobs=2 pytest fast-others
 
 .PHONY: unformatted
 unformatted: ready
@@ -61,7 +66,7 @@ schema-check: ready ## The committed contract is the one the code publishes
 .PHONY: pytest
 pytest: ready
 	$(call step,pytest)
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@printf 'the page, as it was seen: %s\n' build/screenshots/*.png
 
 .PHONY: fast
@@ -71,8 +76,12 @@ fast: ready ## The tests that need no broker, process or socket
 
 .PHONY: fast-others
 fast-others: ready ## The same under Python 3.12 and 3.13, where they are found
-	$(call step,pytest fast with other Pythons)
 	@scripts/fast-others $(FAST)
+
+.PHONY: others
+others: ready
+	$(call step,other Pythons)
+	@scripts/fast-others --ready
 
 .PHONY: fresh
 fresh: ## A fresh clone of what is committed passes `make test`
