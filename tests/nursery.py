@@ -73,23 +73,26 @@ async def fork(
     arguments: Sequence[str],
     *,
     environment: Mapping[str, str],
-    out: IO[Any],
-    err: IO[Any],
+    out: IO[Any] | None = None,
+    err: IO[Any] | None = None,
 ) -> Forked:
-    """Have the module's `main` run with these arguments, nothing to read, and a session of its own."""
-    return await asyncio.to_thread(
-        _ask_for, module, tuple(arguments), environment, out.fileno(), err.fileno()
-    )
+    """Have the module's `main` run with these arguments, nothing to read, and a session of its own.
+
+    What it says is for nobody, its complaints are for whoever runs the tests, unless there are files for them.
+    """
+    with Path(os.devnull).open("wb") as nobody:
+        files = (out or nobody).fileno(), 2 if err is None else err.fileno()
+        return await asyncio.to_thread(_ask_for, module, tuple(arguments), environment, files)
 
 
 def _ask_for(
-    module: str, arguments: Sequence[str], environment: Mapping[str, str], out: int, err: int
+    module: str, arguments: Sequence[str], environment: Mapping[str, str], files: Sequence[int]
 ) -> Forked:
     order = json.dumps([module, arguments, dict(environment), str(Path.cwd())]).encode()
     assert len(order) < ORDER_AT_MOST
     told, tells = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with tells:
-        socket.send_fds(_parent(), [order], [out, err, tells.fileno()])
+        socket.send_fds(_parent(), [order], [*files, tells.fileno()])
     pid, handles, _, _ = socket.recv_fds(told, 16, 1)
     if not handles:
         raise AssertionError("the parent of all has ended")

@@ -116,6 +116,10 @@ async def send_again(directory: Path, url: str, point: str, nth: int) -> None:
             await asyncio.Event().wait()
 
 
-if __name__ == "__main__":
+def main() -> None:
     life = send_again if sys.argv[3] in REPLAYED else live
     asyncio.run(life(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,8 @@
 """SIGKILL at named points: what was accepted arrives, in order, and little of it twice."""
 
-import asyncio
 import json
+import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,14 @@ from tests.cloud_link.asking import Shell, replay
 from tests.cloud_link.doomed import POINTS, REPLAYED, ROOMS
 from tests.cloud_link.listener import listening
 from tests.cloud_link.stand import BASE, forwarding, numbers, seal, until, without_repeats
+from tests.nursery import fork
 
 pytestmark = pytest.mark.slow
 
 
 async def doomed(directory: Path, url: str, point: str, nth: int) -> int:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "tests.cloud_link.doomed", str(directory), url, point, str(nth)),
-        cwd=Path(__file__).parents[2],
-        stdout=asyncio.subprocess.DEVNULL,
-    )
+    words = (str(directory), url, point, str(nth))
+    process = await fork("tests.cloud_link.doomed", words, environment=os.environ)
     return await process.wait()
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
+import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,7 @@ from tests.cloud_link.calendars.watching import Ears, google, keeping, microsoft
 from tests.clouds.google import Google as GoogleCloud
 from tests.clouds.microsoft import Microsoft365
 from tests.clouds.serving import Serving
+from tests.nursery import fork
 
 pytestmark = [pytest.mark.slow]
 
@@ -64,15 +65,13 @@ class House:
                 }
             )
         )
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.cloud_link.calendars.watch_mortal", str(file)
-        )
+        mortal = "tests.cloud_link.calendars.watch_mortal"
+        process = await fork(mortal, [str(file)], environment=os.environ)
         try:
             async with asyncio.timeout(40.0):
                 assert await process.wait() == -signal.SIGKILL
         finally:
-            if process.returncode is None:
-                process.kill()
+            process.kill()
 
     @asynccontextmanager
     async def listens(self, watches: MicrosoftWatches | GoogleWatches) -> AsyncIterator[None]:

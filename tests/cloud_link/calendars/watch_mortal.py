@@ -113,7 +113,11 @@ async def live(told: dict[str, str], point: str, nth: int, late: timedelta) -> N
         await watches.run()
 
 
-if __name__ == "__main__":
+def main() -> None:
     watches_module.LONGEST_SLEEP_S = 0.05  # type: ignore[misc]
     said = json.loads(Path(sys.argv[1]).read_text())
     asyncio.run(live(said, said["point"], int(said["nth"]), timedelta(days=float(said["late_days"]))))
+
+
+if __name__ == "__main__":
+    main()
