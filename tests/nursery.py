@@ -78,7 +78,7 @@ async def fork(
 ) -> Forked:
     """Have the module's `main` run with these arguments, nothing to read, and a session of its own.
 
-    What it says is for nobody, its complaints are for whoever runs the tests, unless there are files for them.
+    What it says is for nobody, what it complains of for whoever runs the tests, unless there are files.
     """
     with Path(os.devnull).open("wb") as nobody:
         files = (out or nobody).fileno(), 2 if err is None else err.fileno()
