@@ -31,10 +31,10 @@ demo: ready ## A site of simulated devices, a broker and roomd, told as it happe
 # ── to check it
 
 # Types take one core for long, and what is brought from elsewhere waits: together they are done in the time of one.
-BEFORE := types judges others unformatted lint imports schema-check
+BEFORE := types others judges unformatted lint imports schema-check collected
 
 .PHONY: test
-test: ready ## Everything that must hold before a push
+test: ## Everything that must hold before a push
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(BEFORE)
 	@$(MAKE) --no-print-directory --jobs=2 pytest fast-others
 
@@ -63,10 +63,17 @@ schema-check: ready ## The committed contract is the one the code publishes
 	$(call step,schema)
 	@$(BIN)/roomd schema --check
 
+.PHONY: collected
+collected: ready # so that the tests are compiled once, and not by each of the workers
+	$(call step,what pytest finds)
+	@mkdir -p build
+	@$(BIN)/python -m pytest --collect-only --quiet --quiet >build/collected || { tail -n 100 build/collected; exit 1; }
+	@printf '%s files\n' "$$(grep -c '^tests/' build/collected)"
+
 .PHONY: pytest
 pytest: ready
 	$(call step,pytest)
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --one-example-in 2
 	@printf 'the page, as it was seen: %s\n' build/screenshots/*.png
 
 .PHONY: fast
@@ -79,7 +86,7 @@ fast-others: ready ## The same under Python 3.12 and 3.13, where they are found
 	@scripts/fast-others $(FAST)
 
 .PHONY: others
-others: ready
+others:
 	$(call step,other Pythons)
 	@scripts/fast-others --ready
 
@@ -91,6 +98,7 @@ fresh: ## A fresh clone of what is committed passes `make test`
 
 .PHONY: prove
 prove: judges ## The promises, one by one, against real brokers, crashes and cuts
+	@$(BIN)/python -m pytest --quiet -m hypothesis --numprocesses auto # with all their examples
 	@$(BIN)/python -m tests.prove
 
 .PHONY: bench

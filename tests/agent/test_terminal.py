@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import os
 import resource
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -107,7 +109,10 @@ def colleague() -> Iterator[None]:
     ("command", "code"),
     [*((each, os.EX_UNAVAILABLE) for each in ASKING), *((each, os.EX_OK) for each in READING)],
 )
-async def test_who_asks_needs_no_secret(place: Path, command: str, code: int):
+async def test_who_asks_needs_no_secret(
+    place: Path, command: str, code: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(importlib.metadata, "version", cache(importlib.metadata.version))  # that as well
     for somebody in (nullcontext, colleague):  # first as we are: everything that it imports is read then
         told = await asked(place, command, somebody)
         assert told.exit_code == code, (somebody, told.stderr, told.exception)

@@ -255,6 +255,7 @@ async def scripted(*, basic_only: bool = False) -> AsyncIterator[Scripted]:
         "127.0.0.1",
         0,
         ssl=device.context(),
+        ping_interval=None,  # whoever is slow to answer is not given up: that is the other side's part
         process_request=admit,
         select_subprotocol=lambda _, offered: Subprotocol(offered[0]) if offered else None,
     ) as server:
