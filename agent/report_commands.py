@@ -276,9 +276,12 @@ def _side_by_side(made: Report) -> Mapping[str, str]:
     twin = fork.Process(target=lambda: there.send(draw_all(made, names[OURS:])), name="more plots")
     twin.start()
     there.close()
-    drawn = {**draw_all(made, names[:OURS]), **here.recv()}
-    twin.join()
-    return drawn
+    drawn = draw_all(made, names[:OURS])
+    try:
+        return {**drawn, **here.recv()}
+    except EOFError:
+        twin.join()
+        sys.exit(abs(twin.exitcode or 1))  # who asked is told of it as of our own end
 
 
 def _kept(scratch: str) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from agent import cli, report_commands, trends
+from agent import cli, report_commands, report_plots, trends
 from agent.core.model import Counted
 from tests.agent.counting import OSLO, day_of, listed, reported, write
 from tests.agent.test_settings import GOOD
@@ -161,6 +162,15 @@ def test_where_the_plots_process_is_killed_it_says_what_can_be_had_without(tmp_p
             draw(reported(tmp_path, (), listed("den")))
     assert gone.value.exit_code == os.EX_SOFTWARE
     assert "--format csv" in capsys.readouterr().err
+
+
+def test_where_the_second_of_those_who_draw_is_killed_it_says_the_same(counted, monkeypatch):
+    *_, last = report_plots.PLOTS
+    plots = {**report_plots.PLOTS, last: lambda _: signal.raise_signal(signal.SIGKILL)}
+    monkeypatch.setattr(report_plots, "PLOTS", plots)
+    told = counted.types("--format", "html")
+    assert (told.exit_code, told.stdout) == (os.EX_SOFTWARE, "")
+    assert f"their process ended with {signal.SIGKILL}" in told.stderr
 
 
 def test_a_report_for_a_spreadsheet_loads_nothing_that_only_other_forms_need(counted):
