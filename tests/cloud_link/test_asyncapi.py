@@ -29,6 +29,7 @@ from tests.cloud_link.made import SITE
 
 HOUSE = Path(__file__).parents[2]
 DOCUMENT = asyncapi_document()
+SCHEMAS = json_schemas()
 MESSAGES = DOCUMENT["components"]["messages"]
 NOUNS = ("booking", "room", "occupancy", "hold", "device", "calendar")
 
@@ -63,7 +64,7 @@ def test_the_documents_do_not_depend_on_the_order_of_hashes():
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_the_example_of_every_message_is_as_its_schema_says(name: str):
-    judge = Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": json_schemas()["$defs"]})
+    judge = Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": SCHEMAS["$defs"]})
     for example in MESSAGES[name]["examples"]:
         judge.validate(example["payload"])
 
