@@ -63,7 +63,6 @@ if TYPE_CHECKING:
     from cloud_link.envelope import Privacy, Site
 
 ENVIRONMENT = "ROOMD_"  # what begins so there goes before the file
-DEFAULT_FILE = Path("/etc/roomd/roomd.toml")
 HTTPS_PORT = 443
 FEEDBACK_PORT = 8443
 CREDENTIALS = "credentials"  # secrets, in a directory beside the file; systemd puts it before their names

@@ -205,11 +205,6 @@ def stamp(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def get_booking(firmware: Firmware, *, booking_id: BookingId | None, meeting_id: MeetingId | None) -> Call:
-    """Look up one booking: what its ids are now."""
-    return _command("Bookings Get", firmware, _named("Bookings Get", firmware, booking_id, meeting_id))
-
-
 def extend(
     firmware: Firmware, *, booking_id: BookingId | None, meeting_id: MeetingId | None, minutes: int
 ) -> Call:

@@ -105,8 +105,6 @@ def _cause(causes: Mapping[object, str], value: object) -> str:
 
 # ── shortcomings, in words that a technician can act on ───────────────────────────────────────────
 
-COUNTS_IN_CALLS_ONLY = needs.COUNTS_OUT_OF_CALLS.sentence
-SENSES_NOBODY = needs.SENSES_PRESENCE.sentence
 TEAMS_ROOMS = (
     "The device runs Microsoft Teams Rooms: bookings cannot be extended or checked out on it; do that in the"
     " calendar."

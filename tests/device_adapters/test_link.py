@@ -33,9 +33,9 @@ from device_adapters.lifecycle import Phase
 from device_adapters.link import LinkPace
 from device_adapters.ssh import Shells
 from device_adapters.websocket import LinePace
+from device_adapters.xapi import needs
 from device_adapters.xapi.messages import NOT_READY, PERMISSION_DENIED
 from device_adapters.xapi.translate import (
-    COUNTS_IN_CALLS_ONLY,
     COUNTS_NOBODY,
     HAS_NO_BOOKINGS,
     NAVIGATOR_COUNTS_NOBODY,
@@ -247,7 +247,7 @@ async def test_a_configuration_that_hides_people_is_told_and_so_is_its_mending(t
         simulated.configure(path, "Off")
         async with hearing(configured(simulated, tmp_path)) as (_, ear):
             connected = await ear.until_heard(DeviceConnected)
-            assert connected.shortcomings == (COUNTS_IN_CALLS_ONLY,)
+            assert connected.shortcomings == (needs.COUNTS_OUT_OF_CALLS.sentence,)
             simulated.configure(path, "On")
             assert (await ear.until_heard(ShortcomingsFound)).shortcomings == ()
             simulated.configure(("Configuration", "Bookings", "CheckIn", "Enabled"), "True")

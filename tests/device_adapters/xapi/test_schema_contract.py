@@ -259,9 +259,6 @@ SAYINGS: Mapping[str, tuple[Said, str]] = {
         ),
         "9.15",
     ),
-    "get": (lambda f: requests.get_booking(f, **BOTH), "9.15"),
-    "get by id": (lambda f: requests.get_booking(f, booking_id=ID, meeting_id=None), "9.15"),
-    "get by meeting": (lambda f: requests.get_booking(f, booking_id=None, meeting_id=MEETING), "11.23"),
     "extend": (lambda f: requests.extend(f, minutes=15, **BOTH), "11.14"),
     "extend by meeting": (
         lambda f: requests.extend(f, minutes=15, booking_id=None, meeting_id=MEETING),

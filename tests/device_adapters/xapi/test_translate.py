@@ -33,11 +33,10 @@ from agent.core.events import (
     UseSensed,
 )
 from agent.core.model import BookingId, DeviceId, FeedbackId, Meeting, MeetingId, RequestId, Surface
+from device_adapters.xapi import needs
 from device_adapters.xapi.messages import Feedback
 from device_adapters.xapi.schema import Unreadable
 from device_adapters.xapi.translate import (
-    COUNTS_IN_CALLS_ONLY,
-    SENSES_NOBODY,
     TEAMS_ROOMS,
     Translator,
     identity,
@@ -476,9 +475,10 @@ def test_what_hides_people_from_us_is_told_in_words_and_so_is_its_mending():
         "T3AlarmDetection": {"Mode": "Off"},
     }
     translator.read(("Configuration", "RoomAnalytics"), analytics)
-    assert translator.shortcomings == (COUNTS_IN_CALLS_ONLY, SENSES_NOBODY)
+    senses_nobody = needs.SENSES_PRESENCE.sentence
+    assert translator.shortcomings == (needs.COUNTS_OUT_OF_CALLS.sentence, senses_nobody)
     changed = {"Configuration": {"RoomAnalytics": {"PeopleCountOutOfCall": "On"}}}
-    assert heard(changed, translator) == (ShortcomingsFound(device=D, shortcomings=(SENSES_NOBODY,)),)
+    assert heard(changed, translator) == (ShortcomingsFound(device=D, shortcomings=(senses_nobody,)),)
     assert heard(changed, translator) == ()
 
 
