@@ -353,6 +353,8 @@ class SensorSaid:
     kept: bool = False  # it was said some time ago, and somebody has kept it since
     at: datetime | None = None  # when; None: nobody says
     why: str | None = None  # it cannot be understood
+    yes_for: timedelta | None = None  # if it says nothing more for so long, it says that nobody is there
+    stale_after: timedelta | None = None  # … that it knows nothing; None: as the configuration has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

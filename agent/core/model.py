@@ -326,6 +326,8 @@ class SensorState:
     heard: Occupancy = NOTHING_KNOWN  # as it said last, which may not count yet, or no more
     turned_at: datetime | None = None  # since when it has said otherwise than what counts
     said_at: datetime | None = None  # its last sign of life, give or take a minute; None: it never gave one
+    yes_until: datetime | None = None  # from then on it says that nobody is there, unless it speaks before
+    stale_after: timedelta | None = None  # by its own word, if that is sooner than by its rules
     counts_people: bool = False
 
 

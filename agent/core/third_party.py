@@ -98,9 +98,9 @@ def hear_sensor(room: Room, event: ThirdPartyEvent, *, now: datetime, policy: Po
         case SensorSaid():
             after = _said(state, event, rules, now)
         case SensorAway(why=why):
-            after = replace(_moved(state, SensorSign.OFFLINE, now, why), says=NOTHING_KNOWN, turned_at=None)
+            after = replace(_waiting(_moved(state, SensorSign.OFFLINE, now, why)), says=NOTHING_KNOWN)
         case SensorCutOff(why=why):
-            after = replace(_moved(state, SensorSign.CUT, now, why), turned_at=None)
+            after = _waiting(_moved(state, SensorSign.CUT, now, why))
         case SensorBack():
             if (state.phase, SensorSign.BACK) not in SENSOR_TRANSITIONS:
                 return Step(room=room)  # it was never away, for all that we know
@@ -122,15 +122,28 @@ def _is_no_news(state: SensorState, event: SensorSaid, rules: SensorRules, now: 
         and said_at is not None
         and event.at is None
         and event.why == state.why
-        and timedelta(0) <= now - said_at < _noted_every(rules)
+        and event.yes_for is None
+        and event.stale_after == state.stale_after
+        and timedelta(0) <= now - said_at < _noted_every(state, rules)
         and _with(state.heard, event.values) == state.heard
         and (state.turned_at is None or not event.values)
         and (_counts_at(state, rules) or now) >= now
     )
 
 
-def _noted_every(rules: SensorRules) -> timedelta:
-    return SIGNS_EVERY if rules.stale_after is None else min(SIGNS_EVERY, rules.stale_after / 4)
+def _stale_after(state: SensorState, rules: SensorRules) -> timedelta | None:
+    spans = (state.stale_after, rules.stale_after)
+    return min((span for span in spans if span is not None), default=None)
+
+
+def _noted_every(state: SensorState, rules: SensorRules) -> timedelta:
+    stale_after = _stale_after(state, rules)
+    return SIGNS_EVERY if stale_after is None else min(SIGNS_EVERY, stale_after / 4)
+
+
+def _waiting(state: SensorState) -> SensorState:
+    """It is not heard: of what it says, nothing is about to count or to end."""
+    return replace(state, turned_at=None, yes_until=None)
 
 
 def _moved(state: SensorState, sign: SensorSign, now: datetime, why: str | None) -> SensorState:
@@ -143,8 +156,9 @@ def _said(state: SensorState, event: SensorSaid, rules: SensorRules, now: dateti
     moved = _moved(state, sign, now, event.why)
     if moved.phase is SensorPhase.AWAY:
         return state  # it was kept from before
-    said_at = _said_at(state, event, now)
-    if state.said_at is not None and timedelta(0) <= said_at - state.said_at < _noted_every(rules):
+    moved = replace(moved, stale_after=event.stale_after)
+    said_at = spoke_at = _said_at(state, event, now)
+    if state.said_at is not None and timedelta(0) <= said_at - state.said_at < _noted_every(moved, rules):
         said_at = state.said_at
     if not event.values and state.phase is SensorPhase.UNHEARD:
         return replace(state, said_at=said_at)  # it lives; what it saw while nobody heard it is not known
@@ -152,8 +166,9 @@ def _said(state: SensorState, event: SensorSaid, rules: SensorRules, now: dateti
     if not event.values:
         return moved
     # What it said before it was away is not put together with what it says now.
-    heard = state.heard if state.phase is SensorPhase.HEARD else NOTHING_KNOWN
-    return _turned(moved, _with(heard, event.values), now)
+    heard = _with(state.heard if state.phase is SensorPhase.HEARD else NOTHING_KNOWN, event.values)
+    yes_until = spoke_at + event.yes_for if event.yes_for is not None and _anybody(heard) else None
+    return _turned(replace(moved, yes_until=yes_until), heard, now)
 
 
 def _said_at(state: SensorState, event: SensorSaid, now: datetime) -> datetime:
@@ -191,27 +206,37 @@ def _turned(state: SensorState, said: Occupancy, now: datetime) -> SensorState:
 
 def _settled(state: SensorState, rules: SensorRules, now: datetime) -> SensorState:
     """What has become of it by now: its word counts, or does no more."""
-    counts_at, ends_at = _counts_at(state, rules), _ends_at(state, rules)
+    counts_at, ends_at, yes_until = _counts_at(state, rules), _ends_at(state, rules), state.yes_until
+    if yes_until is not None and yes_until <= min(at for at in (now, counts_at, ends_at) if at is not None):
+        return _settled(_said_no(state, yes_until), rules, now)
     if ends_at is not None and ends_at <= now and (counts_at is None or ends_at <= counts_at):
         silent = _is_silent(state, rules, now)
-        return _silent(state, now) if silent else replace(state, says=NOTHING_KNOWN, turned_at=None)
+        return _silent(state, now) if silent else replace(_waiting(state), says=NOTHING_KNOWN)
     if counts_at is not None and counts_at <= now:
         return _settled(replace(state, says=state.heard, turned_at=None), rules, now)
     return state
 
 
+def _said_no(state: SensorState, at: datetime) -> SensorState:
+    """It says so by having said nothing more."""
+    said = {sense: 0 for sense in Sense if getattr(state.heard, sense.value)}
+    return _turned(replace(state, yes_until=None), _with(state.heard, said), at)
+
+
 def _silent(state: SensorState, now: datetime) -> SensorState:
     why = None if state.said_at is None else f"it has been silent since {state.said_at:%Y-%m-%d %H:%M} UTC"
-    return replace(_moved(state, SensorSign.SILENT, now, why), says=NOTHING_KNOWN, turned_at=None)
+    return replace(_waiting(_moved(state, SensorSign.SILENT, now, why)), says=NOTHING_KNOWN)
 
 
 def _is_silent(state: SensorState, rules: SensorRules, now: datetime) -> bool:
-    return (
-        state.phase in {SensorPhase.HEARD, SensorPhase.UNHEARD}
-        and state.said_at is not None
-        and rules.stale_after is not None
-        and state.said_at + rules.stale_after <= now
-    )
+    silent_at = _silent_at(state, rules)
+    heard = state.phase in {SensorPhase.HEARD, SensorPhase.UNHEARD}
+    return heard and silent_at is not None and silent_at <= now
+
+
+def _silent_at(state: SensorState, rules: SensorRules) -> datetime | None:
+    stale_after = _stale_after(state, rules)
+    return None if state.said_at is None or stale_after is None else state.said_at + stale_after
 
 
 def _counts_at(state: SensorState, rules: SensorRules) -> datetime | None:
@@ -223,9 +248,7 @@ def _counts_at(state: SensorState, rules: SensorRules) -> datetime | None:
 
 def _ends_at(state: SensorState, rules: SensorRules) -> datetime | None:
     """When its word counts no more, if it says nothing else."""
-    silent_at = None
-    if state.said_at is not None and rules.stale_after is not None:
-        silent_at = state.said_at + rules.stale_after
+    silent_at = _silent_at(state, rules)
     match state.phase:
         case SensorPhase.HEARD:
             return silent_at
@@ -280,7 +303,7 @@ def next_settling(room: Room, policy: Policy) -> datetime | None:
     instants: list[datetime | None] = []
     for sensor, state in room.third_party.items():
         rules = known.get(sensor) or SensorRules(id=sensor)
-        instants += (_counts_at(state, rules), _ends_at(state, rules))
+        instants += (_counts_at(state, rules), _ends_at(state, rules), state.yes_until)
     seen = policy.tell_use and somebody_seen(room)
     instants += (_due(state, seen=seen) for state in room.devices.values())
     instants += (_echoes_until(state) for state in room.devices.values())
@@ -308,9 +331,7 @@ def _known(state: SensorState | None, rules: SensorRules, *, listening: bool, no
         return SensorState(id=rules.id, since=now, counts_people=rules.counts_people)
     if not listening:
         said_at = None if state.said_at is None else min(state.said_at, now)
-        state = replace(
-            state, phase=SensorPhase.UNHEARD, since=now, why=None, turned_at=None, said_at=said_at
-        )
+        state = replace(_waiting(state), phase=SensorPhase.UNHEARD, since=now, why=None, said_at=said_at)
     return replace(state, counts_people=rules.counts_people)
 
 
@@ -321,6 +342,7 @@ def shifted_sensor(state: SensorState, by: timedelta) -> SensorState:
         since=state.since + by,
         turned_at=None if state.turned_at is None else state.turned_at + by,
         said_at=None if state.said_at is None else state.said_at + by,
+        yes_until=None if state.yes_until is None else state.yes_until + by,
     )
 
 

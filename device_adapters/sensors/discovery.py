@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 from device_adapters.sensors.payloads import (
@@ -35,6 +36,8 @@ LONG: Final[Mapping[str, str]] = {
     "avty_t": "availability_topic",
     "avty_tpl": "availability_template",
     "cmps": "components",
+    "exp_aft": "expire_after",
+    "off_dly": "off_delay",
     "p": "platform",
     "pl_avail": "payload_available",
     "pl_not_avail": "payload_not_available",
@@ -45,6 +48,7 @@ LONG: Final[Mapping[str, str]] = {
     "val_tpl": "value_template",
 }
 MOST_TOPICS: Final = 16  # that say whether one sensor is there
+LONGEST_SPAN_S: Final = 30 * 24 * 3600
 
 _TEMPLATE: Final = re.compile(
     r"\{\{-?\s*(?:value_json(?P<path>(?:\.[A-Za-z_]\w*|\[\s*(?:\d+|'[^']+'|\"[^\"]+\")\s*\])*)|value)"
@@ -82,7 +86,12 @@ def announced(sensor: Sensor, payload: bytes) -> Sensor:
     return replace(
         sensor,
         topic=topic,
-        reading=Reading(values=(value,), structured=bool(path)),
+        reading=Reading(
+            values=(value,),
+            structured=bool(path),
+            yes_for=_span(told.keys.get("off_delay")),
+            stale_after=_span(told.keys.get("expire_after")),
+        ),
         availability=(*sensor.availability, *availability),
         together=Together(mode) if mode in set(Together) else Together.LATEST,
     )
@@ -167,6 +176,13 @@ def _availability(keys: Mapping[str, object]) -> tuple[Availability, ...]:
 def _topic(value: object) -> str | None:
     good = isinstance(value, str) and 0 < len(value) <= 1000 and not set(value) & set("+#\0")  # noqa: PLR2004
     return value if good and isinstance(value, str) else None
+
+
+def _span(seconds: object) -> timedelta | None:
+    """Of no such number, and of 0, Home Assistant makes nothing."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    return timedelta(seconds=seconds) if 0 < seconds <= LONGEST_SPAN_S else None
 
 
 def _word(value: object) -> str:

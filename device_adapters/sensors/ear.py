@@ -125,7 +125,14 @@ class Ear:
             if said.away:
                 event = SensorAway(sensor=sensor.id, why="Home Assistant says that it is unavailable")
             else:
-                event = SensorSaid(sensor=sensor.id, values=said.values, kept=kept, at=said.at)
+                event = SensorSaid(
+                    sensor=sensor.id,
+                    values=said.values,
+                    kept=kept,
+                    at=said.at,
+                    yes_for=sensor.reading.yes_for,
+                    stale_after=sensor.reading.stale_after,
+                )
         heard.events.append((sensor.room, event))
 
     def _take(self, sensor: Sensor) -> None:

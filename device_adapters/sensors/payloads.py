@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -68,6 +68,8 @@ class Reading:
     structured: bool = True  # JSON; else the whole of it is one word or number
     at: Path | None = None  # where it may say when the sensor was heard last
     away: frozenset[str] = frozenset()  # words, in place of a value, for a sensor that is offline
+    yes_for: timedelta | None = None  # if it says nothing more for so long, it says that nobody is there
+    stale_after: timedelta | None = None  # … that it knows nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,9 +53,14 @@ def story(*sensors: SensorRules, devices=(), **more) -> Story:
     return Story(policy=policy, devices=devices)
 
 
-def said(sensor=CEILING, *, kept=False, at_=None, **values):
+def said(sensor=CEILING, *, kept=False, at_=None, yes_for_s=None, stale_after_s=None, **values):
     found = {Sense(name): value for name, value in values.items()}
-    return SensorSaid(sensor=sensor, values=found, kept=kept, at=at_)
+    yes_for, stale_after = (
+        None if span is None else timedelta(seconds=span) for span in (yes_for_s, stale_after_s)
+    )
+    return SensorSaid(
+        sensor=sensor, values=found, kept=kept, at=at_, yes_for=yes_for, stale_after=stale_after
+    )
 
 
 def known(told: Story) -> Occupancy:
@@ -169,6 +174,52 @@ def test_one_that_may_be_silent_for_ever_is():
         .until("+3 09:00")
     )
     assert known(told).presence is False
+
+
+def test_one_that_never_says_no_says_so_by_its_silence():
+    told = story(PROMPT).then("09:00", said(presence=True, yes_for_s=60), CHANGED)
+    told.then("09:00:40", said(presence=True, yes_for_s=60)).until("09:01:39")
+    told.until("09:01:40", CHANGED)
+    assert known(told).presence is False
+    assert phase(told) is SensorPhase.HEARD
+    told.then("09:02", said(presence=True, yes_for_s=60), CHANGED)
+
+
+def test_silence_that_says_no_has_to_last_as_a_word_would():
+    told = story().then("09:00", said(presence=True, yes_for_s=60)).until("09:01:59", CHANGED)
+    told.until("09:02", CHANGED)
+    assert known(told).presence is False
+
+
+def test_who_passes_one_that_never_says_no_is_nobody():
+    told = story().then("09:00", said(presence=True, yes_for_s=5)).until("09:30", CHANGED)
+    assert known(told).presence is False
+
+
+def test_silence_says_no_at_its_time_also_after_a_restart():
+    told = story(PROMPT).then("09:00", said(presence=True, yes_for_s=600), CHANGED).restarts("09:05")
+    told.then("09:05:01", said(presence=True, kept=True, yes_for_s=600)).until("09:09:59")
+    told.until("09:10", CHANGED)
+    assert known(told).presence is False
+
+
+def test_silence_says_nothing_where_nobody_listens():
+    told = story(PROMPT).then("09:00", said(presence=True, yes_for_s=60), CHANGED)
+    told.then("09:00:30", SensorCutOff(sensor=CEILING, why="the broker is away")).until("09:02:30", CHANGED)
+    assert known(told) == Occupancy()
+
+
+def test_a_word_expires_as_its_sensor_says_if_that_is_sooner():
+    told = story(PROMPT).then("09:00", said(presence=True, stale_after_s=300), CHANGED).until("09:04:59")
+    told.until("09:05", CHANGED)
+    assert phase(told) is SensorPhase.STALE
+    told.then("09:06", said(presence=True, stale_after_s=86400), CHANGED).until("12:06", CHANGED)
+    assert phase(told) is SensorPhase.STALE
+
+
+def test_a_clock_that_jumps_lets_no_silence_speak_sooner():
+    told = story(PROMPT).then("09:00", said(presence=True, yes_for_s=600), CHANGED).until("09:05")
+    told.steps(timedelta(hours=1)).until("10:09:59").until("10:10", CHANGED)
 
 
 def test_what_is_offline_says_nothing_that_counts():
@@ -414,6 +465,12 @@ def test_every_move_is_decided_upon():
 EVENTS = st.one_of(
     st.builds(said, presence=st.sampled_from([True, False, None]), kept=st.booleans()),
     st.builds(said, people=st.sampled_from([None, 0, 1, 4]), kept=st.booleans()),
+    st.builds(
+        said,
+        presence=st.booleans(),
+        yes_for_s=st.sampled_from([None, 1, 90, 900]),
+        stale_after_s=st.sampled_from([None, 300, 86400]),
+    ),
     st.just(said()),
     st.just(SensorAway(sensor=CEILING, why="offline")),
     st.just(SensorCutOff(sensor=CEILING, why="cut")),

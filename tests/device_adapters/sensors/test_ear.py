@@ -1,6 +1,7 @@
 """What sensors say by way of zigbee2mqtt, Home Assistant, or plainly; as those really publish it."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -200,6 +201,22 @@ def test_an_announcement_may_be_written_short():
     assert only(ear, "office/fjord/motion", "None").values == presence(None)
     assert isinstance(only(ear, "office/fjord/lwt", "Gone"), SensorAway)
     assert only(ear, "office/fjord/lwt", "Hello") == SensorBack(sensor=ONE)
+
+
+@pytest.mark.parametrize("keys", [("off_delay", "expire_after"), ("off_dly", "exp_aft")])
+def test_what_its_silence_means_an_announcement_says_too(keys: tuple[str, str]):
+    off, expires = keys
+    ear = Ear([discovering()])
+    ear.hear(CONFIG, json.dumps({"state_topic": "t", off: 30, expires: 3600}).encode(), kept=True)
+    said = only(ear, "t", "ON")
+    assert (said.yes_for, said.stale_after) == (timedelta(seconds=30), timedelta(hours=1))
+
+
+@pytest.mark.parametrize("odd", [0, -1, "30", True, None, 1e300, [30]])
+def test_silence_that_an_announcement_does_not_measure_means_nothing(odd: object):
+    ear = Ear([discovering()])
+    ear.hear(CONFIG, json.dumps({"state_topic": "t", "off_delay": odd}).encode(), kept=True)
+    assert only(ear, "t", "ON").yes_for is None
 
 
 def test_a_device_may_announce_several_at_once():
