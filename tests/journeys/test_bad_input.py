@@ -31,8 +31,8 @@ async def test_a_wrong_password_is_tried_twice_and_no_more_until_it_is_mended(tm
         refused = await h.told("device.refused", of=locked)
         assert "roomd" in refused["data"]["cause"]
         assert "secret" not in refused["data"]["cause"]
-        told = await h.retained(locked, lambda told: told["why"], what="availability")
-        assert told["state"] == "unavailable"
+        told = await h.retained(locked, lambda told: told["state"] == "unavailable", what="availability")
+        assert told["why"]
         await h.heard(other)
         for people in range(1, 6):  # time passes
             other.count_people(people)
