@@ -35,9 +35,9 @@ from agent.core.model import (
 from agent.core.occupancy import SENSORS_LAST, weigh
 from agent.core.renewing import replace
 
-SIGNS_EVERY = timedelta(
-    seconds=60
-)  # is noted that it lives: some speak every second, and each note is written
+# So often it is noted that a sensor lives: some speak every second, and each note is written. To one whose
+# silence says no each word counts, and such speak when something moves.
+SIGNS_EVERY = timedelta(seconds=60)
 USE_LASTS = timedelta(seconds=300)  # for so long a device takes our word, as it does by itself (1 to 3600 s)
 USE_AGAIN = timedelta(seconds=180)  # it is told again: a line that breaks then is back before it runs out
 ANSWERS_WITHIN = timedelta(seconds=30)  # a device that has not by then is told once more
@@ -123,6 +123,7 @@ def _is_no_news(state: SensorState, event: SensorSaid, rules: SensorRules, now: 
         and event.at is None
         and event.why == state.why
         and event.yes_for is None
+        and state.yes_until is None
         and event.stale_after == state.stale_after
         and timedelta(0) <= now - said_at < _noted_every(state, rules)
         and _with(state.heard, event.values) == state.heard
@@ -157,9 +158,10 @@ def _said(state: SensorState, event: SensorSaid, rules: SensorRules, now: dateti
     if moved.phase is SensorPhase.AWAY:
         return state  # it was kept from before
     moved = replace(moved, stale_after=event.stale_after)
-    said_at = spoke_at = _said_at(state, event, now)
-    if state.said_at is not None and timedelta(0) <= said_at - state.said_at < _noted_every(moved, rules):
-        said_at = state.said_at
+    said_at = _said_at(state, event, now)
+    noted_at = None if event.yes_for is not None else state.said_at
+    if noted_at is not None and timedelta(0) <= said_at - noted_at < _noted_every(moved, rules):
+        said_at = noted_at
     if not event.values and state.phase is SensorPhase.UNHEARD:
         return replace(state, said_at=said_at)  # it lives; what it saw while nobody heard it is not known
     moved = replace(moved, said_at=said_at)
@@ -167,7 +169,7 @@ def _said(state: SensorState, event: SensorSaid, rules: SensorRules, now: dateti
         return moved
     # What it said before it was away is not put together with what it says now.
     heard = _with(state.heard if state.phase is SensorPhase.HEARD else NOTHING_KNOWN, event.values)
-    yes_until = spoke_at + event.yes_for if event.yes_for is not None and _anybody(heard) else None
+    yes_until = said_at + event.yes_for if event.yes_for is not None and _anybody(heard) else None
     return _turned(replace(moved, yes_until=yes_until), heard, now)
 
 
@@ -175,9 +177,12 @@ def _said_at(state: SensorState, event: SensorSaid, now: datetime) -> datetime:
     """When it gave this sign of life."""
     if event.at is not None:
         return min(event.at, now)
-    if event.kept and state.said_at is not None and _with(state.heard, event.values) == state.heard:
-        return state.said_at  # the same as ever may be years old; what is new was said since we looked
-    return now
+    if not event.kept or state.said_at is None:
+        return now
+    # The same as ever may be years old; what is new was said since we looked. But of one whose silence says
+    # no, a yes is kept for ever, and is new each time.
+    same = event.yes_for is not None or _with(state.heard, event.values) == state.heard
+    return state.said_at if same else now
 
 
 def _with(heard: Occupancy, values: Mapping[Sense, int | bool | None]) -> Occupancy:

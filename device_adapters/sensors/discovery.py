@@ -90,7 +90,7 @@ def announced(sensor: Sensor, payload: bytes) -> Sensor:
             values=(value,),
             structured=bool(path),
             yes_for=_span(told.keys.get("off_delay")),
-            stale_after=_span(told.keys.get("expire_after")),
+            stale_after=_span(told.keys.get("expire_after")) or None,
         ),
         availability=(*sensor.availability, *availability),
         together=Together(mode) if mode in set(Together) else Together.LATEST,
@@ -179,10 +179,12 @@ def _topic(value: object) -> str | None:
 
 
 def _span(seconds: object) -> timedelta | None:
-    """Of no such number, and of 0, Home Assistant makes nothing."""
+    """Whole seconds, which Home Assistant also takes as a text."""
+    if isinstance(seconds, str) and len(seconds) < 10 and seconds.isascii() and seconds.isdigit():  # noqa: PLR2004
+        seconds = int(seconds)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return None
-    return timedelta(seconds=seconds) if 0 < seconds <= LONGEST_SPAN_S else None
+    return timedelta(seconds=int(seconds)) if 0 <= seconds <= LONGEST_SPAN_S else None
 
 
 def _word(value: object) -> str:

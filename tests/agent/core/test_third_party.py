@@ -203,6 +203,32 @@ def test_silence_says_no_at_its_time_also_after_a_restart():
     assert known(told).presence is False
 
 
+def test_a_yes_that_is_kept_for_ever_brings_nobody_back():
+    told = story(PROMPT).then("09:00", said(presence=True, yes_for_s=60), CHANGED).until("09:01", CHANGED)
+    told.then("11:00", SensorCutOff(sensor=CEILING, why="cut")).then("11:00:01", SensorBack(sensor=CEILING))
+    told.then("11:00:02", said(presence=True, kept=True, yes_for_s=60)).until("11:30")
+    told.restarts("11:30").then("11:30:01", said(presence=True, kept=True, yes_for_s=60)).until("11:59")
+    assert known(told).presence is False
+    told.until("12:00", CHANGED)
+    assert phase(told) is SensorPhase.STALE
+
+
+def test_silence_is_measured_from_its_last_word_also_after_a_cut():
+    told = story(PROMPT).then("09:00", said(presence=True, yes_for_s=30), CHANGED)
+    for second in ("25", "50"):
+        told.then(f"09:00:{second}", said(presence=True, yes_for_s=30))
+    told.then("09:00:52", SensorCutOff(sensor=CEILING, why="cut"))
+    told.then("09:00:53", SensorBack(sensor=CEILING))
+    told.then("09:00:53", said(presence=True, kept=True, yes_for_s=30)).until("09:01:19")
+    told.until("09:01:20", CHANGED)
+
+
+def test_one_that_is_announced_to_say_no_itself_is_waited_for():
+    told = story(PROMPT).then("09:00", said(presence=True, yes_for_s=30), CHANGED)
+    told.then("09:00:20", said(presence=True)).until("09:30")
+    assert known(told).presence is True
+
+
 def test_silence_says_nothing_where_nobody_listens():
     told = story(PROMPT).then("09:00", said(presence=True, yes_for_s=60), CHANGED)
     told.then("09:00:30", SensorCutOff(sensor=CEILING, why="the broker is away")).until("09:02:30", CHANGED)

@@ -212,7 +212,18 @@ def test_what_its_silence_means_an_announcement_says_too(keys: tuple[str, str]):
     assert (said.yes_for, said.stale_after) == (timedelta(seconds=30), timedelta(hours=1))
 
 
-@pytest.mark.parametrize("odd", [0, -1, "30", True, None, 1e300, [30]])
+@pytest.mark.parametrize(
+    ("off", "span"), [("30", timedelta(seconds=30)), (0, timedelta(0)), (2.0, timedelta(seconds=2))]
+)
+def test_a_span_may_be_written_otherwise_and_none_is_a_span_as_well(off: object, span: timedelta):
+    ear = Ear([discovering()])
+    announcement = {"state_topic": "t", "off_delay": off, "expire_after": 0}
+    ear.hear(CONFIG, json.dumps(announcement).encode(), kept=True)
+    said = only(ear, "t", "ON")
+    assert (said.yes_for, said.stale_after) == (span, None)
+
+
+@pytest.mark.parametrize("odd", [-1, "soon", "", "-3", "9" * 400, True, None, 1e300, [30]])
 def test_silence_that_an_announcement_does_not_measure_means_nothing(odd: object):
     ear = Ear([discovering()])
     ear.hear(CONFIG, json.dumps({"state_topic": "t", "off_delay": odd}).encode(), kept=True)
