@@ -260,7 +260,7 @@ def _draw(asker: Connection, asked: Connection) -> None:
         os.environ.pop("MPLBACKEND", None)  # of some notebook: no window is opened here
         from agent import report_plots  # noqa: F401 - loads its library before there is anything to draw
 
-        with suppress(EOFError):  # there is nothing, or the twin is gone: who asked hears that we are, too
+        with suppress(EOFError):  # there is nothing to be drawn
             asked.send(_side_by_side(asked.recv()))
 
 
@@ -273,15 +273,22 @@ def _side_by_side(made: Report) -> Mapping[str, str]:
     names = tuple(PLOTS)
     fork = get_context("fork")  # the library is loaded, and nothing runs here but this thread
     here, there = fork.Pipe(duplex=False)
-    twin = fork.Process(target=lambda: there.send(draw_all(made, names[OURS:])), name="more plots")
+
+    def draw() -> None:
+        here.close()  # else it would wait for us to read, also when we are gone
+        with suppress(BrokenPipeError):
+            there.send(draw_all(made, names[OURS:]))
+
+    twin = fork.Process(target=draw, name="more plots")
     twin.start()
     there.close()
-    drawn = draw_all(made, names[:OURS])
-    try:
-        return {**drawn, **here.recv()}
-    except EOFError:
-        twin.join()
-        sys.exit(abs(twin.exitcode or 1))  # who asked is told of it as of our own end
+    with here:
+        drawn = draw_all(made, names[:OURS])
+        try:
+            return {**drawn, **here.recv()}
+        except EOFError:
+            twin.join()
+            sys.exit(abs(twin.exitcode or 1))  # who asked is told of it as of our own end
 
 
 def _kept(scratch: str) -> str:

@@ -173,6 +173,19 @@ def test_where_the_second_of_those_who_draw_is_killed_it_says_the_same(counted, 
     assert f"their process ended with {signal.SIGKILL}" in told.stderr
 
 
+def test_where_the_first_of_those_who_draw_is_killed_the_second_waits_for_nobody(counted, monkeypatch):
+    first, *_, last = report_plots.PLOTS
+    plots = {
+        **report_plots.PLOTS,
+        first: lambda _: signal.raise_signal(signal.SIGKILL),
+        last: lambda _: "more than a pipe holds" * 10_000,
+    }
+    monkeypatch.setattr(report_plots, "PLOTS", plots)
+    told = counted.types("--format", "html")
+    assert (told.exit_code, told.stdout) == (os.EX_SOFTWARE, "")
+    assert "--format csv" in told.stderr
+
+
 def test_a_report_for_a_spreadsheet_loads_nothing_that_only_other_forms_need(counted):
     program = (
         "import sys; from agent import cli; cli.app(sys.argv[1:], standalone_mode=False); "
