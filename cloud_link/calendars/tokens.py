@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -231,7 +230,6 @@ def service_account(
     return grant
 
 
-@lru_cache(maxsize=2)  # to read a key takes long, and each of Google's users is asked for with the same
 def _private(pem: bytes, password: str | None) -> RSAKey:
     mend = "bring the private key as an RSA key in a PEM file"
     try:
