@@ -47,9 +47,11 @@ class Forked:
         """Its exit code, minus the number of the signal that ended it, or None while it runs."""
         if self._code is None:
             with contextlib.suppress(BlockingIOError):
-                self._code = int(
-                    self._told.recv(16) or -signal.SIGKILL
-                )  # nothing: its parent has ended as well
+                told = self._told.recv(16)
+                if not told:
+                    self._signal(signal.SIGKILL)
+                    raise AssertionError("the parent of all has ended, and nobody knows how this one did")
+                self._code = int(told)
                 self._told.close()
                 os.close(self._handle)
         return self._code
@@ -62,7 +64,11 @@ class Forked:
 
     def send_signal(self, sign: int) -> None:
         if self.returncode is None:
-            signal.pidfd_send_signal(self._handle, signal.Signals(sign))
+            self._signal(signal.Signals(sign))
+
+    def _signal(self, sign: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended, which we have not been told yet
+            signal.pidfd_send_signal(self._handle, sign)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
