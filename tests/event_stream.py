@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-HEARD_WITHIN_S = 15.0
+HEARD_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

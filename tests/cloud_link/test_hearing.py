@@ -93,10 +93,15 @@ def told(messages: list[Received], id_: str | None = None) -> list[str]:
 async def answered(liar: Liar, *ids: str) -> None:
     """Each of these finally."""
     finals = {"done", "refused", "expired", "failed", "unknown"}
+    waited_for, looked_at = set(ids), 0
 
     def all_of_them() -> bool:
-        bodies = [json.loads(each.payload) for each in liar.messages(f"{BASE}/#") if answer(each)]
-        return {body["command_id"] for body in bodies if body["status"] in finals} >= set(ids)
+        nonlocal looked_at
+        messages = liar.messages(f"{BASE}/#")
+        bodies = [json.loads(each.payload) for each in messages[looked_at:] if answer(each)]
+        waited_for.difference_update(body["command_id"] for body in bodies if body["status"] in finals)
+        looked_at = len(messages)
+        return not waited_for
 
     await liar.until(all_of_them)
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-HEARD_WITHIN_S: Final = 30.0
+HEARD_WITHIN_S: Final = 60.0
 LONGEST_MESSAGE: Final = 4096
 
 

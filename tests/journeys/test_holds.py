@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.house import House, house
+from tests.journeys.house import SEEN_WITHIN_S, House, house
 from tests.simulator.bookings import Answer
 from tests.simulator.device import Device
 
 pytestmark = pytest.mark.slow
-
-SEEN_WITHIN_S = 15.0
 
 
 def hold(hold_id: str = "h1", **more: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -9,11 +9,9 @@ import httpx
 import pytest
 
 from tests.agent.test_metrics import Scraped, promtool
-from tests.journeys.house import House, house
+from tests.journeys.house import SEEN_WITHIN_S, House, house
 
 pytestmark = pytest.mark.slow
-
-SEEN_WITHIN_S = 20.0
 
 
 async def scraped(h: House, where: Callable[[Scraped], object] = lambda _: True) -> Scraped:

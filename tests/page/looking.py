@@ -12,7 +12,7 @@ from typing import Final
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 SCREENSHOTS: Final = Path(__file__).parents[2] / "build" / "screenshots"
-SEEN_WITHIN_MS: Final = 20_000
+SEEN_WITHIN_MS: Final = 60_000
 DESK: Final = ViewportSize(width=1280, height=900)
 PHONE: Final = ViewportSize(width=360, height=740)
 WALL: Final = ViewportSize(width=1920, height=1080)
