@@ -12,6 +12,17 @@ from tests.prove.recorder import Event
 GRANTED: Final = frozenset({"confirmed", "started"})
 TOLD: Final = ("requested", "confirmed", "moved", "updated", "started", "checked_in")
 OVER: Final = ("failed", "expired", "ended", "deleted")
+USED: Final = (  # whether people came, and what that led to; what is booked is told beside it
+    "attended",
+    "deserted",
+    "ghost",
+    "left_early",
+    "judged",
+    "unclaimed",
+    "kept",
+    "released",
+    "release_failed",
+)
 EDGE: Final = timedelta(seconds=3)  # a booking about to end is in one list and no more in the other
 OF_OCCUPANCY: Final = ("people", "presence", "in_use", "in_call", "sharing")
 SHOWN: Final = ("starts_at", "ends_at", "title", "meeting_id", "booking_id")
@@ -59,7 +70,7 @@ class Consumer:
                 known[data["key"]] = data
             elif verb in OVER:
                 known.pop(data["key"], None)
-            else:
+            elif verb not in USED:
                 raise ValueError(f"a consumer does not know {event.kind}")
         elif event.kind == "occupancy.changed":
             self.occupancy[room] = event.body["data"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.facts import FactKind
 from tests.prove import clouds, consumer, promises
 from tests.prove.consumer import Consumer
 from tests.prove.ledger import Accepted, judge, together
@@ -125,6 +126,19 @@ FJORD = clouds.Room(
 def booked(number, verb, title="Weekly #1", key="b-1"):
     data = {"key": key, "title": title, "cause": "deleted"}
     return event(number, kind=f"booking.{verb}", data=data)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FactKind if kind.startswith("booking.")])
+def test_a_consumer_knows_all_that_is_told_of_bookings(kind: FactKind):
+    follower = Consumer()
+    follower.follow([booked(1, "confirmed"), booked(2, kind.removeprefix("booking."))])
+    over = {
+        FactKind.BOOKING_ENDED,
+        FactKind.BOOKING_DELETED,
+        FactKind.BOOKING_FAILED,
+        FactKind.BOOKING_EXPIRED,
+    }
+    assert list(follower.bookings["fjord"]) == ([] if kind in over else ["b-1"])
 
 
 def test_an_appointment_that_goes_by_one_key_is_well_told():
