@@ -1292,6 +1292,7 @@ def _explain(file: Path, error: ErrorDetails) -> Problem:
             what, mend = "is no table", f"Write it as [{key}] with its keys below"
         case _:
             what, mend = error["msg"].replace("Input should be", "should be"), "Mend its value"
-    variable = ENVIRONMENT + "__".join(str(part) for part in error["loc"]).upper()
-    place = Path("environment") if variable in os.environ else file
-    return Problem(file=place, key=variable if variable in os.environ else key, what=what, mend=mend)
+    wanted = ENVIRONMENT + "__".join(str(part) for part in error["loc"]).upper()
+    variable = next((name for name in os.environ if name.upper() == wanted), None)
+    place = file if variable is None else Path("environment")
+    return Problem(file=place, key=variable or key, what=what, mend=mend)

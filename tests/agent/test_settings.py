@@ -231,6 +231,10 @@ def test_the_environment_may_be_in_small_letters_and_hold_a_whole_table(director
     with pytest.raises(ConfigurationRefused) as refusal:
         read_whereabouts(directory / "roomd.toml")
     assert [str(problem.file) for problem in refusal.value.problems] == ["environment"]
+    monkeypatch.delenv("roomd_agent")
+    monkeypatch.setenv("roomd_agent__budget_mb", "x")
+    with pytest.raises(ConfigurationRefused, match="environment: roomd_agent__budget_mb: "):
+        reads(directory)
 
 
 def test_a_broker_beyond_this_machine_without_tls_is_worth_a_note(directory):
