@@ -41,13 +41,14 @@ class Site:
         self.today = datetime.now(OSLO).date()
 
     def counts(self) -> None:
-        yesterday = self.today - timedelta(days=1)
+        days = (self.today - timedelta(days=days) for days in range(1, 4))
+        workday = next(day for day in days if day.weekday() < 5)
         write(
             self.state,
             [
                 hour
                 for room in ("fjord", "den")
-                for hour in day_of(room, yesterday, dict.fromkeys(range(8, 18), MEETING))
+                for hour in day_of(room, workday, dict.fromkeys(range(8, 18), MEETING))
             ],
         )
 
