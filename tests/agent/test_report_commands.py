@@ -82,7 +82,7 @@ def test_without_a_word_it_tells_of_all_rooms_and_the_last_30_days(counted):
 
 def test_one_room_or_group_can_be_asked_for(counted):
     of_group = json.loads(counted.types("--group", "FLOOR-2", "--json").stdout)
-    of_room = json.loads(counted.types("--room", "den", "--last", "2d", "--format", "json").stdout)
+    of_room = json.loads(counted.types("--room", "den", "--last", "4d", "--format", "json").stdout)
     assert [room["room"] for room in of_group["rooms"]] == ["fjord"]
     assert [room["room"] for room in of_room["rooms"]] == ["den"]
     assert of_room["total"]["ghosts"] == 10
